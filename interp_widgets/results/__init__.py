@@ -1,0 +1,1 @@
+"""Numbers with names: frozen results, their vocabulary and their errors. Needs numpy only."""

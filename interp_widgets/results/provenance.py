@@ -1,0 +1,26 @@
+"""Where a result comes from: the model, the versions and the work that it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What computed a result.
+
+    Two results of the same experiment compare equal whatever the time they took and the batches they were cut into.
+    """
+
+    model: str
+    """Name of the model: its repository id or folder, else its class."""
+    fingerprint: str
+    """Hash of a sample of every weight; models whose weights differ have different fingerprints."""
+    dtype: str
+    versions: Mapping[str, str] = field(compare=False)
+    """Versions of the packages that took part."""
+    forward_passes: float = field(default=0.0, compare=False)
+    """Work done, in forward passes of one prompt through all layers."""
+    seconds: float = field(default=0.0, compare=False)
+    """Time spent computing, without the time in which nothing was asked of the model."""

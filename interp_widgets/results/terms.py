@@ -1,0 +1,78 @@
+"""The vocabulary: sites, directions and metrics, each with the words that explain it to a reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from interp_widgets.results.errors import unknown_name
+
+Site = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"]
+"""A place in a transformer block where an activation of shape (position, d_model) is read or written."""
+
+Direction = Literal["denoising", "noising"]
+"""Which run is patched: `denoising` copies clean into corrupt, `noising` copies corrupt into clean."""
+
+MetricName = Literal["logit_diff", "prob", "logprob", "kl", "rank", "loss"]
+"""A number read from the logits at the last position."""
+
+SITES: tuple[Site, ...] = get_args(Site)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A name of the vocabulary, with the words a person reads."""
+
+    name: str
+    label: str
+    meaning: str
+    unit: str = ""
+
+
+SITE_TERMS: dict[Site, Term] = {
+    "resid_pre": Term("resid_pre", "resid_pre", "the stream entering the layer"),
+    "resid_mid": Term("resid_mid", "resid_mid", "the stream between attention and MLP"),
+    "resid_post": Term("resid_post", "resid_post", "the stream leaving the layer"),
+    "attn_out": Term("attn_out", "attn_out", "what attention adds"),
+    "mlp_out": Term("mlp_out", "mlp_out", "what the MLP adds"),
+}
+
+METRIC_TERMS: dict[MetricName, Term] = {
+    "logit_diff": Term(
+        "logit_diff", "logit difference", "logit of the answer minus logit of the wrong answer", "logits"
+    ),
+    "prob": Term("prob", "probability", "probability of the answer", ""),
+    "logprob": Term("logprob", "log probability", "natural log of the answer's probability", "nats"),
+    "kl": Term("kl", "KL", "KL divergence of the predictions from those of the clean run", "nats"),
+    "rank": Term("rank", "rank", "number of tokens more likely than the answer; 0 is the top prediction", "places"),
+    "loss": Term("loss", "loss", "cross-entropy of the answer; lower is better", "nats"),
+}
+
+
+def parse_site(name: object) -> Site:
+    """Return `name` as a site, or raise `UnknownNameError` naming the nearest ones."""
+    if name not in SITES:
+        raise unknown_name("site", name, SITES)
+    return cast("Site", name)
+
+
+def parse_direction(name: object) -> Direction:
+    """Return `name` as a direction, or raise `UnknownNameError` naming the nearest ones."""
+    if name not in DIRECTIONS:
+        raise unknown_name("direction", name, DIRECTIONS)
+    return cast("Direction", name)
+
+
+def parse_metric(name: object) -> MetricName:
+    """Return `name` as a metric, or raise `UnknownNameError` naming the nearest ones."""
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    return cast("MetricName", name)
+
+
+def metric_term(name: str) -> Term:
+    """Describe a metric; one that a user wrote is described by its own name."""
+    known = METRIC_TERMS.get(cast("MetricName", name))
+    return known or Term(name, name, "your own metric of the logits at the last position")
