@@ -196,7 +196,8 @@ class PatchingResult:
             )
             for metric in self.metrics
         ]
-        return pd.concat(parts, ignore_index=True)
+        frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        return frame
 
     def to_xarray(self) -> xr.Dataset:
         """`value` and `effect` with the named axes (metric, prompt, site, layer, pos), and `status` (needs xarray)."""

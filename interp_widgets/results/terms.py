@@ -55,21 +55,21 @@ def parse_site(name: object) -> Site:
     """Return `name` as a site, or raise `UnknownNameError` naming the nearest ones."""
     if name not in SITES:
         raise unknown_name("site", name, SITES)
-    return cast("Site", name)
+    return name
 
 
 def parse_direction(name: object) -> Direction:
     """Return `name` as a direction, or raise `UnknownNameError` naming the nearest ones."""
     if name not in DIRECTIONS:
         raise unknown_name("direction", name, DIRECTIONS)
-    return cast("Direction", name)
+    return name
 
 
 def parse_metric(name: object) -> MetricName:
     """Return `name` as a metric, or raise `UnknownNameError` naming the nearest ones."""
     if name not in METRICS:
         raise unknown_name("metric", name, METRICS)
-    return cast("MetricName", name)
+    return name
 
 
 def metric_term(name: str) -> Term:

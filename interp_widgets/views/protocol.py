@@ -1,0 +1,181 @@
+"""What crosses between Python and the page, described once.
+
+`tools/protocol.py` writes `js/src/core/protocol.ts` from this module, so that both sides are typed by the same words.
+Only plain JSON types appear here; numbers in bulk travel as `WireArray` buffers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+JobState = Literal["running", "done", "cancelled", "failed"]
+Dtype = Literal["float32", "int32", "uint8"]
+Theme = Literal["auto", "light", "dark"]
+
+
+class WireArray(TypedDict):
+    """An array in C order, little-endian; `data` is a binary buffer."""
+
+    dtype: Dtype
+    shape: list[int]
+    data: Any
+
+
+class WirePrediction(TypedDict):
+    """A next token with its probability."""
+
+    label: str
+    prob: float
+
+
+class WirePrompt(TypedDict):
+    """One prompt of a pair: its token labels and the model's top predictions after it."""
+
+    labels: list[str]
+    top: list[WirePrediction]
+
+
+class WirePair(TypedDict):
+    """A clean and a corrupt prompt of equal length."""
+
+    clean: WirePrompt
+    corrupt: WirePrompt
+    clean_ids: list[int]
+    corrupt_ids: list[int]
+    answer: str
+    wrong_answer: str
+    answer_id: int
+    wrong_answer_id: int
+    answer_source: Literal["given", "model"]
+    differs: list[int]
+    """Positions at which the two prompts hold different tokens."""
+
+
+class WireTerm(TypedDict):
+    """A site or a metric, with the words that explain it."""
+
+    name: str
+    label: str
+    meaning: str
+    unit: str
+
+
+class WireMetric(TypedDict):
+    """A metric and, for each pair, its value in the clean and in the corrupt run."""
+
+    term: WireTerm
+    baselines: list[list[float]]
+
+
+class GridSpec(TypedDict):
+    """All that a patching grid shows apart from its cells. Cell arrays have the axes (pair, site, layer, pos)."""
+
+    direction: Literal["denoising", "noising"]
+    sites: list[WireTerm]
+    layers: list[int]
+    pairs: list[WirePair]
+    metrics: list[WireMetric]
+    top_k: int
+    code_sites: dict[str, str]
+    """For each site, the lines of nnsight of one cell: $layer, $pos, $clean_ids, $corrupt_ids, $metric."""
+    code_metrics: dict[str, str]
+    """For each metric, the expression that replaces $metric: $answer, $wrong_answer."""
+    provenance: list[str]
+    """Short facts about where the numbers come from, in the order in which they are shown."""
+
+
+class GridArrays(TypedDict):
+    """Everything known of every cell, committed when a job starts and when it ends."""
+
+    values: WireArray
+    """float32 (metric, pair, site, layer, pos): raw values; NaN where not computed."""
+    status: WireArray
+    """uint8 (pair, site, layer, pos): 0 pending, 1 computed, 2 known without a run."""
+    top_ids: WireArray
+    """int32 (pair, site, layer, pos, k): most likely next tokens after the patch; -1 where not computed."""
+    top_probs: WireArray
+    """float32 (pair, site, layer, pos, k): their probabilities."""
+    vocab: dict[str, str]
+    """Label of every token id in `top_ids`."""
+
+
+class Cell(TypedDict):
+    """A cell of the grid: a site's name, a layer's number and a token position."""
+
+    site: str
+    layer: int
+    pos: int
+
+
+class JobStatus(TypedDict):
+    """How far the computation is. `eta` is the time left in seconds, null when unknown."""
+
+    state: JobState
+    done: int
+    total: int
+    seconds: float
+    eta: float | None
+    error: str | None
+
+
+class RowsMessage(TypedDict):
+    """To the page: new rows of cells. A row is one (site, layer); its indices are in `rows`.
+
+    Buffers, in order: values float32 (metric, row, pair, pos), status uint8 (row, pair, pos), top_ids int32
+    (row, pair, pos, k), top_probs float32 (row, pair, pos, k). `seq` counts up by one; on a gap the page asks for a
+    resync, which commits the arrays as a whole.
+    """
+
+    kind: Literal["rows"]
+    seq: int
+    rows: list[list[int]]
+    vocab: dict[str, str]
+
+
+class ReplyMessage(TypedDict):
+    """To the page: the answer to the request of the same id."""
+
+    kind: Literal["reply"]
+    id: str
+    ok: bool
+    value: str
+    """What was asked for, or the error in words."""
+
+
+class CancelMessage(TypedDict):
+    """To Python: stop computing, keep what there is."""
+
+    kind: Literal["cancel"]
+
+
+class ResyncMessage(TypedDict):
+    """To Python: a row was missed, or a view opened while rows were streaming."""
+
+    kind: Literal["resync"]
+
+
+class RequestMessage(TypedDict):
+    """To Python: a question that only the kernel can answer. `html` asks for the view as one page."""
+
+    kind: Literal["request"]
+    id: str
+    name: Literal["html"]
+
+
+ToPage = RowsMessage | ReplyMessage
+ToPython = CancelMessage | ResyncMessage | RequestMessage
+
+
+class GridState(TypedDict):
+    """The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`."""
+
+    spec: GridSpec
+    arrays: GridArrays
+    job: JobStatus
+    selected: Cell | None
+    metric: str
+    pair: int | None
+    """Number of the pair that is shown; null for the mean of all."""
+    color_limit: float
+    """The effect at which the colour scale ends, on both sides of 0."""
+    theme: Theme
