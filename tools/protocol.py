@@ -1,7 +1,7 @@
 """Write `js/src/core/protocol.ts` from `interp_widgets/views/protocol.py`: the wire format, described once.
 
-    python tools/protocol.py           write the file
-    python tools/protocol.py --check   fail if it is not current
+python tools/protocol.py           write the file
+python tools/protocol.py --check   fail if it is not current
 """
 
 from __future__ import annotations

@@ -46,10 +46,6 @@ class ResultError(InterpWidgetsError, ValueError):
     """A result that lacks what was asked of it, or a file that holds no such result."""
 
 
-class SelectionError(InterpWidgetsError, ValueError):
-    """A selected cell that the grid does not have."""
-
-
 def unknown_name(kind: str, given: object, valid: Iterable[str]) -> UnknownNameError:
     """Say that `given` is no known `kind`, naming the nearest valid names first.
 

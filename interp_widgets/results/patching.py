@@ -77,7 +77,7 @@ class CellCode:
     metrics: Mapping[str, str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PatchingResult:
     """What each patch did to the model's answer.
 
@@ -317,6 +317,14 @@ class PatchingResult:
         """
         return replace(self, metric=self._metric(metric))
 
+    def __repr__(self) -> str:
+        pending = int((self.status == Status.PENDING).sum())
+        return (
+            f"PatchingResult({', '.join(self.sites)}: {len(self.layers)} layers x {self.length} tokens, "
+            f"{len(self.pairs)} pair{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
+            f"{f', {pending} cells not computed' * (pending > 0)})"
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PatchingResult):
             return NotImplemented
@@ -328,7 +336,7 @@ class PatchingResult:
         ]
         return (
             all(getattr(self, name) == getattr(other, name) for name in named)
-            and all(np.array_equal(left, right) for left, right in arrays)
+            and all(np.array_equal(left, right, equal_nan=True) for left, right in arrays)
             and all(
                 np.array_equal(self.values[name], other.values[name], equal_nan=True)
                 and np.array_equal(self.baselines[name], other.baselines[name])

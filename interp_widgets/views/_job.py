@@ -1,0 +1,166 @@
+"""A job drives an experiment step by step, so that it can be watched, cancelled and finished."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from interp_widgets.views.protocol import JobState, JobStatus
+
+R = TypeVar("R")
+
+_BREATH = 0.005
+"""Seconds between two steps. Long enough for a kernel to start a waiting cell, which `sleep(0)` is not."""
+
+
+class Job(Generic[R]):
+    """Work in steps, each of which leaves a partial result that can be shown and kept.
+
+    Steps run either in the background of an event loop, a step at a time so that other cells run in between, or all at
+    once by `finish`. Both may be used on the same job: `finish` takes over what the background has not done yet.
+    Whatever ends a job early (`cancel`, an interrupt, an error) leaves the last partial result in `partial`.
+    """
+
+    def __init__(
+        self,
+        steps: Generator[R, None, R],
+        measure: Callable[[R], tuple[int, int]],
+        *,
+        on_step: Callable[[R], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Take the first step, so that errors in what was asked for are raised here and now.
+
+        Args:
+            steps: yields partial results and returns the whole.
+            measure: what of a partial result is done, and out of how much.
+            on_step: called with every later partial result.
+            on_end: called once, when no further step will come.
+        """
+        self._steps = steps
+        self._measure = measure
+        self._on_step = on_step
+        self._on_end = on_end
+        self._lock = threading.RLock()
+        self._cancel = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.state: JobState = "running"
+        self.error: BaseException | None = None
+        self.seconds = 0.0
+        started = time.perf_counter()
+        try:
+            self.partial: R = next(steps)
+        except StopIteration as stop:
+            self.partial = stop.value
+            self.state = "done"
+        self.seconds = time.perf_counter() - started
+        self._setup = self.seconds
+        self._done_at_start = measure(self.partial)[0]
+
+    @property
+    def progress(self) -> float:
+        """Share of the work that is done, from 0 to 1."""
+        done, total = self._measure(self.partial)
+        return done / total if total else 1.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of work that are left at the pace so far; None before the first step or after the end."""
+        done, total = self._measure(self.partial)
+        gained = done - self._done_at_start
+        if self.state != "running" or not gained:
+            return None
+        return (self.seconds - self._setup) / gained * (total - done)
+
+    def status(self) -> JobStatus:
+        """The job in plain values, for the page."""
+        done, total = self._measure(self.partial)
+        error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        return {
+            "state": self.state,
+            "done": done,
+            "total": total,
+            "seconds": self.seconds,
+            "eta": self.eta,
+            "error": error,
+        }
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Carry on in the background of this thread's event loop."""
+        if self.state == "running":
+            self._task = loop.create_task(self._run())
+
+    def finish(self) -> R:
+        """Do what is left and return the result; after `cancel`, return what there is.
+
+        Raises:
+            Exception: whatever the experiment raised, again on every call; `partial` keeps what was computed.
+        """
+        while self.state == "running":
+            self._step()
+        if self.state == "failed" and self.error is not None:
+            raise self.error
+        return self.partial
+
+    def cancel(self) -> None:
+        """Stop before the next step and keep what was computed. Safe to call from any thread."""
+        self._cancel.set()
+        if self._task is None and self._lock.acquire(blocking=False):
+            try:
+                self._step()
+            finally:
+                self._lock.release()
+
+    async def _run(self) -> None:
+        while self.state == "running":
+            with _interrupt_calls(self._cancel.set):
+                self._step()
+            await asyncio.sleep(_BREATH)
+
+    def _step(self) -> None:
+        with self._lock:
+            if self.state != "running":
+                return
+            if self._cancel.is_set():
+                self._steps.close()
+                self._end("cancelled")
+                return
+            started = time.perf_counter()
+            try:
+                self.partial = next(self._steps)
+            except StopIteration as stop:
+                self.partial = stop.value
+                self._end("done", since=started)
+            except KeyboardInterrupt:
+                self._end("cancelled", since=started)
+                raise
+            except Exception as error:
+                self.error = error
+                self._end("failed", since=started)
+            else:
+                self.seconds += time.perf_counter() - started
+                self._on_step(self.partial)
+
+    def _end(self, state: JobState, since: float | None = None) -> None:
+        if since is not None:
+            self.seconds += time.perf_counter() - since
+        self.state = state
+        self._on_end()
+
+
+@contextmanager
+def _interrupt_calls(action: Callable[[], object]) -> Iterator[None]:
+    """Turn an interrupt into a call: between cells a kernel ignores it, and raised in a task it would end the loop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: action())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,89 @@
+"""A view as one page: the same code as live, its state inside, and a strict policy that lets nothing else in."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_HOST = Path(__file__).parent.parent / "static" / "host.js"
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+class Snapshot:
+    """A frozen view: shows in notebooks and pages without kernel and network, and still answers.
+
+    It sits in a sandboxed frame, so it cannot touch the page around it.
+    """
+
+    def __init__(self, page: str) -> None:
+        self.html = page
+        """The page itself."""
+
+    def _repr_html_(self) -> str:
+        # The frame tells its height as it lays itself out; where scripts of outputs are off it keeps a fair one.
+        return (
+            '<iframe sandbox="allow-scripts allow-downloads" title="interactive view" loading="lazy" '
+            'style="width:100%;height:620px;border:0;display:block" '
+            f'srcdoc="{html.escape(self.html)}"></iframe>'
+            "<script>(frame => addEventListener('message', event => { if (event.source === frame.contentWindow "
+            "&& event.data?.type === 'iw-height') frame.style.height = Math.ceil(event.data.height) + 'px'; }))"
+            "(document.currentScript.previousElementSibling)</script>"
+        )
+
+
+def page(state: Mapping[str, Any], *, bundle: str, title: str) -> str:
+    """Build the page of a view.
+
+    Args:
+        state: the view's synchronised state; binary values may sit anywhere in it.
+        bundle: source of the view's JavaScript module.
+        title: plain text for the window's title.
+    """
+    buffers: list[bytes] = []
+    plain = json.dumps(_without_buffers(state, buffers), ensure_ascii=False, separators=(",", ":"))
+    packed = {"lengths": [len(buffer) for buffer in buffers], "data": _deflate(b"".join(buffers))}
+    # `<` would let token text end the script element; as an escape it means the same to a JSON parser.
+    content = f'{{"state":{plain},"buffers":{json.dumps(packed)}}}'.replace("<", "\\u003c")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{html.escape(title)}</title>\n</head>\n<body>\n<main id="iw-root"></main>\n'
+        f'<script type="application/json" id="iw-state">{content}</script>\n'
+        f'<script type="text/plain" id="iw-view">{_inline(bundle)}</script>\n'
+        f'<script type="module">{_inline(_host())}</script>\n</body>\n</html>\n'
+    )
+
+
+def _without_buffers(value: Any, buffers: list[bytes]) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        buffers.append(bytes(value))
+        return {"$buffer": len(buffers) - 1}
+    if isinstance(value, Mapping):
+        return {key: _without_buffers(item, buffers) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_buffers(item, buffers) for item in value]
+    return value
+
+
+def _deflate(data: bytes) -> str:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return base64.b64encode(packer.compress(data) + packer.flush()).decode()
+
+
+@cache
+def _host() -> str:
+    return _HOST.read_text(encoding="utf-8")
+
+
+def _inline(script: str) -> str:
+    return script.replace("</script", "<\\/script")

@@ -1,0 +1,199 @@
+"""The base of all views: a page that shows one result, follows its job, and can be saved."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Generator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anywidget
+import traitlets
+
+from interp_widgets.views._job import Job
+from interp_widgets.views._kernel import watching_loop
+from interp_widgets.views._page import Snapshot, page
+from interp_widgets.views.protocol import JobStatus, ReplyMessage
+
+V = TypeVar("V", bound="View")
+
+STATIC = Path(__file__).parent.parent / "static"
+
+_FLUSH = 0.05
+"""Seconds between two messages to the page; what comes sooner is sent together."""
+
+
+def _job_to_json(job: Job[Any], _view: object) -> JobStatus:
+    return job.status()
+
+
+class View(anywidget.AnyWidget):
+    """A live view of one result, which may still be computed.
+
+    A subclass says which bundle draws it (`_esm`), how its result becomes synchronised state, and how to draw it on
+    paper. Closing a view (or leaving a `with` block over it) frees what it holds in the kernel and in the page.
+    """
+
+    theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Colours; `auto` follows the notebook.").tag(
+        sync=True
+    )
+    job = traitlets.Instance(Job, help="The work behind the view.").tag(sync=True, to_json=_job_to_json)
+
+    _page_state: tuple[str, ...] = ("theme", "job")
+    """The traits that a saved page needs."""
+
+    def __init__(self, steps: Generator[Any, None, Any], **state: object) -> None:
+        """Start the work and follow it.
+
+        Args:
+            steps: yields partial results and returns the whole; errors of its first step are raised here.
+            state: traits of the subclass that hold whatever the result is.
+        """
+        self._displays: list[str] = []
+        self._flushed = 0.0
+        job: Job[Any] = Job(steps, self._measure, on_step=self._on_step, on_end=self._on_end)
+        super().__init__(job=job, **self._open(job.partial), **state)
+        self.on_msg(self._on_message)
+        loop = watching_loop()
+        if loop is None:
+            job.finish()
+        else:
+            job.start(loop)
+
+    @abstractmethod
+    def _measure(self, result: Any) -> tuple[int, int]:
+        """How much of a result is computed, out of how much."""
+
+    @abstractmethod
+    def _open(self, result: Any) -> dict[str, object]:
+        """Traits for the first partial result."""
+
+    @abstractmethod
+    def _stream(self, result: Any) -> None:
+        """Send the page what is new in a partial result."""
+
+    @abstractmethod
+    def _commit(self, result: Any) -> None:
+        """Bring the traits up to date with a result, so that new and saved pages have all of it."""
+
+    @abstractmethod
+    def figure(self) -> Any:
+        """The view as a matplotlib figure, for print."""
+
+    @property
+    def result(self) -> Any:
+        """The complete result: finishes the work if there is some left.
+
+        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
+        raised; `partial` still has what was computed.
+        """
+        return self.job.finish()
+
+    @property
+    def partial(self) -> Any:
+        """What is computed so far, without computing more."""
+        return self.job.partial
+
+    def snapshot(self) -> Snapshot:
+        """The view as it is now, frozen: shows in any notebook as a picture that still answers, without a kernel.
+
+        Finishes the work first.
+        """
+        self.job.finish()
+        return Snapshot(self._page())
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the view as one page that needs neither kernel nor network, with all hovering and switching.
+
+        Finishes the work first. Returns the path.
+        """
+        path = Path(path)
+        self.job.finish()
+        path.write_text(self._page(), encoding="utf-8")
+        return path
+
+    def close(self) -> None:
+        """Stop the work and free the view, here and in the page."""
+        self.job.cancel()
+        super().close()
+
+    def __enter__(self: V) -> V:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what the page wrote; what is no valid value is refused and the page set right."""
+        try:
+            super().set_state(sync_data)
+        except traitlets.TraitError:
+            self.send_state(list(sync_data))
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        if self.job.state != "running":
+            data["image/png"] = self._png()
+        return data, metadata
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        data, metadata = self._repr_mimebundle_()
+        handle = display(data, metadata=metadata, raw=True, display_id=True)
+        if handle is not None:
+            self._displays.append(handle.display_id)
+
+    def _png(self) -> bytes:
+        buffer = BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        return buffer.getvalue()
+
+    def _page(self) -> str:
+        state = self.get_state([*self._page_state])
+        if state["job"]["state"] == "running":
+            state["job"]["state"] = "cancelled"  # no further row will reach a saved page
+        return page(state, bundle=str(self._esm), title=self._title())
+
+    @abstractmethod
+    def _title(self) -> str:
+        """The question that the view answers, as plain text."""
+
+    def _on_step(self, result: Any) -> None:
+        if time.monotonic() - self._flushed >= _FLUSH:
+            self._stream(result)
+            self.send_state("job")
+            self._flushed = time.monotonic()
+
+    def _on_end(self) -> None:
+        self._commit(self.job.partial)
+        self.send_state("job")
+        self._add_picture()
+
+    def _add_picture(self) -> None:
+        """Give outputs that were shown while the work went on the picture for places where no script runs."""
+        if not self._displays:
+            return
+        from IPython.display import update_display
+
+        data, metadata = self._repr_mimebundle_()
+        for display_id in self._displays:
+            update_display(data, metadata=metadata, raw=True, display_id=display_id)
+
+    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
+        """Answer the page. It may run on another thread: it sets flags and reads results, and never runs the model."""
+        match content:
+            case {"kind": "cancel"}:
+                self.job.cancel()
+            case {"kind": "resync"}:
+                self._commit(self.job.partial)
+            case {"kind": "request", "id": str(request), "name": "html"}:
+                self._reply(request, self._page())
+            case _:
+                self.log.warning("interp_widgets: refused an unknown message from the page")
+
+    def _reply(self, request: str, value: str) -> None:
+        reply: ReplyMessage = {"kind": "reply", "id": request, "ok": True, "value": value}
+        self.send(reply)

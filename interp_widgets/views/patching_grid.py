@@ -1,0 +1,298 @@
+"""The grid of activation patching: layers by tokens, one panel for each site."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from string import Template
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import traitlets
+
+from interp_widgets.results.errors import ResultError, unknown_name
+from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status
+from interp_widgets.results.terms import SITE_TERMS, Term, metric_term
+from interp_widgets.results.tokens import Tokens
+from interp_widgets.views._view import STATIC, View
+from interp_widgets.views._wire import wire_array
+from interp_widgets.views.protocol import (
+    Cell,
+    GridArrays,
+    GridSpec,
+    RowsMessage,
+    WireMetric,
+    WirePair,
+    WirePrediction,
+    WirePrompt,
+    WireTerm,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class PatchingGrid(View):
+    """What each patch does to the model's answer, as a grid of layers by tokens with one panel a site.
+
+    Colour is the effect: 0 is the host run unchanged, 1 the other run in full (see `PatchingResult.effect`). Both
+    Python and the page write the traits below, and `view.observe(handler, "selected")` tells of clicks.
+
+    Attributes:
+        selected: the pinned cell, as `{"site": "resid_pre", "layer": 3, "pos": 10}`, or None.
+        metric: name of the metric that is shown; any of `view.partial.metrics`.
+        pair: number of the pair that is shown; None for the mean of all.
+        color_limit: effect at which the colour scale ends, on both sides of 0. What lies beyond is marked.
+        theme: "auto" (follows the notebook), "light" or "dark".
+        job: progress, state, time left, `cancel()` and the error if there was one.
+
+    Example:
+        >>> from interp_widgets import PatchingGrid, run_patching, teaching
+        >>> pair = teaching.prompts("ioi")[0]
+        >>> result = run_patching(teaching.load(), pair.clean, pair.corrupt)
+        >>> view = PatchingGrid(result)
+        >>> view.selected = {"site": "resid_pre", "layer": 0, "pos": result.pairs[0].differs[0]}
+        >>> print(view.code().splitlines()[0])
+        import torch
+    """
+
+    _esm = STATIC / "patching_grid.js"
+    _page_state = ("spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme")
+
+    spec = traitlets.Dict(help="All that is shown apart from the cells.").tag(sync=True)
+    arrays = traitlets.Instance(PatchingResult, help="The result whose cells the page holds.").tag(
+        sync=True, to_json=lambda result, _view: grid_arrays(result)
+    )
+    selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
+    metric = traitlets.Unicode().tag(sync=True, echo_update=False)
+    pair = traitlets.Int(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
+    color_limit = traitlets.Float(1.0).tag(sync=True, echo_update=False)
+
+    def __init__(self, source: PatchingResult | Generator[PatchingResult, None, PatchingResult]) -> None:
+        """Show a result, or the partial results of one that is being computed.
+
+        Args:
+            source: a finished result, or the generator that `interp_widgets.experiments.patching.patching` returns.
+        """
+        self._sent: np.ndarray[Any, Any] | None = None
+        self._seq = 0
+        super().__init__(_finished(source) if isinstance(source, PatchingResult) else source)
+
+    @property
+    def result(self) -> PatchingResult:
+        """The complete result: finishes the work if there is some left.
+
+        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
+        raised; `partial` still has what was computed.
+        """
+        return cast("PatchingResult", super().result)
+
+    @property
+    def partial(self) -> PatchingResult:
+        """What is computed so far, without computing more."""
+        return cast("PatchingResult", super().partial)
+
+    def code(self, cell: Cell | None = None) -> str:
+        """The lines of nnsight that compute one cell and print its value; they run as they are printed.
+
+        They use your model by the name `model`. With several pairs they compute the one that is shown, else the first.
+
+        Args:
+            cell: which cell; by default the selected one, else the one with the strongest effect.
+
+        Raises:
+            ResultError: the result came without code, or nothing is computed yet.
+        """
+        result = self.partial
+        chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected) or self._strongest()
+        pair = result.pairs[self.pair or 0]
+        if chosen["site"] not in result.code.sites:
+            raise ResultError(f"this result came without code for {chosen['site']}; compute it again with run_patching.")
+        metric = Template(result.code.metrics[self.metric]).safe_substitute(
+            answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
+        )
+        return Template(result.code.sites[chosen["site"]]).safe_substitute(
+            layer=chosen["layer"],
+            pos=chosen["pos"],
+            clean_ids=list(pair.clean.ids),
+            corrupt_ids=list(pair.corrupt.ids),
+            metric=metric,
+        )
+
+    def figure(self) -> Figure:
+        """The grid as a matplotlib figure, for print: the metric, pair and colour limit that are shown."""
+        from interp_widgets.views._patching_figure import draw
+
+        return draw(self.partial.with_metric(self.metric), pair=self.pair, color_limit=self.color_limit)
+
+    def __repr__(self) -> str:
+        result = self.partial
+        return (
+            f"PatchingGrid({', '.join(result.sites)}: {len(result.layers)} layers x {result.length} tokens, "
+            f"{result.direction}, {self.metric}, {self.job.state})"
+        )
+
+    def _measure(self, result: PatchingResult) -> tuple[int, int]:
+        return int((result.status != Status.PENDING).sum()), result.status.size
+
+    def _open(self, result: PatchingResult) -> dict[str, object]:
+        self._sent = result.status
+        return {"spec": grid_spec(result), "arrays": result, "metric": result.metric}
+
+    def _stream(self, result: PatchingResult) -> None:
+        changed = (result.status != self._sent).any(axis=(0, 3))
+        self._sent = result.status
+        rows = np.argwhere(changed)
+        if not len(rows):
+            return
+        site, layer = rows.T
+        values = np.stack([result.values[metric][:, site, layer] for metric in result.metrics])
+        ids = result.top_ids[:, site, layer]
+        arrays = [
+            wire_array(values.swapaxes(1, 2), "float32"),
+            wire_array(result.status[:, site, layer].swapaxes(0, 1), "uint8"),
+            wire_array(ids.swapaxes(0, 1), "int32"),
+            wire_array(result.top_probs[:, site, layer].swapaxes(0, 1), "float32"),
+        ]
+        self._seq += 1
+        message: RowsMessage = {
+            "kind": "rows",
+            "seq": self._seq,
+            "rows": rows.tolist(),
+            "vocab": {str(token): result.vocab[token] for token in np.unique(ids).tolist() if token >= 0},
+        }
+        self.send(message, buffers=[array["data"] for array in arrays])
+
+    def _commit(self, result: PatchingResult) -> None:
+        self._sent = result.status
+        self.set_trait("arrays", result)
+        self.send_state("arrays")
+
+    def _title(self) -> str:
+        return question(self.partial)
+
+    def _strongest(self) -> Cell:
+        result = self.partial
+        effect = np.abs(result.mean_effect(self.metric))
+        if not np.isfinite(effect).any():
+            raise ResultError("nothing is computed yet: name a cell, or wait for `view.result`.")
+        site, layer, pos = np.unravel_index(int(np.nanargmax(effect)), effect.shape)
+        return {"site": result.sites[site], "layer": result.layers[layer], "pos": int(pos)}
+
+    def _cell(self, given: Mapping[str, Any]) -> Cell:
+        result = self.partial
+        if set(given) != {"site", "layer", "pos"}:
+            raise traitlets.TraitError(f"a cell is {{'site': …, 'layer': …, 'pos': …}}, not {dict(given)!r}.")
+        if given["site"] not in result.sites:
+            raise traitlets.TraitError(str(unknown_name("site", given["site"], result.sites)))
+        if given["layer"] not in result.layers:
+            first, last = result.layers[0], result.layers[-1]
+            raise traitlets.TraitError(f"no layer {given['layer']!r} in this grid: it has layers {first} to {last}.")
+        if given["pos"] not in range(result.length):
+            raise traitlets.TraitError(
+                f"no position {given['pos']!r} in this grid: it has positions 0 to {result.length - 1}."
+            )
+        return {"site": str(given["site"]), "layer": int(given["layer"]), "pos": int(given["pos"])}
+
+    @traitlets.validate("selected")
+    def _valid_selected(self, proposal: Mapping[str, Any]) -> Cell | None:
+        return None if proposal["value"] is None else self._cell(proposal["value"])
+
+    @traitlets.validate("metric")
+    def _valid_metric(self, proposal: Mapping[str, Any]) -> str:
+        name = str(proposal["value"])
+        if name not in self.partial.metrics:
+            raise traitlets.TraitError(str(unknown_name("metric", name, self.partial.metrics)))
+        return name
+
+    @traitlets.validate("pair")
+    def _valid_pair(self, proposal: Mapping[str, Any]) -> int | None:
+        number = proposal["value"]
+        if number is not None and number not in range(len(self.partial.pairs)):
+            raise traitlets.TraitError(
+                f"no pair {number}: this result has pairs 0 to {len(self.partial.pairs) - 1}, or None for their mean."
+            )
+        return cast("int | None", number)
+
+    @traitlets.validate("color_limit")
+    def _valid_color_limit(self, proposal: Mapping[str, Any]) -> float:
+        limit = float(proposal["value"])
+        if not (math.isfinite(limit) and limit > 0):
+            raise traitlets.TraitError(f"color_limit is an effect above 0, such as 1; {limit} was given.")
+        return limit
+
+
+def question(result: PatchingResult) -> str:
+    """The question that a patching grid answers."""
+    answers = {(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs}
+    verb = "makes" if result.direction == "denoising" else "is needed to make"
+    if len(answers) > 1:
+        return f"Where is what {verb} the model prefer the answer? Mean of {len(result.pairs)} pairs"
+    answer, wrong_answer = (label.strip("␣") for label in answers.pop())
+    return f"Where is what {verb} the model say {answer} rather than {wrong_answer}?"
+
+
+def grid_spec(result: PatchingResult) -> GridSpec:
+    """All that a patching grid shows apart from its cells."""
+    return {
+        "direction": result.direction,
+        "sites": [_term(SITE_TERMS[site]) for site in result.sites],
+        "layers": list(result.layers),
+        "pairs": [_pair(pair) for pair in result.pairs],
+        "metrics": [_metric(result, name) for name in result.metrics],
+        "top_k": int(result.top_ids.shape[-1]),
+        "code_sites": dict(result.code.sites),
+        "code_metrics": dict(result.code.metrics),
+        "provenance": _provenance(result),
+    }
+
+
+def grid_arrays(result: PatchingResult) -> GridArrays:
+    """Every cell of a result, for the page."""
+    return {
+        "values": wire_array(np.stack([result.values[metric] for metric in result.metrics]), "float32"),
+        "status": wire_array(result.status, "uint8"),
+        "top_ids": wire_array(result.top_ids, "int32"),
+        "top_probs": wire_array(result.top_probs, "float32"),
+        "vocab": {str(token): label for token, label in result.vocab.items()},
+    }
+
+
+def _finished(result: PatchingResult) -> Generator[PatchingResult, None, PatchingResult]:
+    """The steps of work that is already done."""
+    yield from ()
+    return result
+
+
+def _term(term: Term) -> WireTerm:
+    return {"name": term.name, "label": term.label, "meaning": term.meaning, "unit": term.unit}
+
+
+def _metric(result: PatchingResult, name: str) -> WireMetric:
+    return {"term": _term(metric_term(name)), "baselines": result.baselines[name].tolist()}
+
+
+def _prompt(tokens: Tokens, top: tuple[Prediction, ...]) -> WirePrompt:
+    predictions: list[WirePrediction] = [{"label": item.token.label, "prob": item.prob} for item in top]
+    return {"labels": list(tokens.labels), "top": predictions}
+
+
+def _pair(pair: Pair) -> WirePair:
+    return {
+        "clean": _prompt(pair.clean, pair.clean_top),
+        "corrupt": _prompt(pair.corrupt, pair.corrupt_top),
+        "clean_ids": list(pair.clean.ids),
+        "corrupt_ids": list(pair.corrupt.ids),
+        "answer": pair.answer.label,
+        "wrong_answer": pair.wrong_answer.label,
+        "answer_id": pair.answer.id,
+        "wrong_answer_id": pair.wrong_answer.id,
+        "answer_source": pair.answer_source,
+        "differs": list(pair.differs),
+    }
+
+
+def _provenance(result: PatchingResult) -> list[str]:
+    source = result.provenance
+    versions = " · ".join(f"{name} {version}" for name, version in source.versions.items())
+    return [source.model, f"{source.dtype}, weights {source.fingerprint}", versions]

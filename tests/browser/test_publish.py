@@ -1,0 +1,49 @@
+"""A notebook as one page: its views answer inside it, offline."""
+
+from __future__ import annotations
+
+import nbformat
+from nbclient import NotebookClient
+from playwright.sync_api import expect
+
+from interp_widgets.publish import main, publish
+from tests.browser.conftest import ROOT
+
+CELLS = [
+    "from interp_widgets import PatchingGrid\nfrom tests import made\nview = PatchingGrid(made.result())\nview",
+    "view.snapshot()",
+    "import ipywidgets\nipywidgets.IntSlider()",
+    "print('<b>plain</b>')",
+]
+
+
+def executed():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# A title\n\nSome *words*."))
+    NotebookClient(notebook, resources={"metadata": {"path": str(ROOT)}}).execute()
+    return notebook
+
+
+def test_views_answer_inside_the_page(open_page, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(publish(executed(), "A title"), encoding="utf-8")
+    page = open_page(path)
+    expect(page.locator("h1")).to_contain_text("A title")
+    frames = page.locator("iframe")
+    expect(frames).to_have_count(2)
+    for number in range(2):
+        frames.nth(number).scroll_into_view_if_needed()
+        view = frames.nth(number).content_frame
+        expect(view.locator(".iw-view[data-ready=true]")).to_be_visible()
+        view.locator("[data-metric=prob]").click()
+        # The frame is as high as the view: nothing is cut off and nothing scrolls inside.
+        page.wait_for_function("n => document.querySelectorAll('iframe')[n].clientHeight >= 300", arg=number)
+    expect(page.get_by_text("<b>plain</b>")).to_be_visible()
+
+
+def test_the_command_executes_a_notebook_and_names_the_page(tmp_path, capsys):
+    source = tmp_path / "small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")]), source)
+    main([str(source), "--execute"])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "small.html")
+    assert "42" in (tmp_path / "small.html").read_text()

@@ -1,0 +1,26 @@
+"""Open an example in JupyterLab; where there is no display, execute it and write it as one page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(notebook: Path) -> None:
+    if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        subprocess.run([sys.executable, "-m", "jupyter", "lab", str(notebook)], cwd=ROOT, check=False)
+        return
+    target = ROOT / "dist" / notebook.with_suffix(".html").name
+    target.parent.mkdir(exist_ok=True)
+    print(f"No display here: executing {notebook.relative_to(ROOT)} ...", flush=True)
+    publish = [sys.executable, "-m", "interp_widgets.publish", "--execute", str(notebook), "--output", str(target)]
+    subprocess.run(publish, cwd=ROOT, check=True)
+    print(f"The notebook with its live views, as one page that needs no kernel and no network:\n  {target.as_uri()}")
+
+
+if __name__ == "__main__":
+    main((ROOT / sys.argv[1]).resolve())
