@@ -46,6 +46,10 @@ class ResultError(InterpWidgetsError, ValueError):
     """A result that lacks what was asked of it, or a file that holds no such result."""
 
 
+class SelectionError(InterpWidgetsError, ValueError):
+    """A layer, position or cell that the model, the prompts or the grid do not have."""
+
+
 def unknown_name(kind: str, given: object, valid: Iterable[str]) -> UnknownNameError:
     """Say that `given` is no known `kind`, naming the nearest valid names first.
 

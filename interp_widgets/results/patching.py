@@ -34,6 +34,8 @@ class Status(IntEnum):
     """Measured by running the model."""
     KNOWN = 2
     """Certain without running the model, for instance where both prompts still agree."""
+    LEFT_OUT = 3
+    """Not asked for: a position outside `positions`."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class PatchingResult:
         host, donor = (corrupt, clean) if self.direction == "denoising" else (clean, corrupt)
         with np.errstate(divide="ignore", invalid="ignore"):
             effect: NDArray[np.float64] = np.where(donor != host, (self.values[name] - host) / (donor - host), np.nan)
-        return effect
+        return effect + 0.0  # no negative zeros
 
     def mean_effect(self, metric: str | None = None) -> NDArray[np.float64]:
         """Mean of `effect` over the pairs computed so far, with the axes (site, layer, pos)."""

@@ -1,0 +1,1 @@
+"""Experiments: a model and prompts in, frozen results out, one partial result at a time."""

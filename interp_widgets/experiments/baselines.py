@@ -1,0 +1,94 @@
+"""The two runs that a grid lies between: their answers, and the gap that patches close."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interp_widgets.experiments.metrics import MetricContext
+from interp_widgets.experiments.request import Request
+from interp_widgets.models.labels import Labels
+from interp_widgets.results.errors import MetricError, NoGapError
+from interp_widgets.results.terms import metric_term
+
+_TINY = 1e-3
+"""A gap below this share of the metric's scale makes effects ratios of rounding errors."""
+
+
+def choose_answers(request: Request, pair: int, logits: torch.Tensor, labels: Labels) -> tuple[int, int]:
+    """Return the token ids of the answer and the wrong answer, which are the model's own where none were given.
+
+    Args:
+        request: the grid.
+        pair: number of the pair.
+        logits: (2, d_vocab): of the clean and of the corrupt run.
+        labels: names for the message.
+
+    Raises:
+        NoGapError: both come out the same, and the metric in front needs two.
+    """
+    given = (request.answers[pair], request.wrong_answers[pair])
+    top = logits.argmax(-1).tolist()
+    answer, wrong = (int(own) if token is None else token for token, own in zip(given, top, strict=True))
+    if answer == wrong and request.metrics.front == "logit_diff":
+        where = f"Pair {pair}: the" if len(request.pairs) > 1 else "The"
+        if given == (None, None):
+            what = f"model's top next token is {labels(answer)} for both prompts"
+        else:
+            side, name = ("corrupt", "answer") if given[1] is None else ("clean", "wrong_answer")
+            what = f"model's top next token for the {side} prompt is {labels(answer)}, the same as `{name}`"
+        raise NoGapError(
+            f"{where} {what}, so there is no difference to measure. Give `answer=` and `wrong_answer=`, the tokens "
+            "that the clean and the corrupt prompt call for."
+        )
+    return answer, wrong
+
+
+def check_gap(
+    request: Request,
+    pair: int,
+    values: NDArray[np.float32],
+    logits: torch.Tensor,
+    labels: Labels,
+    context: MetricContext,
+) -> None:
+    """Refuse a pair whose two runs score the same, and warn where they nearly do.
+
+    Args:
+        request: the grid.
+        pair: number of the pair.
+        values: (2,): the metric in front, in the clean and in the corrupt run.
+        logits: (2, d_vocab): of both runs.
+        labels: names for the message.
+        context: the pair's answers.
+
+    Raises:
+        MetricError: a user's metric gave NaN or infinity.
+        NoGapError: both values are equal.
+    """
+    name = request.metrics.front
+    clean, corrupt = (float(value) for value in values)
+    where = f"pair {pair}: " if len(request.pairs) > 1 else ""
+    if not np.isfinite(values).all():
+        raise MetricError(f"{where}metric {name} is {clean} in the clean and {corrupt} in the corrupt run.")
+    answers = f"answer {labels(context.answer)}, wrong answer {labels(context.wrong_answer)}"
+    unit = metric_term(name).unit
+    if clean == corrupt:
+        raise NoGapError(
+            f"{where}both runs score the same {name}, {clean:.4g} {unit}".rstrip()
+            + f" ({answers}), so there is no gap for a patch to close. Choose prompts or answers that the model tells "
+            "apart, or another metric."
+        )
+    logit_like = name in ("logit_diff", "logprob", "loss")
+    scale = float(logits.std(-1).mean()) if logit_like else max(abs(clean), abs(corrupt))
+    if abs(clean - corrupt) < _TINY * scale:
+        warnings.warn(
+            f"{where}the two runs differ by only {abs(clean - corrupt):.2g} {unit or ''}".rstrip()
+            + f" in {name} ({answers}), so effects are ratios to next to nothing. Choose prompts or answers that the "
+            "model tells apart.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,121 @@
+"""A patching grid while it is being filled, and the frozen results it hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interp_widgets.experiments.known import DONOR, UNKNOWN
+from interp_widgets.experiments.metrics import MetricContext, Metrics
+from interp_widgets.models.labels import Labels
+from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
+from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.terms import Direction, Site
+
+Cell = tuple[int, int, int, int]
+"""Index of a cell: (prompt, site, layer, pos)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is kept of the logits of some rows."""
+
+    values: Mapping[str, NDArray[np.float32]]
+    """For every metric, (row,)."""
+    top_ids: NDArray[np.int32]
+    """(row, k)"""
+    top_probs: NDArray[np.float32]
+    """(row, k)"""
+
+
+def score(logits: torch.Tensor, metrics: Metrics, context: MetricContext, top_k: int) -> Scores:
+    """Measure logits (row, d_vocab) of one pair and keep the `top_k` likeliest next tokens."""
+    probs, ids = logits.softmax(-1).topk(min(top_k, logits.shape[-1]), dim=-1)
+    return Scores(
+        metrics.measure(logits, context), ids.cpu().numpy().astype(np.int32), probs.cpu().numpy().astype(np.float32)
+    )
+
+
+def predictions(scores: Scores, row: int, labels: Labels) -> tuple[Prediction, ...]:
+    """Return the likeliest next tokens of a row, with their labels."""
+    ids, probs = scores.top_ids[row].tolist(), scores.top_probs[row].tolist()
+    return tuple(Prediction(labels.token(token), prob) for token, prob in zip(ids, probs, strict=True))
+
+
+@dataclass
+class Grid:
+    """Arrays to fill, with everything that a result holds besides."""
+
+    pairs: tuple[Pair, ...]
+    baselines: Sequence[Scores]
+    """For each pair, the scores of its clean and its corrupt run, in this order."""
+    sites: tuple[Site, ...]
+    layers: tuple[int, ...]
+    positions: tuple[int, ...]
+    direction: Direction
+    metrics: Metrics
+    labels: Labels
+    code: CellCode
+    values: dict[str, NDArray[np.float32]] = field(init=False)
+    status: NDArray[np.uint8] = field(init=False)
+    top_ids: NDArray[np.int32] = field(init=False)
+    top_probs: NDArray[np.float32] = field(init=False)
+    vocab: dict[int, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        length = len(self.pairs[0].clean)
+        shape = (len(self.pairs), len(self.sites), len(self.layers), length)
+        top = (*shape, self.baselines[0].top_ids.shape[1])
+        self.values = {name: np.full(shape, np.nan, dtype=np.float32) for name in self.metrics.names}
+        self.status = np.full(shape, Status.LEFT_OUT, dtype=np.uint8)
+        self.status[..., list(self.positions)] = Status.PENDING
+        self.top_ids = np.full(top, -1, dtype=np.int32)
+        self.top_probs = np.full(top, np.nan, dtype=np.float32)
+        self.vocab = {}
+
+    def fill_known(self, prompt: int, equals: NDArray[np.int8]) -> None:
+        """Fill the cells of a pair that equal one of its two runs, (site, layer, pos)."""
+        donor = 0 if self.direction == "denoising" else 1
+        status = self.status[prompt]
+        for site, layer, pos in zip(*np.nonzero((equals != UNKNOWN) & (status == Status.PENDING)), strict=True):
+            run = donor if equals[site, layer, pos] == DONOR else 1 - donor
+            self.put((prompt, int(site), int(layer), int(pos)), self.baselines[prompt], run, Status.KNOWN)
+
+    def put(self, cell: Cell, scores: Scores, row: int, status: Status) -> None:
+        """Fill one cell with the scores of a row."""
+        for name, values in scores.values.items():
+            self.values[name][cell] = values[row]
+        self.top_ids[cell], self.top_probs[cell] = scores.top_ids[row], scores.top_probs[row]
+        self.status[cell] = status
+        for token in scores.top_ids[row].tolist():
+            if token not in self.vocab:
+                self.vocab[token] = self.labels(token)
+
+    def pending(self) -> list[Cell]:
+        """Return the cells that are still to be computed."""
+        return [(int(a), int(b), int(c), int(d)) for a, b, c, d in np.argwhere(self.status == Status.PENDING)]
+
+    def result(self, provenance: Provenance) -> PatchingResult:
+        """Freeze what there is by now: the arrays are copies."""
+        return PatchingResult(
+            pairs=self.pairs,
+            sites=self.sites,
+            layers=self.layers,
+            direction=self.direction,
+            metric=self.metrics.front,
+            values={name: values.copy() for name, values in self.values.items()},
+            baselines={
+                name: np.array([scores.values[name] for scores in self.baselines], dtype=np.float64)
+                for name in self.metrics.names
+            },
+            status=self.status.copy(),
+            top_ids=self.top_ids.copy(),
+            top_probs=self.top_probs.copy(),
+            vocab=dict(self.vocab),
+            provenance=provenance,
+            code=self.code,
+        )

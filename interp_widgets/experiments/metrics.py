@@ -1,0 +1,148 @@
+"""Numbers read from the logits at the last position."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interp_widgets.results.errors import MetricError
+from interp_widgets.results.terms import METRICS, MetricName, parse_metric
+
+Metric: TypeAlias = "MetricName | str | Callable[..., Any]"
+"""The name of a metric, or a function of logits (row, d_vocab), and if it wants one a `MetricContext`, to (row,)."""
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """What a metric may know of the pair that its rows belong to."""
+
+    pair: int
+    """Number of the pair."""
+    answer: int
+    """Token id of what the clean prompt calls for."""
+    wrong_answer: int
+    """Token id of what the corrupt prompt calls for."""
+    clean_logits: torch.Tensor
+    """(d_vocab,): logits at the last position of the clean run."""
+    corrupt_logits: torch.Tensor
+    """(d_vocab,): logits at the last position of the corrupt run."""
+
+
+def logit_diff(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """Logit of the answer minus logit of the wrong answer."""
+    return logits[:, context.answer] - logits[:, context.wrong_answer]
+
+
+def prob(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """Probability of the answer."""
+    return logits.softmax(-1)[:, context.answer]
+
+
+def logprob(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """Natural log of the answer's probability."""
+    return logits.log_softmax(-1)[:, context.answer]
+
+
+def kl(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """KL(clean || patched) of the predictions, in nats; 0 at the clean run."""
+    clean = context.clean_logits.log_softmax(-1)
+    return (clean.exp() * (clean - logits.log_softmax(-1))).sum(-1)
+
+
+def rank(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """Number of tokens with a strictly greater logit than the answer; 0 is the top prediction."""
+    return (logits > logits[:, context.answer, None]).sum(-1)
+
+
+def loss(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+    """Cross-entropy of the answer in nats; lower is better."""
+    return -logprob(logits, context)
+
+
+_NAMED: dict[str, Callable[[torch.Tensor, MetricContext], torch.Tensor]] = {
+    "logit_diff": logit_diff,
+    "prob": prob,
+    "logprob": logprob,
+    "kl": kl,
+    "rank": rank,
+    "loss": loss,
+}
+
+
+class Metrics:
+    """All named metrics, and a user's own if there is one, which is then the one in front."""
+
+    def __init__(self, front: Metric) -> None:
+        self.own: Callable[..., Any] | None = None
+        self.wants_context = False
+        if callable(front):
+            self.own = front
+            self.front = str(getattr(front, "__name__", type(front).__name__))
+            if self.front in METRICS:
+                self.front = f"my_{self.front}"  # both are kept, so they need two names
+            self.wants_context = _takes_two(front)
+        else:
+            self.front = parse_metric(front)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the metrics, in the order of `measure`."""
+        return (*METRICS, *((self.front,) if self.own else ()))
+
+    def measure(self, logits: torch.Tensor, context: MetricContext) -> dict[str, NDArray[np.float32]]:
+        """Return the value of every metric for logits (row, d_vocab), as (row,).
+
+        Raises:
+            MetricError: the user's metric failed, or returned something other than one number a row.
+        """
+        values = {name: function(logits, context).float().cpu().numpy() for name, function in _NAMED.items()}
+        if self.own is not None:
+            values[self.front] = self._measure_own(logits, context)
+        return values
+
+    def _measure_own(self, logits: torch.Tensor, context: MetricContext) -> NDArray[np.float32]:
+        own = cast("Callable[..., Any]", self.own)
+        shape = tuple(logits.shape)
+        try:
+            # A copy, so that a metric that changes its argument changes nothing else.
+            value = own(logits.clone(), context) if self.wants_context else own(logits.clone())
+        except Exception as error:
+            raise MetricError(
+                f"metric {self.front} failed on logits of shape {shape}, (row, d_vocab): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        try:
+            found = (
+                value.detach().float().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, float)
+            )
+        except (TypeError, ValueError) as error:
+            raise MetricError(
+                f"metric {self.front} returned a {type(value).__name__}. Return one number a row: a tensor of shape "
+                f"({shape[0]},) for logits of shape {shape}."
+            ) from error
+        if found.shape != (shape[0],):
+            raise MetricError(
+                f"metric {self.front} returned shape {found.shape} for logits of shape {shape}, (row, d_vocab). "
+                f"Return one number a row, shape ({shape[0]},): reduce over the vocabulary, never over rows."
+            )
+        return cast("NDArray[np.float32]", found.astype(np.float32))
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        parameters: Sequence[inspect.Parameter] = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # built-in functions tell nothing
+        return False
+    needed = [
+        parameter
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) >= 2

@@ -1,0 +1,142 @@
+"""Open whatever a user holds as an nnsight model, its tokenizer and a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from nnsight import Envoy, NNsight, TransformersModel
+from torch import nn
+
+from interp_widgets.models.families import STATE_SPACE
+from interp_widgets.results.errors import ModelError
+
+ModelLike: TypeAlias = "Envoy | nn.Module | str | Path"
+"""nnsight's TransformersModel, LanguageModel or NNsight, a Hugging Face model, a local folder, or a repository id."""
+
+_LOAD = "AutoModelForCausalLM.from_pretrained"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An nnsight model of a causal language model, with what belongs to it."""
+
+    envoy: Any
+    tokenizer: Any | None
+    name: str
+    setup: str
+    """The lines of Python that make the nnsight model from what the user passed; empty if that was an nnsight model."""
+    handle: str
+    """What those lines call the nnsight model."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The model that nnsight wraps."""
+        module: nn.Module = self.envoy._module
+        return module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its tokens."""
+        device: torch.device = self.module.get_input_embeddings().weight.device  # type: ignore[operator]
+        return device
+
+    @property
+    def dtype(self) -> str:
+        """Name of the weights' type, such as float32."""
+        return str(self.module.dtype).removeprefix("torch.")
+
+    @property
+    def config(self) -> Any:
+        """The language model's configuration, without what a multimodal model adds around it."""
+        config: Any = self.module.config
+        return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
+    """Open a model, loading its weights if they are not there yet.
+
+    Raises:
+        ModelError: not a causal language model of transformers, with the way to pass one.
+    """
+    if isinstance(model, (str, Path)):
+        opened = _open_path(model, tokenizer)
+    elif isinstance(model, Envoy):
+        opened = _open_envoy(model, tokenizer)
+    elif isinstance(model, nn.Module):
+        # Not TransformersModel: its pipeline needs a tokenizer, and moves the model to a default device.
+        _check(model)
+        opened = Opened(NNsight(model), tokenizer, _name(model), _SETUP_MODULE, "lm")
+    else:
+        raise ModelError(
+            f"model is a {type(model).__name__}. Pass nnsight's TransformersModel, a Hugging Face model with "
+            "`tokenizer=`, a local folder, or a repository id."
+        )
+    if any(parameter.is_meta for parameter in opened.module.parameters()):
+        raise ModelError(f"{opened.name} has no weights: it lives on the meta device. Load it with {_LOAD}.")
+    return opened
+
+
+_SETUP_MODULE = """\
+from nnsight import NNsight
+
+lm = NNsight(model)  # `model` is your Hugging Face model
+"""
+
+_SETUP_PATH = """\
+from nnsight import TransformersModel
+
+model = TransformersModel({path!r}, task="text-generation", dispatch=True)
+"""
+
+
+def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
+    path = str(path)
+    try:
+        envoy = TransformersModel(path, task="text-generation", dispatch=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path!r} could not be loaded as a causal language model: {str(error).splitlines()[0]} Pass a folder that "
+            "`save_pretrained` wrote, the id of a repository on the Hugging Face hub, or a model that you loaded."
+        ) from error
+    _check(envoy._module)
+    return Opened(envoy, tokenizer or envoy.tokenizer, path, _SETUP_PATH.format(path=path), "model")
+
+
+def _open_envoy(envoy: Any, tokenizer: Any | None) -> Opened:
+    _check(envoy._module)
+    if not getattr(envoy, "dispatched", True):
+        envoy.dispatch()
+    own = envoy.tokenizer if isinstance(envoy, TransformersModel) else None
+    return Opened(envoy, tokenizer or own, _name(envoy._module), "", "model")
+
+
+def _name(module: nn.Module) -> str:
+    return str(getattr(module, "name_or_path", "") or type(module).__name__)
+
+
+def _check(module: nn.Module) -> None:
+    name = type(module).__name__
+    config = getattr(module, "config", None)
+    if config is None or not hasattr(config, "model_type"):
+        raise ModelError(
+            f"{name} is no model of transformers, so its blocks cannot be found. Pass a Hugging Face causal language "
+            f"model, for instance from {_LOAD}."
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{name} is an encoder-decoder: it has two streams, and patching needs one. Pass a decoder-only model, for "
+            f"instance from {_LOAD}."
+        )
+    if config.model_type in STATE_SPACE:
+        raise ModelError(
+            f"{name} is a recurrent model ({config.model_type}): its blocks have no attention and no MLP to patch. "
+            f"Pass a transformer, for instance from {_LOAD}."
+        )
+    if not getattr(module, "can_generate", lambda: False)():
+        raise ModelError(
+            f"{name} does not predict the next token, so a patch has no answer to change. Pass the causal language "
+            f"model, for instance from {_LOAD}."
+        )

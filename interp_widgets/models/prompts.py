@@ -1,0 +1,130 @@
+"""From what a user passes as prompts to pairs of token ids that can be compared position by position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interp_widgets.models.labels import Labels
+from interp_widgets.models.numbers import is_whole
+from interp_widgets.results.errors import PromptError
+from interp_widgets.results.tokens import Tokens, describe_difference
+
+Ids: TypeAlias = "Sequence[int] | torch.Tensor | NDArray[Any]"
+Prompt: TypeAlias = "str | Ids"
+Prompts: TypeAlias = "Prompt | Sequence[Prompt]"
+"""One prompt or a batch: text, or token ids as a list or a one-dimensional tensor or array."""
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """A clean and a corrupt prompt with the same number of tokens."""
+
+    clean: Tokens
+    corrupt: Tokens
+
+
+def parse_pairs(
+    clean: Prompts, corrupt: Prompts, *, tokenizer: Any | None, n_vocab: int, context: int | None
+) -> tuple[PromptPair, ...]:
+    """Tokenise both sides as the tokenizer does by default and check that they can be compared.
+
+    Raises:
+        PromptError: text without a tokenizer, an empty prompt, ids outside the vocabulary, sides or pairs of unequal
+            length, identical prompts, or more tokens than the model's context holds.
+    """
+    labels = Labels(tokenizer)
+    sides = [
+        [labels.tokens(_ids(prompt, name, tokenizer)) for prompt in _batch(prompts, name)]
+        for name, prompts in (("clean", clean), ("corrupt", corrupt))
+    ]
+    if len(sides[0]) != len(sides[1]):
+        raise PromptError(
+            f"{len(sides[0])} clean prompts but {len(sides[1])} corrupt ones. Pass one corrupt prompt for each clean "
+            "one."
+        )
+    pairs = tuple(PromptPair(*sides_of_pair) for sides_of_pair in zip(*sides, strict=True))
+    for number, pair in enumerate(pairs):
+        where = f"pair {number}: " if len(pairs) > 1 else ""
+        _check_pair(pair, where, n_vocab, context)
+    lengths = [len(pair.clean) for pair in pairs]
+    odd = next((number for number, length in enumerate(lengths) if length != lengths[0]), None)
+    if odd is not None:
+        raise PromptError(
+            f"Pair {odd} has {lengths[odd]} tokens but pair 0 has {lengths[0]}. All pairs of one grid must have the "
+            "same number of tokens, since its columns are positions. Run them apart, or write prompts of equal length."
+        )
+    return pairs
+
+
+def _batch(prompts: Prompts, name: str) -> list[Prompt]:
+    if isinstance(prompts, str):
+        return [prompts]
+    if isinstance(prompts, torch.Tensor):
+        prompts = prompts.detach().cpu().numpy()
+    if isinstance(prompts, np.ndarray):
+        return [prompts] if prompts.ndim == 1 else list(prompts)
+    if not isinstance(prompts, Sequence):
+        raise PromptError(
+            f"The {name} prompt is a {type(prompts).__name__}. Pass text, token ids, or a list of either."
+        )
+    if all(is_whole(item) for item in prompts):
+        return [cast("Prompt", prompts)] if prompts else [""]
+    return list(cast("Sequence[Prompt]", prompts))
+
+
+def _ids(prompt: Prompt, name: str, tokenizer: Any | None) -> tuple[int, ...]:
+    if isinstance(prompt, str):
+        if not prompt:
+            raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
+        if tokenizer is None:
+            raise PromptError(
+                f"The {name} prompt is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
+            )
+        # No padding and no truncation, whatever the tokenizer is set to: nnsight switches padding to the left.
+        ids = tokenizer(prompt, padding=False, truncation=False)["input_ids"]
+    elif isinstance(prompt, (torch.Tensor, np.ndarray)):
+        ids = prompt.tolist()
+    else:
+        ids = prompt
+    if not isinstance(ids, Sequence) or not all(is_whole(item) for item in ids):
+        raise PromptError(
+            f"The {name} prompt is {prompt!r}, which is neither text nor a list of token ids. "
+            "Pass a string, a list of whole numbers, or a list of such prompts."
+        )
+    if not ids:
+        raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
+    return tuple(int(item) for item in ids)
+
+
+def _check_pair(pair: PromptPair, where: str, n_vocab: int, context: int | None) -> None:
+    clean, corrupt = pair.clean, pair.corrupt
+    for name, tokens in (("clean", clean), ("corrupt", corrupt)):
+        wrong = [token for token in tokens.ids if not 0 <= token < n_vocab]
+        if wrong:
+            raise PromptError(
+                f"{where}the {name} prompt holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
+                "Was it tokenised for another model?"
+            )
+        if context is not None and len(tokens) > context:
+            raise PromptError(
+                f"{where}the {name} prompt has {len(tokens)} tokens, but the model's context holds {context}. "
+                "Shorten it."
+            )
+    if len(clean) != len(corrupt):
+        raise PromptError(
+            f"{where}the prompts have {len(clean)} and {len(corrupt)} tokens, so their positions cannot be matched.\n"
+            f"{describe_difference(clean, corrupt)}\n"
+            "Replace words in brackets until both sides have the same number of tokens: a name of one token by another "
+            "name of one token."
+        )
+    if clean.ids == corrupt.ids:
+        raise PromptError(
+            f"{where}the clean and the corrupt prompt are identical, so no patch can change anything. "
+            "Change what you want to trace in one of them."
+        )
