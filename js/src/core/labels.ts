@@ -1,0 +1,38 @@
+import { h } from "./dom";
+
+// The marks that Python puts where a token holds white space, control characters or half a character.
+const MARK = /[␣↵␍⇥⍽]|⟨[^⟩]*⟩/gu;
+
+export interface LabelPart {
+  text: string;
+  mark: boolean;
+}
+
+/** Splits a token's label into its text and its marks. */
+export function labelParts(label: string): LabelPart[] {
+  const parts: LabelPart[] = [];
+  let end = 0;
+  for (const match of label.matchAll(MARK)) {
+    if (match.index > end) parts.push({ text: label.slice(end, match.index), mark: false });
+    parts.push({ text: match[0], mark: true });
+    end = match.index + match[0].length;
+  }
+  if (end < label.length) parts.push({ text: label.slice(end), mark: false });
+  return parts;
+}
+
+/** A token as an element that no neighbour can reorder, with its marks set back. */
+export function tokenElement(label: string, attributes: Record<string, string> = {}): HTMLElement {
+  const parts = labelParts(label).map(({ text, mark }) => (mark ? h("span", { class: "iw-mark" }, text) : text));
+  return h("bdi", { ...attributes, class: `iw-token ${attributes.class ?? ""}`.trim() }, ...parts);
+}
+
+/** A token as it is named inside a sentence: without the space before it, unless that is all there is. */
+export function bare(label: string): string {
+  return label.replace(/^␣+|␣+$/gu, "") || label;
+}
+
+/** A label between isolates, for text that leaves the DOM: canvas, `aria-label`, `title`. */
+export function isolated(label: string): string {
+  return `\u2068${label}\u2069`;
+}

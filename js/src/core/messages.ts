@@ -1,0 +1,69 @@
+import type { Bytes } from "./array";
+import type { Model } from "./model";
+import type { ReplyMessage, RowsMessage, ToPage, ToPython } from "./protocol";
+
+const PATIENCE = 120_000;
+
+/** `crypto.randomUUID` is missing on pages served without TLS, as notebooks in a local network are. */
+export function uuid(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+interface Waiting {
+  settle(reply: ReplyMessage): void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** Messages to and from Python: rows in order, requests and their replies. */
+export class Messages<State extends object> {
+  #seq: number | null = null;
+  #waiting = new Map<string, Waiting>();
+
+  constructor(
+    private readonly model: Model<State>,
+    private readonly onRows: (message: RowsMessage, buffers: Bytes[]) => void,
+  ) {
+    model.on("msg:custom", this.#receive);
+  }
+
+  get live(): boolean {
+    return this.model.frozen !== true;
+  }
+
+  send(message: ToPython): void {
+    if (this.live) this.model.send(message);
+  }
+
+  request(name: "html"): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const id = uuid();
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new Error("the kernel did not answer; it may be busy or gone."));
+      }, PATIENCE);
+      const settle = (reply: ReplyMessage) => (reply.ok ? resolve(reply.value) : reject(new Error(reply.value)));
+      this.#waiting.set(id, { settle, timer });
+      this.send({ kind: "request", id, name });
+    });
+  }
+
+  destroy(): void {
+    this.model.off("msg:custom", this.#receive);
+    for (const { timer } of this.#waiting.values()) clearTimeout(timer);
+    this.#waiting.clear();
+  }
+
+  #receive = (message: ToPage, buffers: Bytes[]): void => {
+    if (message.kind === "rows") {
+      if (this.#seq !== null && message.seq !== this.#seq + 1) this.send({ kind: "resync" });
+      this.#seq = message.seq;
+      this.onRows(message, buffers);
+    } else if (message.kind === "reply") {
+      const waiting = this.#waiting.get(message.id);
+      if (!waiting) return; // another view of this model asked
+      this.#waiting.delete(message.id);
+      clearTimeout(waiting.timer);
+      waiting.settle(message);
+    }
+  };
+}

@@ -1,0 +1,32 @@
+import { fill, h } from "./dom";
+
+/** A note beside what the pointer is on. Screen readers get the same words from the cell itself. */
+export class Tooltip {
+  readonly element = h("div", { class: "iw-tooltip", "aria-hidden": "true", hidden: true });
+
+  /** Shows content beside a box given in client coordinates, inside the frame that the tooltip is placed in. */
+  show(content: Node[], beside: DOMRect, frame: HTMLElement): void {
+    fill(this.element, ...content);
+    this.element.hidden = false;
+    const outer = frame.getBoundingClientRect();
+    const own = this.element.getBoundingClientRect();
+    const gap = 10;
+    const right = beside.right + gap;
+    const fitsRight = right + own.width <= outer.right;
+    const fitsLeft = beside.left - gap - own.width >= outer.left;
+    let left = fitsRight || !fitsLeft ? right : beside.left - gap - own.width;
+    let top = beside.top + beside.height / 2 - own.height / 3;
+    if (!fitsRight && !fitsLeft) {
+      left = beside.left + beside.width / 2 - own.width / 2;
+      top = beside.top - gap - own.height < outer.top ? beside.bottom + gap : beside.top - gap - own.height;
+    }
+    left = Math.max(outer.left + 4, Math.min(left, outer.right - own.width - 4));
+    top = Math.max(outer.top + 4, Math.min(top, outer.bottom - own.height - 4));
+    this.element.style.left = `${Math.round(left - outer.left - frame.clientLeft)}px`;
+    this.element.style.top = `${Math.round(top - outer.top - frame.clientTop)}px`;
+  }
+
+  hide(): void {
+    this.element.hidden = true;
+  }
+}

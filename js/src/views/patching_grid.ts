@@ -1,0 +1,238 @@
+import type { Bytes } from "../core/array";
+import { fill, h } from "../core/dom";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import type { GridState, RowsMessage } from "../core/protocol";
+import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
+import { Tooltip } from "../core/tooltip";
+import { CodePanel } from "./patching_grid/code";
+import { Controls, Legend } from "./patching_grid/controls";
+import { findCell, GridData, nameCell } from "./patching_grid/data";
+import { Footer } from "./patching_grid/footer";
+import { Header } from "./patching_grid/header";
+import { JobStrip } from "./patching_grid/job_strip";
+import { Panels } from "./patching_grid/panels";
+import { Readout } from "./patching_grid/readout";
+import type { Actions, Scene } from "./patching_grid/scene";
+import { ShownGrid } from "./patching_grid/shown";
+import css from "./patching_grid/style.css";
+import { TableView } from "./patching_grid/table_view";
+import { tipContent } from "./patching_grid/tip";
+import { explain } from "./patching_grid/words";
+
+const TRAITS = ["spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
+const FALLBACK_WIDTH = 760;
+
+/** One view of a patching grid in one element of a page. */
+class PatchingGrid {
+  readonly #root: HTMLElement;
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<GridState>;
+  readonly #tooltip = new Tooltip();
+  readonly #live = h("div", { class: "iw-hidden", "aria-live": "polite" });
+  readonly #header = new Header();
+  readonly #job: JobStrip;
+  readonly #panels: Panels;
+  readonly #table = new TableView();
+  readonly #readout: Readout;
+  readonly #legend: Legend;
+  readonly #controls: Controls;
+  readonly #code: CodePanel;
+  readonly #footer: Footer;
+  #data: GridData;
+  #grid: ShownGrid;
+  #version = 0;
+  #frame = 0;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<GridState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
+    this.#data = new GridData(model.get("spec"), model.get("arrays"));
+    this.#grid = this.#shown();
+    const actions = this.#actions();
+    this.#job = new JobStrip(actions, this.#messages.live);
+    this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
+    this.#readout = new Readout(actions);
+    this.#legend = new Legend(actions);
+    this.#controls = new Controls(actions);
+    this.#code = new CodePanel(actions);
+    this.#footer = new Footer(
+      actions,
+      { panels: this.#panels.element, table: this.#table, code: this.#code },
+      this.#messages.live ? () => this.#messages.request("html") : null,
+    );
+    this.#root = h(
+      "div",
+      // Without the attribute, JupyterLab takes keys typed here as commands: "d d" would delete the cell.
+      { class: "iw-view", role: "group", "aria-label": "patching grid", "data-lm-suppress-shortcuts": "true" },
+      h("style", {}, css),
+      this.#header.element,
+      this.#job.element,
+      this.#panels.element,
+      this.#table.element,
+      this.#readout.element,
+      h("div", { class: "iw-bar-row" }, this.#legend.element, this.#controls.element),
+      this.#footer.element,
+      this.#code.element,
+      this.#tooltip.element,
+      this.#live,
+    );
+    fill(el, this.#root);
+    this.#connect();
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#frame);
+    this.#root.remove();
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec")
+        this.#data = new GridData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
+      this.#redraw();
+    });
+    const unwatch = watchHostTheme(() => this.#redraw());
+    const sizes = new ResizeObserver(() => this.#redraw());
+    sizes.observe(this.#root);
+    this.#stop.signal.addEventListener("abort", () => {
+      unobserve();
+      unwatch();
+      sizes.disconnect();
+    });
+  }
+
+  #actions(): Actions {
+    return {
+      select: (cell) => {
+        const { spec } = this.#data;
+        this.#write("selected", cell && nameCell(spec, cell));
+        if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
+      },
+      setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
+      setPair: (pair) => this.#write("pair", pair),
+      setLimit: (limit) => this.#write("color_limit", limit),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      zoom: (factor) => this.#panels.zoom(factor),
+      announce: (text) => this.#say(text),
+    };
+  }
+
+  #write<Name extends keyof GridState & string>(name: Name, value: GridState[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  #say(text: string): void {
+    fill(this.#live, text);
+  }
+
+  #addRows(message: RowsMessage, buffers: Bytes[]): void {
+    this.#data.apply(message, buffers);
+    for (const [site, layer] of message.rows) {
+      if (site < this.#data.sites && layer < this.#data.layers) this.#grid.refreshRow(site, layer);
+    }
+    this.#version++;
+    this.#redraw();
+  }
+
+  /** The metric and the pair to show; what the state names is used only if the grid has it. */
+  #choice(): { metric: number; pair: number | null } {
+    const { spec } = this.#data;
+    const metric = Math.max(
+      0,
+      spec.metrics.findIndex(({ term }) => term.name === this.model.get("metric")),
+    );
+    const pair = this.model.get("pair");
+    if (spec.pairs.length === 1) return { metric, pair: 0 };
+    return { metric, pair: pair !== null && pair !== undefined && pair in spec.pairs ? pair : null };
+  }
+
+  #shown(): ShownGrid {
+    const { metric, pair } = this.#choice();
+    return new ShownGrid(this.#data, metric, pair);
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    const { metric, pair } = this.#choice();
+    if (this.#grid.data !== this.#data || this.#grid.metric !== metric || this.#grid.pair !== pair)
+      this.#grid = this.#shown();
+    const theme = this.model.get("theme") ?? "auto";
+    const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
+    if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
+    const width = this.#contentWidth();
+    this.#root.dataset.size = width < 560 ? "narrow" : width < 900 ? "middle" : "wide";
+    const { spec } = this.#data;
+    const scene: Scene = {
+      spec,
+      data: this.#data,
+      grid: this.#grid,
+      version: this.#version,
+      metric,
+      pair,
+      limit: this.model.get("color_limit") > 0 ? this.model.get("color_limit") : 1,
+      job: this.model.get("job"),
+      selected: findCell(spec, this.model.get("selected")),
+      palette,
+      theme,
+      width,
+    };
+    this.#scene = scene;
+    for (const part of [
+      this.#header,
+      this.#job,
+      this.#panels,
+      this.#table,
+      this.#readout,
+      this.#legend,
+      this.#controls,
+      this.#code,
+      this.#footer,
+    ]) {
+      part.update(scene);
+    }
+    if (this.#panels.cursor) this.#point();
+    this.#root.dataset.ready = "true";
+  }
+
+  #contentWidth(): number {
+    const style = getComputedStyle(this.#root);
+    const width = this.#root.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
+    return width > 0 ? width : FALLBACK_WIDTH;
+  }
+
+  #point(): void {
+    const cursor = this.#panels.cursor;
+    this.#header.point(cursor?.cell.pos ?? this.#scene?.selected?.pos ?? null);
+    if (!cursor || !this.#scene) {
+      this.#tooltip.hide();
+      return;
+    }
+    this.#tooltip.show(tipContent(this.#scene, cursor.cell), this.#panels.clientBoxOf(cursor.cell), this.#root);
+  }
+}
+
+function render({ model, el, signal }: RenderProps<GridState>): () => void {
+  const view = new PatchingGrid(model, el);
+  const destroy = () => view.destroy();
+  signal?.addEventListener("abort", destroy, { once: true });
+  return destroy;
+}
+
+export default { render };

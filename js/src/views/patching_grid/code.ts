@@ -1,0 +1,61 @@
+import { fill, h } from "../../core/dom";
+import { copyText } from "../../core/download";
+import { substitute } from "../../core/template";
+import type { CellIndex } from "./data";
+import type { Actions, Scene } from "./scene";
+import { placeOf } from "./words";
+
+/** The lines of nnsight that compute one cell; null if this grid came without them. */
+export function codeOf({ spec, metric, grid }: Scene, { site, layer, pos }: CellIndex): string | null {
+  const pair = spec.pairs[grid.pairs[0]];
+  const template = spec.code_sites[spec.sites[site].name];
+  const expression = spec.code_metrics[spec.metrics[metric].term.name];
+  if (template === undefined || expression === undefined) return null;
+  return substitute(template, {
+    layer: String(spec.layers[layer]),
+    pos: String(pos),
+    clean_ids: `[${pair.clean_ids.join(", ")}]`,
+    corrupt_ids: `[${pair.corrupt_ids.join(", ")}]`,
+    metric: substitute(expression, { answer: String(pair.answer_id), wrong_answer: String(pair.wrong_answer_id) }),
+  });
+}
+
+/** A panel with the code of the pinned cell, else of the strongest one. */
+export class CodePanel {
+  readonly element = h("div", { class: "iw-code", hidden: true });
+
+  constructor(private readonly actions: Actions) {}
+
+  update(scene: Scene): void {
+    if (this.element.hidden) return;
+    const cell = scene.selected ?? scene.grid.strongest() ?? { site: 0, layer: 0, pos: 0 };
+    const code = codeOf(scene, cell);
+    const which = scene.grid.pairs.length > 1 ? ", for the first pair" : "";
+    if (code === null) {
+      fill(this.element, h("p", { class: "iw-quiet" }, "This result came without code for the cell."));
+      return;
+    }
+    const pre = h("pre", { tabindex: 0, role: "region", "aria-label": "nnsight code of the cell" }, code);
+    const copy = h("button", { type: "button", class: "iw-copy" }, "Copy");
+    copy.addEventListener("click", async () => {
+      const copied = await copyText(code, this.element);
+      if (!copied) selectAll(pre);
+      fill(copy, copied ? "Copied" : "Selected: press Ctrl+C");
+      this.actions.announce(copied ? "Code copied." : "Copying is refused here. The code is selected.");
+      setTimeout(() => fill(copy, "Copy"), 2500);
+    });
+    fill(
+      this.element,
+      h("div", { class: "iw-code-head" }, h("span", {}, `${placeOf(scene, cell)}${which}`), copy),
+      pre,
+    );
+  }
+}
+
+function selectAll(element: Element): void {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  const selection = getSelection();
+  selection?.removeAllRanges();
+  selection?.addRange(range);
+}

@@ -1,0 +1,141 @@
+import { changeDetector, fill, h } from "../../core/dom";
+import { formatCount, formatEffect, formatNumber } from "../../core/format";
+import { niceLimit } from "../../core/scales";
+import { Segmented } from "../../core/segmented";
+import type { Actions, Scene } from "./scene";
+import { directionOf, legendWords, subtitleOf } from "./words";
+
+const MOST_BUTTONS = 9;
+
+/** The legend in words and numbers, with the marks that occur and where the scale ends. */
+export class Legend {
+  readonly element = h("div", { class: "iw-legend" });
+  #changed = changeDetector();
+  #scale = h("div", { class: "iw-scale" });
+  #limits: Segmented<number>;
+
+  constructor(actions: Actions) {
+    this.#limits = new Segmented("colour scale ends at", actions.setLimit, "iw-limits");
+    fill(this.element, this.#scale, this.#limits.element);
+  }
+
+  update(scene: Scene): void {
+    if (!this.#changed(scene.spec, scene.grid, scene.version, scene.limit, scene.palette, scene.job.state)) return;
+    const { grid, limit, palette, job } = scene;
+    const survey = grid.survey(limit);
+    const [negative, positive] = legendWords(scene.spec);
+    const colors = scene.spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
+    const bar = h("div", { class: "iw-ramp" });
+    bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
+    const end = formatNumber(limit);
+    const ticks = h("div", { class: "iw-ticks" }, ...[`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text)));
+    const marks: Node[] = [];
+    const mark = (kind: string, text: string) =>
+      marks.push(
+        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
+      );
+    if (survey.beyond)
+      mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
+    if (survey.known) mark("known", "not run, known without it");
+    if (survey.pending) mark("pending", job.state === "running" ? "still to come" : "not computed");
+    if (survey.undefined) mark("undefined", "no value");
+    fill(
+      this.#scale,
+      h("span", { class: "iw-end" }, negative),
+      h("div", { class: "iw-rampbox" }, bar, ticks),
+      h("span", { class: "iw-end" }, positive),
+      marks.length ? h("span", { class: "iw-keys" }, ...marks) : null,
+    );
+    const fit = niceLimit(survey.largest);
+    const options = [
+      { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },
+      { value: fit, text: `fit ±${formatNumber(fit)}`, title: "the scale ends at the largest effect" },
+    ];
+    if (fit === 1) options.pop();
+    if (!options.some(({ value }) => value === limit))
+      options.unshift({ value: limit, text: `±${formatNumber(limit)}`, title: "set from Python" });
+    this.#limits.element.hidden = options.length < 2;
+    this.#limits.update(options, limit);
+  }
+}
+
+/** Metric, pair, direction and zoom. */
+export class Controls {
+  readonly element: HTMLElement;
+  #metrics: Segmented<number>;
+  #pairs = h("div", { class: "iw-pairs" });
+  #pairButtons: Segmented<number | null>;
+  #direction = h("span", { class: "iw-direction" });
+  #changed = changeDetector();
+  #newPairs = changeDetector();
+
+  constructor(private readonly actions: Actions) {
+    this.#metrics = new Segmented("metric", actions.setMetric, "iw-metrics");
+    this.#pairButtons = new Segmented("pair of prompts", actions.setPair);
+    const zoom = ([action, text, label, factor]: readonly [string, string, string, number | "reset"]) => {
+      const button = h("button", { type: "button", "data-action": action, "aria-label": label, title: label }, text);
+      button.addEventListener("click", () => actions.zoom(factor));
+      return button;
+    };
+    this.element = h(
+      "div",
+      { class: "iw-controls" },
+      this.#metrics.element,
+      this.#pairs,
+      this.#direction,
+      h(
+        "div",
+        { class: "iw-zoom", role: "group", "aria-label": "zoom" },
+        zoom(["zoom-out", "−", "zoom out", 1 / 1.5]),
+        zoom(["zoom-reset", "1:1", "show the whole grid", "reset"]),
+        zoom(["zoom-in", "+", "zoom in", 1.5]),
+      ),
+    );
+  }
+
+  update(scene: Scene): void {
+    const { spec, metric, pair } = scene;
+    if (!this.#changed(spec, metric, pair)) return;
+    const metrics = spec.metrics.map(({ term }, value) => ({
+      value,
+      text: term.label,
+      title: term.meaning,
+      data: { "data-metric": term.name },
+    }));
+    this.#metrics.element.hidden = metrics.length < 2;
+    this.#metrics.update(metrics, metric);
+    this.#updatePairs(scene);
+    fill(this.#direction, directionOf(spec));
+    this.#direction.title = subtitleOf(spec);
+  }
+
+  #updatePairs({ spec, pair }: Scene): void {
+    const count = spec.pairs.length;
+    this.#pairs.hidden = count < 2;
+    if (count < 2) return;
+    const numbers: (number | null)[] = [null, ...spec.pairs.keys()];
+    if (count <= MOST_BUTTONS) {
+      const options = numbers.map((value) => ({
+        value,
+        text: value === null ? "mean" : String(value + 1),
+        title: value === null ? `mean of ${count} pairs` : `pair ${value + 1}`,
+      }));
+      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, "pair"), this.#pairButtons.element);
+      this.#pairButtons.update(options, pair);
+      return;
+    }
+    if (this.#newPairs(spec)) {
+      const select = h(
+        "select",
+        { "aria-label": "pair of prompts" },
+        ...numbers.map((value) =>
+          h("option", { value: value ?? "" }, value === null ? `mean of ${count} pairs` : `pair ${value + 1}`),
+        ),
+      );
+      select.addEventListener("change", () => this.actions.setPair(select.value === "" ? null : Number(select.value)));
+      fill(this.#pairs, select);
+    }
+    const select = this.#pairs.querySelector("select");
+    if (select) select.value = pair === null ? "" : String(pair);
+  }
+}

@@ -1,0 +1,132 @@
+import { changeDetector, fill, h } from "../../core/dom";
+import { formatProbability } from "../../core/format";
+import { bare, tokenElement } from "../../core/labels";
+import type { WirePair } from "../../core/protocol";
+import type { Scene } from "./scene";
+import { type Accent, metricValue, subtitleOf, titleOf, whichPairs } from "./words";
+
+// Longer prompts are shown around their differences and at both ends.
+const LONG = 160;
+const AROUND = 14;
+
+/** The question, what a cell is, both prompts with their differences, and what the model says to each. */
+export class Header {
+  readonly element = h("div", { class: "iw-header" });
+  #changed = changeDetector();
+  #unfolded = false;
+  #marked: Element[] = [];
+
+  update(scene: Scene): void {
+    if (!this.#changed(scene.spec, scene.pair, scene.metric)) return;
+    this.#draw(scene);
+  }
+
+  /** Marks a position in both prompts. */
+  point(pos: number | null): void {
+    for (const token of this.#marked) token.classList.remove("iw-pointed");
+    this.#marked = pos === null ? [] : [...this.element.querySelectorAll(`[data-pos="${pos}"]`)];
+    for (const token of this.#marked) token.classList.add("iw-pointed");
+  }
+
+  #draw(scene: Scene): void {
+    const { spec, pair } = scene;
+    const which = whichPairs(spec, pair);
+    const shown = spec.pairs[pair ?? 0];
+    const title = titleOf(spec, pair).map(({ text, accent }) =>
+      h("bdi", { class: accent ? `iw-${accent}` : null }, text),
+    );
+    fill(
+      this.element,
+      h("div", { class: "iw-title" }, ...title, which ? h("span", { class: "iw-which" }, ` ${which}`) : null),
+      h("div", { class: "iw-subtitle" }, subtitleOf(spec)),
+      h(
+        "div",
+        { class: "iw-prompts" },
+        ...(["clean", "corrupt"] as const).flatMap((side) => this.#prompt(scene, shown, side)),
+      ),
+      ...this.#notes(scene, shown),
+    );
+  }
+
+  #prompt(scene: Scene, shown: WirePair, side: Accent): Node[] {
+    const example = scene.pair === null && scene.spec.pairs.length > 1;
+    return [
+      h("div", { class: "iw-side" }, example ? `${side}, e.g.` : side),
+      h("div", { class: "iw-text", dir: "auto" }, ...this.#tokens(scene, shown, side)),
+      h("div", { class: "iw-says" }, ...says(scene, shown, side)),
+    ];
+  }
+
+  #tokens(scene: Scene, shown: WirePair, side: Accent): (Node | string)[] {
+    const { labels } = shown[side];
+    const differs = new Set(shown.differs);
+    const nodes: (Node | string)[] = [];
+    for (const [from, to] of this.#unfolded ? [[0, labels.length]] : seen(labels.length, shown.differs)) {
+      if (nodes.length) nodes.push(this.#fold(scene, nodes.length, from));
+      for (let pos = from; pos < to; pos++) {
+        const accent = differs.has(pos) ? `iw-chip iw-${side}` : "";
+        nodes.push(tokenElement(labels[pos], { "data-pos": String(pos), class: accent }), h("wbr"));
+      }
+    }
+    return nodes;
+  }
+
+  #fold(scene: Scene, _count: number, from: number): Node {
+    const button = h("button", { type: "button", class: "iw-fold", title: "show the whole prompt" }, `⋯ to ${from}`);
+    button.addEventListener("click", () => {
+      this.#unfolded = true;
+      this.#draw(scene);
+    });
+    return button;
+  }
+
+  #notes({ spec, pair }: Scene, shown: WirePair): Node[] {
+    const note = (...text: (string | Node)[]) => h("div", { class: "iw-note" }, ...text);
+    if (pair === null && spec.pairs.length > 1) return [];
+    if (shown.answer_source !== "model") return [];
+    return [
+      note(
+        "No answers were given: ",
+        tokenElement(shown.answer),
+        " and ",
+        tokenElement(shown.wrong_answer),
+        " are the model’s own top predictions.",
+      ),
+    ];
+  }
+}
+
+/** What the model says to a prompt, and the metric's baseline. */
+function says(scene: Scene, shown: WirePair, side: Accent): (Node | string)[] {
+  const { term, baselines } = scene.spec.metrics[scene.metric];
+  const of = side === "clean" ? 0 : 1;
+  if (scene.grid.pairs.length > 1) {
+    const mean = baselines.reduce((sum, pair) => sum + pair[of], 0) / baselines.length;
+    return [`mean ${term.label} `, h("strong", {}, metricValue(scene, mean))];
+  }
+  const { top } = shown[side];
+  const nodes: (Node | string)[] = [];
+  if (top.length) {
+    const other = side === "clean" ? shown.wrong_answer : shown.answer;
+    const second = top.slice(1).find(({ label }) => label === other) ?? top[1];
+    nodes.push("says ", h("strong", {}, h("bdi", {}, bare(top[0].label)), ` ${formatProbability(top[0].prob)}`));
+    if (second) nodes.push(" · ", h("bdi", {}, bare(second.label)), ` ${formatProbability(second.prob)}`);
+    nodes.push(" · ");
+  }
+  nodes.push(`${term.label} `, h("strong", {}, metricValue(scene, baselines[scene.grid.pairs[0]][of])));
+  return nodes;
+}
+
+/** The stretches of a prompt that are shown: all of it, or both ends and what is around each difference. */
+export function seen(length: number, differs: readonly number[]): [from: number, to: number][] {
+  if (length <= LONG) return [[0, length]];
+  const centres = [0, ...differs.slice(0, 6), length - 1];
+  const stretches: [number, number][] = [];
+  for (const centre of centres) {
+    const [from, to] = [Math.max(0, centre - AROUND), Math.min(length, centre + AROUND + 1)];
+    const last = stretches.at(-1);
+    if (last && from <= last[1]) last[1] = Math.max(last[1], to);
+    else stretches.push([from, to]);
+  }
+  return stretches;
+}

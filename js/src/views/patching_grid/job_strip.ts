@@ -1,0 +1,61 @@
+import { changeDetector, fill, h } from "../../core/dom";
+import { formatCount, formatDuration } from "../../core/format";
+import type { Actions, Scene } from "./scene";
+
+/** How far the computation is, with a way to stop it; and what became of it if it did not end well. */
+export class JobStrip {
+  readonly element = h("div", { class: "iw-job" });
+  #bar = h("span", { class: "iw-progress-done" });
+  #track = h(
+    "div",
+    {
+      class: "iw-progress",
+      role: "progressbar",
+      "aria-label": "cells computed",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+    },
+    this.#bar,
+  );
+  #text = h("span", { class: "iw-job-text" });
+  #cancel = h("button", { type: "button", class: "iw-cancel" }, "Cancel");
+  #newState = changeDetector();
+
+  constructor(
+    private readonly actions: Actions,
+    private readonly live: boolean,
+  ) {
+    this.#cancel.addEventListener("click", () => {
+      this.#cancel.disabled = true;
+      fill(this.#cancel, "Cancelling…");
+      actions.cancel();
+    });
+  }
+
+  update({ job, data }: Scene): void {
+    const { state, done, total, eta, error } = job;
+    const cells = `${done.toLocaleString("en-US")} of ${formatCount(total, "cell")}`;
+    if (this.#newState(state, error, data)) this.#show(state, cells, error);
+    if (state !== "running") return;
+    const share = total > 0 ? done / total : 0;
+    this.#bar.style.width = `${100 * share}%`;
+    this.#track.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+    fill(this.#text, eta === null ? cells : `${cells} · about ${formatDuration(eta)} left`);
+  }
+
+  #show(state: string, cells: string, error: string | null): void {
+    this.element.hidden = state === "done";
+    this.element.dataset.state = state;
+    if (state === "running") {
+      this.#cancel.disabled = false;
+      fill(this.#cancel, "Cancel");
+      fill(this.element, this.#track, this.#text, this.live ? this.#cancel : null);
+    } else if (state === "cancelled") {
+      fill(this.element, h("span", {}, `Cancelled: ${cells} computed, the rest is not.`));
+      this.actions.announce(`Cancelled: ${cells} computed.`);
+    } else if (state === "failed") {
+      const what = h("div", { role: "alert" }, h("strong", {}, "The computation failed. "), error ?? "");
+      fill(this.element, what, h("div", { class: "iw-quiet" }, `${cells} were computed before and are shown.`));
+    } else fill(this.element);
+  }
+}

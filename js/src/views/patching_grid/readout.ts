@@ -1,0 +1,80 @@
+import { changeDetector, fill, h } from "../../core/dom";
+import { formatEffect, formatProbability } from "../../core/format";
+import { bare, tokenElement } from "../../core/labels";
+import type { CellIndex } from "./data";
+import type { Actions, Scene } from "./scene";
+import { axisLabel, explain, hasGap, noGap, topOf, whyNot, withUnit } from "./words";
+
+/** The pinned cell in numbers and in words; without one, where to look first. */
+export class Readout {
+  readonly element = h("div", { class: "iw-readout" });
+  #changed = changeDetector();
+
+  constructor(private readonly actions: Actions) {}
+
+  update(scene: Scene): void {
+    const { selected, grid, version, job, spec } = scene;
+    if (!this.#changed(spec, selected?.site, selected?.layer, selected?.pos, grid, version, job.state)) return;
+    fill(this.element, ...(selected ? this.#pinned(scene, selected) : this.#hint(scene)));
+    this.element.classList.toggle("iw-empty", !selected);
+  }
+
+  #pinned(scene: Scene, cell: CellIndex): Node[] {
+    const { spec, grid } = scene;
+    const { term } = spec.metrics[scene.metric];
+    const clear = h(
+      "button",
+      { type: "button", class: "iw-clear", "aria-label": "clear the pinned cell", title: "clear (Escape)" },
+      "×",
+    );
+    clear.addEventListener("click", () => this.actions.select(null));
+    const facts: Node[] = [
+      h("span", { class: "iw-where" }, h("strong", {}, ...this.#place(scene, cell)), ` (position ${cell.pos})`),
+    ];
+    if (!whyNot(scene, cell)) {
+      facts.push(h("span", {}, "effect ", h("strong", {}, formatEffect(grid.effect[grid.at(cell)]))));
+      facts.push(h("span", {}, `${term.label} `, h("strong", {}, withUnit(scene, grid.value(cell)))));
+    }
+    const top = topOf(scene, cell);
+    if (top.length) {
+      const listed = top.map(({ label, prob }, i) =>
+        h(i ? "span" : "strong", {}, h("bdi", {}, bare(label)), ` ${formatProbability(prob)}`),
+      );
+      facts.push(h("span", {}, "after the patch: ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
+    }
+    return [h("div", { class: "iw-facts" }, ...facts), h("p", { class: "iw-words" }, explain(scene, cell)), clear];
+  }
+
+  #place({ spec, pair }: Scene, { site, layer, pos }: CellIndex): (Node | string)[] {
+    return [
+      `${spec.sites[site].label} · layer ${spec.layers[layer]} · `,
+      tokenElement(axisLabel(spec, pair, pos).text),
+    ];
+  }
+
+  #hint(scene: Scene): (Node | string)[] {
+    if (!hasGap(scene)) return [h("p", { class: "iw-words" }, noGap(scene))];
+    const cell = scene.grid.strongest();
+    if (!cell)
+      return [
+        h(
+          "p",
+          { class: "iw-words" },
+          scene.job.state === "running" ? "The first rows are on their way." : "No cell was computed.",
+        ),
+      ];
+    const go = h("button", { type: "button", class: "iw-link" }, ...this.#place(scene, cell));
+    go.addEventListener("click", () => this.actions.select(cell));
+    const so = scene.job.state === "running" ? "Strongest so far: " : "Strongest: ";
+    return [
+      h(
+        "p",
+        { class: "iw-words" },
+        so,
+        go,
+        ` with ${formatEffect(scene.grid.effect[scene.grid.at(cell)])}. `,
+        "Click a cell to pin it and read what it means.",
+      ),
+    ];
+  }
+}
