@@ -9,7 +9,7 @@ function signed(text: string, plus: boolean): string {
 /** An effect, always with its sign: +0.98, −0.12, 0. */
 export function formatEffect(effect: number): string {
   if (Number.isNaN(effect)) return "no value";
-  if (effect === 0) return "0";
+  if (Math.abs(effect) < 1e-6) return "0"; // what is exactly 0 may have gone through 32-bit floats
   return signed(effect.toFixed(2), true);
 }
 
@@ -22,6 +22,11 @@ export function formatNumber(value: number, { plus = false } = {}): string {
   if (size >= 1e6) return signed(value.toExponential(2).replace("e+", "e"), plus);
   const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : size >= 0.01 ? 3 : 4;
   return signed(value.toFixed(digits), plus);
+}
+
+/** The end of a scale, without digits that say nothing: 1, 0.42. */
+export function formatLimit(limit: number): string {
+  return String(Number(limit.toPrecision(3)));
 }
 
 export function formatProbability(probability: number): string {

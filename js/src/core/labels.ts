@@ -32,7 +32,9 @@ export function bare(label: string): string {
   return label.replace(/^␣+|␣+$/gu, "") || label;
 }
 
-/** A label between isolates, for text that leaves the DOM: canvas, `aria-label`, `title`. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** A label that cannot reorder its neighbours, for text that is no element: canvas, `aria-label`, sentences. */
 export function isolated(label: string): string {
-  return `\u2068${label}\u2069`;
+  return RIGHT_TO_LEFT.test(label) ? `\u2068${label}\u2069` : label;
 }

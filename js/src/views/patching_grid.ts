@@ -8,6 +8,7 @@ import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend } from "./patching_grid/controls";
 import { findCell, GridData, nameCell } from "./patching_grid/data";
+import { gridToPng, type Look } from "./patching_grid/export_png";
 import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
 import { JobStrip } from "./patching_grid/job_strip";
@@ -30,7 +31,7 @@ class PatchingGrid {
   readonly #messages: Messages<GridState>;
   readonly #tooltip = new Tooltip();
   readonly #live = h("div", { class: "iw-hidden", "aria-live": "polite" });
-  readonly #header = new Header();
+  readonly #header: Header;
   readonly #job: JobStrip;
   readonly #panels: Panels;
   readonly #table = new TableView();
@@ -54,6 +55,7 @@ class PatchingGrid {
     this.#data = new GridData(model.get("spec"), model.get("arrays"));
     this.#grid = this.#shown();
     const actions = this.#actions();
+    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip(actions, this.#messages.live);
     this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
     this.#readout = new Readout(actions);
@@ -64,6 +66,7 @@ class PatchingGrid {
       actions,
       { panels: this.#panels.element, table: this.#table, code: this.#code },
       this.#messages.live ? () => this.#messages.request("html") : null,
+      (scene) => gridToPng(scene, this.#look()),
     );
     this.#root = h(
       "div",
@@ -211,6 +214,11 @@ class PatchingGrid {
     this.#root.dataset.ready = "true";
   }
 
+  #look(): Look {
+    const mono = getComputedStyle(this.#root.querySelector(".iw-site") ?? this.#root).fontFamily;
+    return { sans: getComputedStyle(this.#root).fontFamily, mono, view: this.#panels.view };
+  }
+
   #contentWidth(): number {
     const style = getComputedStyle(this.#root);
     const width = this.#root.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
@@ -229,7 +237,20 @@ class PatchingGrid {
 }
 
 function render({ model, el, signal }: RenderProps<GridState>): () => void {
-  const view = new PatchingGrid(model, el);
+  let view: PatchingGrid;
+  try {
+    view = new PatchingGrid(model, el);
+  } catch (error) {
+    fill(
+      el,
+      h(
+        "p",
+        { role: "alert" },
+        `This patching grid cannot be shown: ${error instanceof Error ? error.message : error}`,
+      ),
+    );
+    return () => fill(el);
+  }
   const destroy = () => view.destroy();
   signal?.addEventListener("abort", destroy, { once: true });
   return destroy;

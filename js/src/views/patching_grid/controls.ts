@@ -1,5 +1,5 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatCount, formatEffect, formatNumber } from "../../core/format";
+import { formatCount, formatEffect, formatLimit } from "../../core/format";
 import { niceLimit } from "../../core/scales";
 import { Segmented } from "../../core/segmented";
 import type { Actions, Scene } from "./scene";
@@ -27,7 +27,7 @@ export class Legend {
     const colors = scene.spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
     const bar = h("div", { class: "iw-ramp" });
     bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
-    const end = formatNumber(limit);
+    const end = formatLimit(limit);
     const ticks = h("div", { class: "iw-ticks" }, ...[`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text)));
     const marks: Node[] = [];
     const mark = (kind: string, text: string) =>
@@ -49,11 +49,11 @@ export class Legend {
     const fit = niceLimit(survey.largest);
     const options = [
       { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },
-      { value: fit, text: `fit ±${formatNumber(fit)}`, title: "the scale ends at the largest effect" },
+      { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
     if (fit === 1) options.pop();
     if (!options.some(({ value }) => value === limit))
-      options.unshift({ value: limit, text: `±${formatNumber(limit)}`, title: "set from Python" });
+      options.unshift({ value: limit, text: `±${formatLimit(limit)}`, title: "set from Python" });
     this.#limits.element.hidden = options.length < 2;
     this.#limits.update(options, limit);
   }
@@ -87,7 +87,7 @@ export class Controls {
         "div",
         { class: "iw-zoom", role: "group", "aria-label": "zoom" },
         zoom(["zoom-out", "−", "zoom out", 1 / 1.5]),
-        zoom(["zoom-reset", "1:1", "show the whole grid", "reset"]),
+        zoom(["zoom-reset", "1:1", "1:1, the whole grid", "reset"]),
         zoom(["zoom-in", "+", "zoom in", 1.5]),
       ),
     );

@@ -2,7 +2,6 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { download } from "../../core/download";
 import type { CodePanel } from "./code";
 import { gridToCsv } from "./export_csv";
-import { gridToPng } from "./export_png";
 import type { Actions, Scene } from "./scene";
 import type { TableView } from "./table_view";
 
@@ -24,6 +23,7 @@ export class Footer {
     private readonly views: Views,
     /** Asks Python for the page; null where nobody would answer. */
     private readonly requestHtml: (() => Promise<string>) | null,
+    private readonly picture: (scene: Scene) => Promise<Blob | null>,
   ) {
     const html = this.#button("save-html", "HTML", "save as one page that needs no kernel and no network", () =>
       this.#saveHtml(html),
@@ -90,7 +90,7 @@ export class Footer {
 
   async #savePng(): Promise<void> {
     const scene = this.#scene;
-    const blob = scene && (await gridToPng(scene));
+    const blob = scene && (await this.picture(scene));
     if (scene && blob) download(`${fileStem(scene)}.png`, "image/png", [blob]);
   }
 

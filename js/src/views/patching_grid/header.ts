@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatProbability } from "../../core/format";
-import { bare, tokenElement } from "../../core/labels";
+import { bare, isolated, tokenElement } from "../../core/labels";
 import type { WirePair } from "../../core/protocol";
 import type { Scene } from "./scene";
 import { type Accent, metricValue, subtitleOf, titleOf, whichPairs } from "./words";
@@ -15,6 +15,9 @@ export class Header {
   #changed = changeDetector();
   #unfolded = false;
   #marked: Element[] = [];
+
+  /** In a page of its own the question is the page's heading; in a notebook it is none of its headings. */
+  constructor(private readonly heading: Record<string, string>) {}
 
   update(scene: Scene): void {
     if (!this.#changed(scene.spec, scene.pair, scene.metric)) return;
@@ -37,7 +40,12 @@ export class Header {
     );
     fill(
       this.element,
-      h("div", { class: "iw-title" }, ...title, which ? h("span", { class: "iw-which" }, ` ${which}`) : null),
+      h(
+        "div",
+        { class: "iw-title", ...this.heading },
+        ...title,
+        which ? h("span", { class: "iw-which" }, ` ${which}`) : null,
+      ),
       h("div", { class: "iw-subtitle" }, subtitleOf(spec)),
       h(
         "div",
@@ -62,7 +70,7 @@ export class Header {
     const differs = new Set(shown.differs);
     const nodes: (Node | string)[] = [];
     for (const [from, to] of this.#unfolded ? [[0, labels.length]] : seen(labels.length, shown.differs)) {
-      if (nodes.length) nodes.push(this.#fold(scene, nodes.length, from));
+      if (nodes.length) nodes.push(this.#fold(scene, from));
       for (let pos = from; pos < to; pos++) {
         const accent = differs.has(pos) ? `iw-chip iw-${side}` : "";
         nodes.push(tokenElement(labels[pos], { "data-pos": String(pos), class: accent }), h("wbr"));
@@ -71,7 +79,7 @@ export class Header {
     return nodes;
   }
 
-  #fold(scene: Scene, _count: number, from: number): Node {
+  #fold(scene: Scene, from: number): Node {
     const button = h("button", { type: "button", class: "iw-fold", title: "show the whole prompt" }, `⋯ to ${from}`);
     button.addEventListener("click", () => {
       this.#unfolded = true;
@@ -96,25 +104,35 @@ export class Header {
   }
 }
 
+interface Said {
+  text: string;
+  strong: boolean;
+}
+
 /** What the model says to a prompt, and the metric's baseline. */
-function says(scene: Scene, shown: WirePair, side: Accent): (Node | string)[] {
+export function saysRuns(scene: Scene, shown: WirePair, side: Accent): Said[] {
   const { term, baselines } = scene.spec.metrics[scene.metric];
   const of = side === "clean" ? 0 : 1;
+  const quiet = (text: string): Said => ({ text, strong: false });
+  const strong = (text: string): Said => ({ text, strong: true });
   if (scene.grid.pairs.length > 1) {
     const mean = baselines.reduce((sum, pair) => sum + pair[of], 0) / baselines.length;
-    return [`mean ${term.label} `, h("strong", {}, metricValue(scene, mean))];
+    return [quiet(`mean ${term.label} `), strong(metricValue(scene, mean))];
   }
-  const { top } = shown[side];
-  const nodes: (Node | string)[] = [];
-  if (top.length) {
+  const said: Said[] = [];
+  const [first, ...others] = shown[side].top;
+  if (first) {
     const other = side === "clean" ? shown.wrong_answer : shown.answer;
-    const second = top.slice(1).find(({ label }) => label === other) ?? top[1];
-    nodes.push("says ", h("strong", {}, h("bdi", {}, bare(top[0].label)), ` ${formatProbability(top[0].prob)}`));
-    if (second) nodes.push(" · ", h("bdi", {}, bare(second.label)), ` ${formatProbability(second.prob)}`);
-    nodes.push(" · ");
+    const second = others.find(({ label }) => label === other) ?? others[0];
+    said.push(quiet("says "), strong(`${isolated(bare(first.label))} ${formatProbability(first.prob)}`));
+    if (second) said.push(quiet(` · ${isolated(bare(second.label))} ${formatProbability(second.prob)}`));
+    said.push(quiet(" · "));
   }
-  nodes.push(`${term.label} `, h("strong", {}, metricValue(scene, baselines[scene.grid.pairs[0]][of])));
-  return nodes;
+  return [...said, quiet(`${term.label} `), strong(metricValue(scene, baselines[scene.grid.pairs[0]][of]))];
+}
+
+function says(scene: Scene, shown: WirePair, side: Accent): Node[] {
+  return saysRuns(scene, shown, side).map(({ text, strong }) => h(strong ? "strong" : "span", {}, text));
 }
 
 /** The stretches of a prompt that are shown: all of it, or both ends and what is around each difference. */

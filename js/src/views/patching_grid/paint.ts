@@ -153,23 +153,30 @@ function paintSmall(
       const at = strongest(grid.effect, offset, positions, rowRange, [columns.cellFrom[c], columns.cellTo[c]]);
       const first = grid.at({ site, layer: rows.cellFrom[r], pos: columns.cellFrom[c] });
       let color = 0;
-      let hatched = false;
+      let pattern: "plain" | "hatched" | "dotted" = "plain";
       if (at >= 0) {
         if (grid.status[at] !== Status.known || Math.abs(grid.effect[at]) > 1e-6) {
           color = palette.scale.words[colorIndex(palette, grid, grid.effect[at], limit)];
+        } else {
+          color = nothing;
+          pattern = "dotted";
         }
       } else if (grid.status[first] === Status.pending) {
         color = line;
-        hatched = true;
+        pattern = "hatched";
       } else color = nothing;
       for (let py = height - rows.pixelTo[r]; py < height - rows.pixelFrom[r]; py++) {
         for (let px = columns.pixelFrom[c]; px < columns.pixelTo[c]; px++) {
-          words[py * width + px] = hatched && (px + py) % 6 !== 0 ? 0 : color;
+          if (pattern === "plain" || onPattern(pattern, px, py)) words[py * width + px] = color;
         }
       }
     }
   }
   drawPixels(context, words, { width, height }, { x, y, width: view.extent.width, height: view.extent.height });
+}
+
+function onPattern(pattern: "hatched" | "dotted", x: number, y: number): boolean {
+  return pattern === "hatched" ? (x + y) % 6 === 0 : x % 12 === 6 && y % 12 === 6;
 }
 
 /** Layer numbers, right-aligned before the plot. */
@@ -183,7 +190,8 @@ export function paintLayers(
 ): void {
   const from = Math.ceil(view.bottom - 0.5);
   const to = Math.floor(view.bottom + view.rowsSeen + 0.5);
-  const ticks = thinLabels(layers.length, 15 / view.cellHeight, {
+  const gap = 15 / view.cellHeight;
+  const ticks = thinLabels(layers.length, gap, {
     from: Math.max(0, from),
     to: Math.min(layers.length, to),
     last: true,

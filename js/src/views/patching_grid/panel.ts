@@ -70,6 +70,11 @@ export class Panel {
     return layout ? { x: layout.gutter, y: layout.edge } : { x: 0, y: 0 };
   }
 
+  /** The first panel of a row has the layer numbers. */
+  get #numbered(): boolean {
+    return this.#layout !== null && this.site % this.#layout.columns === 0;
+  }
+
   draw(scene: Scene, layout: Layout, axis: TokenAxis, font: string): void {
     this.#layout = layout;
     const { view } = this;
@@ -96,8 +101,7 @@ export class Panel {
       x,
       y,
     );
-    if (this.site % layout.columns === 0)
-      paintLayers(context, { view, palette: scene.palette }, scene.spec.layers, x, y, font);
+    if (this.#numbered) paintLayers(context, { view, palette: scene.palette }, scene.spec.layers, x, y, font);
     axis.paint(context, view, scene.palette, x, y + height);
   }
 
@@ -135,7 +139,7 @@ export class Panel {
       if (cell.pos + 0.5 >= view.left && cell.pos + 0.5 <= view.left + view.columnsSeen) {
         axis.paintOne(context, view, palette, surface, x, y + height, cell.pos);
       }
-      this.#markLayer(context, scene, surface, cell.layer);
+      if (cell.site === this.site || this.#numbered) this.#markLayer(context, scene, surface, cell.layer);
     }
   }
 

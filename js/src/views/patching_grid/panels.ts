@@ -115,9 +115,8 @@ export class Panels {
           if (this.cursor?.by === "pointer") this.setCursor(null);
         },
         click: (x, y) => {
-          const scene = this.#scene;
-          const cell = scene && panel.cellAt(scene, x, y);
-          if (cell) this.actions.select(sameCell(cell, scene.selected) ? null : cell);
+          const cell = this.#scene && panel.cellAt(this.#scene, x, y);
+          if (cell) this.actions.select(cell);
         },
         drag: (dx, dy) => {
           const moved = this.view.panBy(-dx, dy);

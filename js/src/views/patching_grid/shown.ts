@@ -4,6 +4,8 @@ import { type CellIndex, type GridData, Status } from "./data";
 export class ShownGrid {
   readonly effect: Float32Array;
   readonly status: Uint8Array;
+  /** The pairs that are averaged. */
+  readonly pairs: readonly number[];
 
   constructor(
     readonly data: GridData,
@@ -11,17 +13,13 @@ export class ShownGrid {
     /** Null for the mean of all pairs. */
     readonly pair: number | null,
   ) {
+    this.pairs = pair === null ? data.spec.pairs.map((_, number) => number) : [pair];
     const size = data.sites * data.layers * data.positions;
     this.effect = new Float32Array(size);
     this.status = new Uint8Array(size);
     for (let site = 0; site < data.sites; site++) {
       for (let layer = 0; layer < data.layers; layer++) this.refreshRow(site, layer);
     }
-  }
-
-  /** The pairs that are averaged. */
-  get pairs(): number[] {
-    return this.pair === null ? Array.from({ length: this.data.pairs }, (_, pair) => pair) : [this.pair];
   }
 
   at({ site, layer, pos }: CellIndex): number {
@@ -41,9 +39,23 @@ export class ShownGrid {
     for (let pos = 0; pos < this.data.positions; pos++) {
       const cell = { site, layer, pos };
       const at = this.at(cell);
-      this.effect[at] = mean(this.effects(cell));
+      this.effect[at] = this.#meanEffect(cell);
       this.status[at] = this.#statusOf(cell);
     }
+  }
+
+  // Runs for every cell whenever the metric changes, so it makes no arrays.
+  #meanEffect(cell: CellIndex): number {
+    if (this.pair !== null) return this.data.effect(this.metric, this.pair, cell);
+    let sum = 0;
+    let count = 0;
+    for (let pair = 0; pair < this.data.pairs; pair++) {
+      const effect = this.data.effect(this.metric, pair, cell);
+      if (Number.isNaN(effect)) continue;
+      sum += effect;
+      count++;
+    }
+    return count ? sum / count : Number.NaN;
   }
 
   /** Effects of the pairs computed so far. */
@@ -127,9 +139,9 @@ export interface Survey {
   undefined: number;
 }
 
-/** Whether an effect lies beyond the colour scale by more than rounding: 1.0000001 is still 1. */
+/** Whether an effect lies beyond the colour scale by more than an eye could tell. */
 export function isBeyond(effect: number, limit: number): boolean {
-  return Math.abs(effect) > limit + 0.005 * Math.max(1, limit);
+  return Math.abs(effect) > limit * 1.02;
 }
 
 function mean(values: number[]): number {

@@ -48,13 +48,15 @@ export class TokenAxis {
   }
 
   paint(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
-    const gap = this.level(view.cellWidth) ? 1 : LINE / Math.sin(SLANT) / view.cellWidth;
+    const tight = this.level(view.cellWidth) ? 1 : LINE / Math.sin(SLANT) / view.cellWidth;
+    // Every hundredth token is no landmark, but its number is; numbers need not crowd.
+    const numbered = tight > 4;
+    const gap = numbered ? 2.4 * tight : tight;
     const from = Math.max(0, Math.ceil(view.left - 0.5));
     const to = Math.min(this.#labels.length, Math.floor(view.left + view.columnsSeen + 0.5));
     for (const pos of thinLabels(this.#labels.length, gap, { first: this.#differs, from, to })) {
-      // Every hundredth token is no landmark, but its number is.
       const { text, accent } = this.#labels[pos];
-      this.#draw(context, view, gap > 4 && !accent ? String(pos) : text, accent, palette, x, y, pos);
+      this.#draw(context, view, numbered && !accent ? String(pos) : text, accent, palette, x, y, pos);
     }
   }
 

@@ -122,7 +122,7 @@ export function whyNot(scene: Scene, cell: CellIndex): string | null {
 
 function share(effect: number, host: Accent, donor: Accent): string {
   const percent = formatPercent(Math.abs(effect));
-  if (effect > 1.005) return `past the ${donor} run, ${percent} of the way.`;
+  if (effect > 1.02) return `past the ${donor} run, ${percent} of the way to it.`;
   if (effect >= 0.995) return `all the way to the ${donor} run.`;
   if (effect >= 0.05) return `${percent} of the way to the ${donor} run.`;
   if (effect > -0.05) return "next to nothing. On its own, this activation carries hardly any of the difference.";
