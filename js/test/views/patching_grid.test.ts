@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import view from "../../src/views/patching_grid";
+import { FakeModel, pair, spec, state, unaligned } from "../fixture";
+
+let el: HTMLElement;
+const drawn = () => new Promise((resolve) => setTimeout(resolve, 40));
+const one = <E extends HTMLElement = HTMLElement>(selector: string) => el.querySelector(selector) as E;
+
+beforeEach(() => {
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
+  el = document.createElement("div");
+  document.body.append(el);
+});
+
+afterEach(() => el.remove());
+
+test("shows question, prompts, panels and provenance, and is ready", () => {
+  view.render({ model: new FakeModel(state()), el });
+  expect(one(".iw-view").dataset.ready).toBe("true");
+  expect(one(".iw-view").dataset.lmSuppressShortcuts).toBe("true");
+  expect(one(".iw-title").textContent).toBe("Where is what makes the model say Mary rather than John?");
+  expect([...el.querySelectorAll(".iw-chip")].map((token) => token.textContent)).toEqual(["␣cat", "␣dog"]);
+  expect(el.querySelectorAll("canvas.iw-cells")).toHaveLength(2);
+  expect(one(".iw-footer").textContent).toContain("demo model");
+});
+
+test("hostile tokens are text wherever they appear", () => {
+  const evil = '<img src=x onerror="document.title=1">';
+  const of = spec({
+    pairs: [pair([evil, evil, "c", "d"], [evil, "b", "c", "d"], evil, `<script>${evil}</script>`)],
+    provenance: [evil],
+  });
+  view.render({ model: new FakeModel(state({ selected: { site: "resid_pre", layer: 0, pos: 1 } }, of)), el });
+  one("[data-action=table]").click();
+  one("[data-action=code]").click();
+  expect(el.querySelector("img, script")).toBeNull();
+  expect(one(".iw-title").textContent).toContain(evil);
+});
+
+test("keys move the spoken cell, Enter pins it, Escape lets go", () => {
+  const model = new FakeModel(state({ selected: { site: "resid_pre", layer: 0, pos: 1 } }));
+  view.render({ model, el });
+  const plot = one("[role=grid][data-site=resid_pre]");
+  const press = (key: string) =>
+    plot.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  press("ArrowUp");
+  press("ArrowRight");
+  expect(document.getElementById(plot.getAttribute("aria-activedescendant") ?? "")?.textContent).toContain(
+    "layer 4, ␣sat at position 2",
+  );
+  press("Enter");
+  expect(model.state.selected).toEqual({ site: "resid_pre", layer: 4, pos: 2 });
+  expect(model.saved).toBe(1);
+  press("Escape");
+  expect(model.state.selected).toBeNull();
+});
+
+test("metric, pair and colour limit are written, and Python's changes are shown", async () => {
+  const labels = ["a", "b", "c", "d"];
+  const baselines = [
+    [3, -1],
+    [3, -1],
+  ];
+  const term = { name: "logit_diff", label: "logit difference", meaning: "", unit: "" };
+  const of = spec({
+    pairs: [pair(labels, ["a", "x", "c", "d"]), pair(labels, ["a", "y", "c", "d"])],
+    metrics: [
+      { term, baselines },
+      { term: { ...term, name: "prob" }, baselines },
+    ],
+  });
+  const model = new FakeModel(state({}, of));
+  view.render({ model, el });
+  one("[data-metric=prob]").click();
+  expect(model.state.metric).toBe("prob");
+  (el.querySelectorAll(".iw-pairs [role=radio]")[2] as HTMLElement).click();
+  expect(model.state.pair).toBe(1);
+  expect(one(".iw-which").textContent).toContain("pair 2 of 2");
+  (el.querySelectorAll(".iw-limits [role=radio]")[1] as HTMLElement).click();
+  expect(model.state.color_limit).toBeGreaterThan(1);
+  model.set("pair", 0);
+  await drawn();
+  expect(one(".iw-which").textContent).toContain("pair 1 of 2");
+});
+
+test("a view that opens while rows stream asks for what it missed, follows, and can cancel", async () => {
+  const model = new FakeModel(
+    state({ job: { state: "running", done: 3, total: 24, seconds: 1, eta: 12, error: null } }),
+  );
+  view.render({ model, el });
+  expect(model.sent).toEqual([{ kind: "resync" }]);
+  expect(one(".iw-job").textContent).toContain("3 of 24 cells · about 12 s left");
+  const buffers = [new Float32Array(8).fill(99), new Uint8Array(4).fill(1), new Int32Array(8), new Float32Array(8)];
+  model.emit(
+    "msg:custom",
+    { kind: "rows", seq: 9, rows: [[1, 2]], vocab: {} },
+    buffers.map((b) => unaligned(b.buffer)),
+  );
+  await drawn();
+  one(".iw-cancel").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "cancel" });
+  model.set("job", { state: "cancelled", done: 5, total: 24, seconds: 2, eta: null, error: null });
+  await drawn();
+  expect(one(".iw-job").textContent).toContain("5 of 24 cells computed");
+  expect(el.querySelector(".iw-cancel")).toBeNull();
+});
+
+test("an error is an alert, and what was computed stays", () => {
+  view.render({
+    model: new FakeModel(
+      state({ job: { state: "failed", done: 5, total: 24, seconds: 2, eta: null, error: "OutOfMemoryError: 2 GiB" } }),
+    ),
+    el,
+  });
+  expect(one("[role=alert]").textContent).toContain("OutOfMemoryError: 2 GiB");
+  expect(el.querySelectorAll("canvas.iw-cells")).toHaveLength(2);
+});
+
+test("the table has every cell under its token and layer", () => {
+  view.render({ model: new FakeModel(state()), el });
+  one("[data-action=table]").click();
+  const rows = [...el.querySelectorAll("table.iw-table[data-site=mlp_out] tbody tr")];
+  expect(rows.map((row) => row.querySelector("th")?.textContent)).toEqual(["8", "4", "0"]);
+  // The value at site 1, layer index 2, position 3 is 123, so its effect is (123 + 1) / 4.
+  expect(rows[0].querySelectorAll("td")[3].textContent).toBe("+31.00");
+});
+
+test("everything ends with the cleanup function, and with the signal", () => {
+  const model = new FakeModel(state());
+  const stop = view.render({ model, el });
+  const abort = new AbortController();
+  const other = document.createElement("div");
+  view.render({ model, el: other, signal: abort.signal });
+  stop();
+  abort.abort();
+  expect([el.childElementCount, other.childElementCount, model.listening]).toEqual([0, 0, 0]);
+});
+
+test("a state that cannot be shown says so instead of staying blank", () => {
+  const broken = state();
+  broken.arrays.status = { ...broken.arrays.status, shape: [9] };
+  view.render({ model: new FakeModel(broken), el });
+  expect(one("[role=alert]").textContent).toContain("cannot be shown");
+});

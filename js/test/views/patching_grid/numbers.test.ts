@@ -1,0 +1,127 @@
+import { expect, test } from "vitest";
+import { findCell, GridData } from "../../../src/views/patching_grid/data";
+import { ShownGrid } from "../../../src/views/patching_grid/shown";
+import { arrays, pair, spec, unaligned, wire } from "../../fixture";
+
+const two = () =>
+  spec({
+    pairs: [pair(["a", "b", "c", "d"], ["a", "x", "c", "d"]), pair(["a", "b", "c", "d"], ["a", "y", "c", "d"])],
+    metrics: [
+      {
+        term: { name: "m", label: "m", meaning: "", unit: "" },
+        baselines: [
+          [3, -1],
+          [1, 0],
+        ],
+      },
+    ],
+  });
+
+test("every axis is where it should be: pair, site, layer, position", () => {
+  const grid = new GridData(two(), arrays(two()));
+  expect(grid.value(0, 1, { site: 1, layer: 2, pos: 3 })).toBe(1123);
+  expect(grid.value(0, 0, { site: 0, layer: 1, pos: 2 })).toBe(12);
+});
+
+test("the effect is the share of the gap from host to donor, in both directions", () => {
+  const cell = { site: 0, layer: 0, pos: 0 };
+  const effects = (direction: "denoising" | "noising", value: number) => {
+    const of = { ...spec(), direction };
+    return new GridData(
+      of,
+      arrays(of, () => value),
+    ).effect(0, 0, cell);
+  };
+  expect([3, -1, 1, 7].map((value) => effects("denoising", value))).toEqual([1, 0, 0.5, 2]);
+  expect([3, -1, 1, 7].map((value) => effects("noising", value) + 0)).toEqual([0, 1, 0.5, -1]);
+});
+
+test("a metric without a gap has no effect", () => {
+  expect(new GridData(spec(), arrays(spec())).effect(1, 0, { site: 0, layer: 0, pos: 0 })).toBeNaN();
+});
+
+test("the mean is over the effects of pairs, the spread their sample standard deviation", () => {
+  const of = two();
+  // Effects of the first pair are (v + 1) / 4, those of the second v.
+  const grid = new ShownGrid(
+    new GridData(
+      of,
+      arrays(of, (p) => (p ? 1 : 1)),
+    ),
+    0,
+    null,
+  );
+  const cell = { site: 1, layer: 2, pos: 3 };
+  expect(grid.effect[grid.at(cell)]).toBe(0.75);
+  expect(grid.spread(cell)).toBeCloseTo(Math.sqrt(2 * 0.25 ** 2));
+  expect(new ShownGrid(grid.data, 0, 1).spread(cell)).toBeNaN();
+});
+
+test("a mean takes only the pairs that are computed, and a cell is pending until one is", () => {
+  const of = two();
+  const given = arrays(of, (p) => (p ? Number.NaN : 3));
+  const status = new Uint8Array(48).fill(1);
+  status.fill(0, 24);
+  const grid = new ShownGrid(new GridData(of, { ...given, status: wire("uint8", [2, 2, 3, 4], status) }), 0, null);
+  expect(grid.effect[0]).toBe(1);
+  expect(grid.status[0]).toBe(1);
+});
+
+test("a message of rows lands where its indices say, for every metric and pair", () => {
+  const of = two();
+  const data = new GridData(of, arrays(of));
+  const values = Float32Array.from({ length: 2 * 2 * 4 }, (_, i) => 5000 + i); // (metric 1, row 2, pair 2, pos 4)
+  const ids = Int32Array.from({ length: 2 * 2 * 4 * 2 }, () => 42);
+  data.apply(
+    {
+      kind: "rows",
+      seq: 1,
+      rows: [
+        [1, 2],
+        [0, 1],
+      ],
+      vocab: { 42: "␣new" },
+    },
+    [values, new Uint8Array(16).fill(2), ids, new Float32Array(32).fill(0.25)].map((array) =>
+      unaligned(array.buffer as ArrayBuffer),
+    ),
+  );
+  expect(data.value(0, 0, { site: 1, layer: 2, pos: 3 })).toBe(5003);
+  expect(data.value(0, 1, { site: 1, layer: 2, pos: 0 })).toBe(5004);
+  expect(data.value(0, 1, { site: 0, layer: 1, pos: 3 })).toBe(5015);
+  expect(data.value(0, 1, { site: 0, layer: 2, pos: 3 })).toBe(1023);
+  expect(data.status(1, { site: 0, layer: 1, pos: 0 })).toBe(2);
+  expect(data.top(1, { site: 0, layer: 1, pos: 0 })[0]).toEqual({ label: "␣new", prob: 0.25 });
+});
+
+test("a row that the grid does not have is not written", () => {
+  const of = two();
+  const data = new GridData(of, arrays(of));
+  const buffers = [new Float32Array(8), new Uint8Array(8), new Int32Array(16), new Float32Array(16)].map(
+    (a) => a.buffer,
+  );
+  data.apply({ kind: "rows", seq: 1, rows: [[5, 0]], vocab: {} }, buffers);
+  expect(data.value(0, 0, { site: 0, layer: 0, pos: 1 })).toBe(1);
+});
+
+test("a cell is found by its site's name and its layer's number, and refused outside the grid", () => {
+  expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3 })).toEqual({ site: 1, layer: 1, pos: 3 });
+  for (const wrong of [{ site: "z" }, { layer: 1 }, { pos: 4 }, { pos: -1 }, { pos: 0.5 }]) {
+    expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3, ...wrong })).toBeNull();
+  }
+});
+
+test("the survey counts what lies beyond the scale, and the strongest cell is found by magnitude", () => {
+  const of = spec();
+  const grid = new ShownGrid(
+    new GridData(
+      of,
+      arrays(of, (_, s, l, t) => (s === 1 && l === 2 && t === 1 ? -9 : 3)),
+    ),
+    0,
+    0,
+  );
+  expect(grid.survey(1)).toMatchObject({ beyond: 1, extreme: -2, largest: 2 });
+  expect(grid.survey(2).beyond).toBe(0);
+  expect(grid.strongest()).toEqual({ site: 1, layer: 2, pos: 1 });
+});

@@ -1,0 +1,136 @@
+import { describe, expect, test } from "vitest";
+import type { GridSpec } from "../../../src/core/protocol";
+import { palettes } from "../../../src/core/theme";
+import { codeOf } from "../../../src/views/patching_grid/code";
+import { GridData } from "../../../src/views/patching_grid/data";
+import { gridToCsv } from "../../../src/views/patching_grid/export_csv";
+import { seen } from "../../../src/views/patching_grid/header";
+import type { Scene } from "../../../src/views/patching_grid/scene";
+import { ShownGrid } from "../../../src/views/patching_grid/shown";
+import {
+  axisLabel,
+  explain,
+  labelsAt,
+  spoken,
+  subtitleOf,
+  titleOf,
+  whyNot,
+} from "../../../src/views/patching_grid/words";
+import { arrays, pair, spec, state, wire } from "../../fixture";
+
+const cell = { site: 0, layer: 1, pos: 1 };
+
+function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, metric = 0): Scene {
+  const data = new GridData(
+    of,
+    arrays(of, () => value),
+  );
+  const { job } = state();
+  const grid = new ShownGrid(data, metric, pairShown);
+  return {
+    spec: of,
+    data,
+    grid,
+    version: 0,
+    metric,
+    pair: pairShown,
+    limit: 1,
+    job,
+    selected: null,
+    palette: palettes.light,
+    theme: "light",
+    width: 800,
+  };
+}
+
+describe("what a pinned cell means", () => {
+  test.each([
+    [2.92, "98% of the way to the clean run."],
+    [3, "all the way to the clean run."],
+    [4, "past the clean run, 125% of the way to it."],
+    [-0.9, "next to nothing."],
+    [-2, "25% of the gap in the other direction"],
+  ])("a logit difference of %f", (value, words) => {
+    const text = explain(scene(spec(), value), cell);
+    expect(text).toContain(
+      "Copying resid_pre at ␣cat (position 1) from the clean run into layer 4 moves the logit difference from −1.00 to ",
+    );
+    expect(text).toContain(words);
+  });
+
+  test("noising copies the other way and counts from the clean run", () => {
+    const text = explain(scene({ ...spec(), direction: "noising" }, -1), cell);
+    expect(text).toContain(
+      "at ␣dog (position 1) from the corrupt run into layer 4 moves the logit difference from +3.00 to −1.00: all the way to the corrupt run.",
+    );
+  });
+
+  test("without a gap it says so", () =>
+    expect(explain(scene(spec(), 3, 0, 1), cell)).toContain("There is no gap in this metric"));
+});
+
+test("a cell that was not run says why", () => {
+  const of = spec();
+  const given = scene(of);
+  const data = new GridData(of, {
+    ...arrays(of, () => -1),
+    status: wire("uint8", [1, 2, 3, 4], new Array(24).fill(2)),
+  });
+  const known = { ...given, data, grid: new ShownGrid(data, 0, 0) };
+  expect(whyNot(known, { ...cell, pos: 0 })).toBe("not run: both prompts agree up to here, so it is exactly 0");
+  expect(whyNot(known, { ...cell, pos: 2 })).toBe("not run: it is certain to be 0");
+});
+
+test("a screen reader hears place, effect, value and predictions", () => {
+  expect(spoken(scene(), cell)).toBe(
+    "resid_pre, layer 4, ␣cat at position 1: effect +1.00, logit difference +3.00 logits, says ␣Mary 0.50, ␣John 0.50",
+  );
+});
+
+test("the title names both answers in their colours; pairs that differ have none", () => {
+  expect(
+    titleOf(spec(), 0)
+      .map(({ text }) => text)
+      .join(""),
+  ).toBe("Where is what makes the model say Mary rather than John?");
+  expect(
+    titleOf(spec(), 0)
+      .filter(({ accent }) => accent)
+      .map(({ accent }) => accent),
+  ).toEqual(["clean", "corrupt"]);
+  const many = spec({ pairs: [pair(["a"], ["b"]), pair(["a"], ["b"], "␣Tom")] });
+  expect(titleOf(many, null)[0].text).toContain("prefer the answer?");
+  expect(subtitleOf({ ...spec(), direction: "noising" })).toContain("1 = as bad as if the whole prompt were corrupt");
+});
+
+test("a position where pairs differ does not pretend to be one token", () => {
+  const many = spec({ pairs: [pair(["a", "␣Mary"], ["a", "␣Eve"]), pair(["a", "␣Tom"], ["a", "␣Tom"])] });
+  expect(axisLabel(many, null, 1)).toEqual({ text: "␣Mary…", accent: "clean" });
+  expect(axisLabel(many, null, 0)).toEqual({ text: "a", accent: null });
+  expect(axisLabel(many, 1, 1)).toEqual({ text: "␣Tom", accent: null });
+  expect(labelsAt(many, null, 1, "corrupt")).toEqual(["␣Eve", "␣Tom"]);
+});
+
+test("the code of a cell is filled in from its templates", () => {
+  expect(codeOf(scene(), cell)).toBe("h[4][1] [0, 1, 2, 3] [100, 101, 102, 103]\nprint(logits[7] - logits[8])");
+  expect(codeOf(scene(), { ...cell, site: 1 })).toBeNull();
+});
+
+test("CSV has every cell in the order of the frame, with tokens quoted where they must be", () => {
+  const of = spec({ pairs: [pair(['"', ",", "c", "d"], ['"', "x", "c", "d"])] });
+  const lines = gridToCsv(scene(of)).join("").trim().split("\n");
+  expect(lines).toHaveLength(1 + 2 * 2 * 3 * 4);
+  expect(lines[0]).toBe("prompt,site,layer,pos,token,token_corrupt,metric,value,effect,status");
+  expect(lines[1]).toBe('0,resid_pre,0,0,"""","""",logit_diff,3,1,computed');
+  expect(lines[2]).toBe('0,resid_pre,0,1,",",x,logit_diff,3,1,computed');
+  expect(lines.at(-1)).toBe("0,mlp_out,8,3,d,d,rank,3,,computed");
+});
+
+test("a long prompt is shown around its differences and at both ends", () => {
+  expect(seen(40, [3])).toEqual([[0, 40]]);
+  expect(seen(2000, [777, 780])).toEqual([
+    [0, 15],
+    [763, 795],
+    [1985, 2000],
+  ]);
+});
