@@ -12,11 +12,12 @@ export class Legend {
   readonly element = h("div", { class: "iw-legend" });
   #changed = changeDetector();
   #scale = h("div", { class: "iw-scale" });
+  #keys = h("div", { class: "iw-keys" });
   #limits: Segmented<number>;
 
   constructor(actions: Actions) {
     this.#limits = new Segmented("colour scale ends at", actions.setLimit, "iw-limits");
-    fill(this.element, this.#scale, this.#limits.element);
+    fill(this.element, this.#scale, this.#limits.element, this.#keys);
   }
 
   update(scene: Scene): void {
@@ -44,8 +45,9 @@ export class Legend {
       h("span", { class: "iw-end" }, negative),
       h("div", { class: "iw-rampbox" }, bar, ticks),
       h("span", { class: "iw-end" }, positive),
-      marks.length ? h("span", { class: "iw-keys" }, ...marks) : null,
     );
+    this.#keys.hidden = marks.length === 0;
+    fill(this.#keys, ...marks);
     const fit = niceLimit(survey.largest);
     const options = [
       { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },

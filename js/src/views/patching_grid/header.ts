@@ -90,7 +90,9 @@ export class Header {
 
   #notes({ spec, pair }: Scene, shown: WirePair): Node[] {
     const note = (...text: (string | Node)[]) => h("div", { class: "iw-note" }, ...text);
-    if (pair === null && spec.pairs.length > 1) return [];
+    if (pair === null && spec.pairs.some(({ answer_source }) => answer_source === "model")) {
+      return [note("Where no answers were given, the model’s own top predictions stand in for them.")];
+    }
     if (shown.answer_source !== "model") return [];
     return [
       note(

@@ -22,8 +22,11 @@ export class TableView {
   update(scene: Scene): void {
     if (this.element.hidden) return;
     const { grid, version, spec, job } = scene;
-    if (!this.#changed(spec, grid, version, job.state)) return;
-    if (grid.effect.length <= MOST_CELLS) fill(this.element, ...spec.sites.map((_, site) => siteTable(scene, site)));
+    const long = grid.effect.length > MOST_CELLS;
+    // Sorting a long list for every row that streams in would hold up the page.
+    const moment = long && job.state === "running" ? 0 : version;
+    if (!this.#changed(spec, grid, moment, job.state)) return;
+    if (!long) fill(this.element, ...spec.sites.map((_, site) => siteTable(scene, site)));
     else fill(this.element, strongestTable(scene));
   }
 }
