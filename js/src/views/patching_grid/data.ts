@@ -32,9 +32,15 @@ export function positions(spec: GridSpec): number {
   return spec.pairs[0].clean.labels.length;
 }
 
+/** A metric's value in the clean and in the corrupt run of a pair. What is no finite number came as null. */
+export function baselines(spec: GridSpec, metric: number, pair: number): [clean: number, corrupt: number] {
+  const [clean, corrupt] = spec.metrics[metric].baselines[pair] as (number | null)[];
+  return [clean ?? Number.NaN, corrupt ?? Number.NaN];
+}
+
 /** The baselines of a pair in the run that is patched and in the run that is copied from. */
 export function hostAndDonor(spec: GridSpec, metric: number, pair: number): [host: number, donor: number] {
-  const [clean, corrupt] = spec.metrics[metric].baselines[pair];
+  const [clean, corrupt] = baselines(spec, metric, pair);
   return spec.direction === "denoising" ? [corrupt, clean] : [clean, corrupt];
 }
 

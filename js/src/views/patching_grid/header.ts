@@ -2,6 +2,7 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { formatProbability } from "../../core/format";
 import { bare, isolated, tokenElement } from "../../core/labels";
 import type { WirePair } from "../../core/protocol";
+import { baselines } from "./data";
 import type { Scene } from "./scene";
 import { type Accent, metricValue, subtitleOf, titleOf, whichPairs } from "./words";
 
@@ -113,14 +114,13 @@ interface Said {
 
 /** What the model says to a prompt, and the metric's baseline. */
 export function saysRuns(scene: Scene, shown: WirePair, side: Accent): Said[] {
-  const { term, baselines } = scene.spec.metrics[scene.metric];
+  const { term } = scene.spec.metrics[scene.metric];
+  const { pairs } = scene.grid;
   const of = side === "clean" ? 0 : 1;
+  const mean = pairs.reduce((sum, pair) => sum + baselines(scene.spec, scene.metric, pair)[of], 0) / pairs.length;
   const quiet = (text: string): Said => ({ text, strong: false });
   const strong = (text: string): Said => ({ text, strong: true });
-  if (scene.grid.pairs.length > 1) {
-    const mean = baselines.reduce((sum, pair) => sum + pair[of], 0) / baselines.length;
-    return [quiet(`mean ${term.label} `), strong(metricValue(scene, mean))];
-  }
+  if (pairs.length > 1) return [quiet(`mean ${term.label} `), strong(metricValue(scene, mean))];
   const said: Said[] = [];
   const [first, ...others] = shown[side].top;
   if (first) {
@@ -130,7 +130,7 @@ export function saysRuns(scene: Scene, shown: WirePair, side: Accent): Said[] {
     if (second) said.push(quiet(` · ${isolated(bare(second.label))} ${formatProbability(second.prob)}`));
     said.push(quiet(" · "));
   }
-  return [...said, quiet(`${term.label} `), strong(metricValue(scene, baselines[scene.grid.pairs[0]][of]))];
+  return [...said, quiet(`${term.label} `), strong(metricValue(scene, mean))];
 }
 
 function says(scene: Scene, shown: WirePair, side: Accent): Node[] {

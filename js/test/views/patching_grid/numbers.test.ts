@@ -40,6 +40,12 @@ test("a metric without a gap has no effect", () => {
   expect(new GridData(spec(), arrays(spec())).effect(1, 0, { site: 0, layer: 0, pos: 0 })).toBeNaN();
 });
 
+test("a baseline that is no finite number leaves the effect undefined instead of counting as 0", () => {
+  const of = spec();
+  of.metrics[0].baselines = [[3, null as unknown as number]];
+  expect(new GridData(of, arrays(of)).effect(0, 0, { site: 0, layer: 0, pos: 0 })).toBeNaN();
+});
+
 test("the mean is over the effects of pairs, the spread their sample standard deviation", () => {
   const of = two();
   // Effects of the first pair are (v + 1) / 4, those of the second v.
