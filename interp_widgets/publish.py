@@ -74,9 +74,9 @@ def publish(notebook: Any, title: str) -> str:
 
 
 def _freeze(output: Any, views: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put a frozen page in the place of a live view of ours."""
+    """Put a frozen page in the place of a live view of ours, and let other widgets fall back on what else they left."""
     data = output.get("data", {})
-    state = views.get(data.get(_VIEW, {}).get("model_id", ""))
+    state = views.get(data.pop(_VIEW, {}).get("model_id", ""))
     if state is not None:
         snapshot = Snapshot(page(state, bundle=state["_esm"], title="view"))
         output["data"] = {"text/html": snapshot._repr_html_()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 
 _HOST = Path(__file__).parent.parent / "static" / "host.js"
 _POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+    "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
 )
 
@@ -48,36 +49,33 @@ def page(state: Mapping[str, Any], *, bundle: str, title: str) -> str:
         bundle: source of the view's JavaScript module.
         title: plain text for the window's title.
     """
-    buffers: list[bytes] = []
-    plain = json.dumps(_without_buffers(state, buffers), ensure_ascii=False, separators=(",", ":"))
-    packed = {"lengths": [len(buffer) for buffer in buffers], "data": _deflate(b"".join(buffers))}
+    buffers: list[str] = []
+    content = {"state": _without_buffers(state, buffers), "buffers": buffers}
     # `<` would let token text end the script element; as an escape it means the same to a JSON parser.
-    content = f'{{"state":{plain},"buffers":{json.dumps(packed)}}}'.replace("<", "\\u003c")
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{html.escape(title)}</title>\n</head>\n<body>\n<main id="iw-root"></main>\n'
-        f'<script type="application/json" id="iw-state">{content}</script>\n'
+        f'<script type="application/json" id="iw-state">{text}</script>\n'
         f'<script type="text/plain" id="iw-view">{_inline(bundle)}</script>\n'
-        f'<script type="module">{_inline(_host())}</script>\n</body>\n</html>\n'
+        f"<script>{_inline(_host())}</script>\n</body>\n</html>\n"
     )
 
 
-def _without_buffers(value: Any, buffers: list[bytes]) -> Any:
+def _without_buffers(value: Any, buffers: list[str]) -> Any:
+    """Replace binary values by references to `buffers`, which holds them deflated, and what JSON lacks by null."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        buffers.append(bytes(value))
+        buffers.append(base64.b64encode(zlib.compress(value, 9)).decode())
         return {"$buffer": len(buffers) - 1}
     if isinstance(value, Mapping):
         return {key: _without_buffers(item, buffers) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_buffers(item, buffers) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value
-
-
-def _deflate(data: bytes) -> str:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return base64.b64encode(packer.compress(data) + packer.flush()).decode()
 
 
 @cache

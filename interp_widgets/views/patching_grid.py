@@ -107,7 +107,9 @@ class PatchingGrid(View):
         chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected) or self._strongest()
         pair = result.pairs[self.pair or 0]
         if chosen["site"] not in result.code.sites:
-            raise ResultError(f"this result came without code for {chosen['site']}; compute it again with run_patching.")
+            raise ResultError(
+                f"this result came without code for {chosen['site']}; compute it again with run_patching."
+            )
         metric = Template(result.code.metrics[self.metric]).safe_substitute(
             answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
         )

@@ -79,7 +79,7 @@ class Grid:
         """The middle of a cell, in CSS pixels from the canvas's corner."""
         return {
             "x": self.data["x0"] + (pos + 0.5) * self.data["cellW"],
-            "y": self.data["y0"] + (self.data["rows"] - 1 - layer + 0.5) * self.data["cellH"],
+            "y": self.data["y0"] - (layer + 0.5) * self.data["cellH"],
         }
 
     def color(self, layer: int, pos: int) -> tuple[int, int, int]:

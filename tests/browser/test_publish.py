@@ -38,7 +38,7 @@ def test_views_answer_inside_the_page(open_page, tmp_path):
         view.locator("[data-metric=prob]").click()
         # The frame is as high as the view: nothing is cut off and nothing scrolls inside.
         page.wait_for_function("n => document.querySelectorAll('iframe')[n].clientHeight >= 300", arg=number)
-    expect(page.get_by_text("<b>plain</b>")).to_be_visible()
+    expect(page.get_by_text("<b>plain</b>", exact=True)).to_be_visible()
 
 
 def test_the_command_executes_a_notebook_and_names_the_page(tmp_path, capsys):

@@ -60,17 +60,22 @@ class Notebook:
 def _serve(application: str, folder: Path) -> Iterator[Server]:
     settings = folder.parent / f"{folder.name}-settings"
     (settings / "runtime").mkdir(parents=True)
+    notification = settings / "lab" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notification.parent.mkdir(parents=True)
+    notification.write_text('{"fetchNews": "false"}')  # else a question about it lies over the page
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(settings),
         "JUPYTER_RUNTIME_DIR": str(settings / "runtime"),
         "IPYTHONDIR": str(settings / "ipython"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings / "lab"),
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),  # notebooks use the tests' hand-made results
         "PYTHONUNBUFFERED": "1",
     }
     command = [
         *(sys.executable, "-m", "jupyter", application, "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1"),
         *(f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"),
-        *("--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.news_url=None"),
+        *("--JupyterNotebookApp.expose_app_in_browser=True",),
         *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",),
     ]
     server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -115,7 +120,7 @@ def open_notebook(browser: Browser, server: Server, name: str, where: str, **con
     page = browser.new_context(viewport={"width": 1300, "height": 1000}, **context).new_page()
     page.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
-    page.goto(f"{server.url}/{where}/{name}?token={TOKEN}")
+    page.goto(f"{server.url}/{where}/{name}?token={TOKEN}&reset")
     page.wait_for_function(
         "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
         "?.connectionStatus === 'connected'"

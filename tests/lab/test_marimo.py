@@ -52,7 +52,7 @@ def marimo_url(tmp_path):
         port = free.getsockname()[1]
     command = [
         *(sys.executable, "-m", "marimo", "-y", "run", str(tmp_path / "app.py"), "--headless"),
-        *("--host", "127.0.0.1", "--port", str(port), "--no-token", "--skip-update-check"),
+        *("--host", "127.0.0.1", "--port", str(port), "--no-token"),
     ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CONFIG_HOME": str(tmp_path), "NO_COLOR": "1"}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
@@ -60,7 +60,7 @@ def marimo_url(tmp_path):
     log = ""
     for line in server.stdout:
         log += line
-        if re.search(r"http://127\.0\.0\.1", line):
+        if re.search(rf"http://\S+:{port}", line):
             break
     else:
         pytest.fail(f"marimo did not start:\n{log}")
