@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from interp_widgets.models.access import Runs
@@ -57,11 +56,3 @@ def known_cells(
 
 def _product(sites: Sequence[Site], layers: Sequence[int]) -> list[tuple[tuple[int, Site], tuple[int, int]]]:
     return [(site, layer) for site in enumerate(sites) for layer in enumerate(layers)]
-
-
-def first_non_finite(runs: Runs) -> str | None:
-    """Return where NaN or infinity first appears in a run, None where there is none."""
-    for layer, stream in enumerate(runs.stream):
-        if not torch.isfinite(stream).all():
-            return f"the output of layer {layer - 1}" if layer else "the embedding of the tokens"
-    return None if torch.isfinite(runs.logits).all() else "the logits"

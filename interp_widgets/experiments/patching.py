@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -13,13 +14,14 @@ import torch
 from interp_widgets.experiments.baselines import check_gap, choose_answers
 from interp_widgets.experiments.code import cell_code
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
-from interp_widgets.experiments.known import first_non_finite, known_cells
+from interp_widgets.experiments.known import known_cells
 from interp_widgets.experiments.metrics import Metric, MetricContext
 from interp_widgets.experiments.request import Request, parse_request
 from interp_widgets.experiments.sweep import Done, Edit, Hosts, Row, sweep
 from interp_widgets.models.access import Runs
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.fingerprint import fingerprint
+from interp_widgets.models.finite import check_finite
 from interp_widgets.models.labels import Labels
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
@@ -170,12 +172,7 @@ class _Run:
         access = self.request.access
         runs = access.read(self._ids(block), parts=not {"resid_pre", "resid_post"}.issuperset(self.request.sites))
         self.passes += 2 * len(block)
-        where = first_non_finite(runs)
-        if where is not None:
-            raise NonFiniteError(
-                f"{access.opened.name} gives NaN or infinity, first in {where}. Check its weights and its dtype "
-                f"({access.opened.dtype}): float16 overflows where bfloat16 or float32 do not."
-            )
+        check_finite(runs.stream, runs.logits, access.opened.name, access.opened.dtype)
         return runs
 
     def _known(self, runs: Runs, number: int, pair: int) -> Any:
@@ -281,6 +278,7 @@ class _Run:
         )
 
 
+@cache
 def _versions() -> dict[str, str]:
     from interp_widgets import __version__
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from interp_widgets.models.families import Parts, candidates
+from interp_widgets.models.finite import check_finite
 from interp_widgets.results.errors import ModelError
 
 
@@ -65,6 +66,7 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
 
     Raises:
         ModelError: no stack of blocks, or positions that see what comes after them.
+        NonFiniteError: NaN or infinity in its stream.
     """
     name = type(module).__name__
     ids = probe_ids(module)
@@ -82,6 +84,7 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
         before = [outputs[block][0] for block in blocks]
         if not all(_is_stream(tensor, ids) for tensor in (*before, *after)):
             continue
+        check_finite([*before, after[-1]], None, name, before[0].dtype)
         if not all(_close(old, new) for old, new in zip(after[:-1], before[1:], strict=True)):
             continue
         _check_causal(after, name)
@@ -100,7 +103,7 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
                     attn=_form(watched[attn][1]),
                     mlp=_form(watched[mlp][1]),
                     mlp_first=order.index(mlp) < order.index(attn),
-                    parallel=_is_parallel(module, ids, attn, mlp),
+                    parallel=_is_parallel(module, ids, blocks, parts),
                 )
         return Anatomy(blocks, length, last_only, None)
     raise ModelError(
@@ -144,8 +147,8 @@ def _form(output: Any) -> Form:
     return Form(isinstance(output, (tuple, list)), first_tensor(output).ndim == 2)
 
 
-def _is_parallel(module: nn.Module, ids: torch.Tensor, attn: nn.Module, mlp: nn.Module) -> bool:
-    """Whether the MLP stays as it is when what attention adds is disturbed."""
+def _is_parallel(module: nn.Module, ids: torch.Tensor, blocks: tuple[nn.Module, ...], parts: Parts) -> bool:
+    """Whether MLPs stay as they are when what attention adds is disturbed."""
 
     def disturb(_module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> Any:
         tensor = first_tensor(output)
@@ -153,10 +156,15 @@ def _is_parallel(module: nn.Module, ids: torch.Tensor, attn: nn.Module, mlp: nn.
         disturbed = tensor + torch.linspace(-1, 1, tensor.shape[-1], device=tensor.device).to(tensor)
         return (disturbed, *output[1:]) if isinstance(output, (tuple, list)) else disturbed
 
-    calm = first_tensor(_record(module, ids, (mlp,))[mlp][1])
-    with _hooked((attn,), disturb):
-        disturbed = first_tensor(_record(module, ids, (mlp,))[mlp][1])
-    return torch.equal(calm, disturbed)
+    # Three blocks, in case somebody silenced the MLP of one of them.
+    for block in {blocks[0], blocks[len(blocks) // 2], blocks[-1]}:
+        attn, mlp = block.get_submodule(parts.attn), block.get_submodule(parts.mlp)
+        calm = _record(module, ids, (mlp,))[mlp]
+        with _hooked((attn,), disturb):
+            disturbed = _record(module, ids, (mlp,))[mlp]
+        if not all(torch.equal(first_tensor(a), first_tensor(b)) for a, b in zip(calm, disturbed, strict=True)):
+            return False
+    return True
 
 
 def submodule(block: nn.Module, path: str) -> nn.Module | None:

@@ -1,0 +1,102 @@
+"""The printed lines compute the cell that they stand for, run as a script."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import runpy
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pytest
+from nnsight import NNsight, TransformersModel
+
+from interp_widgets.experiments.patching import run_patching
+from interp_widgets.results.patching import PatchingResult
+from tests.experiments import zoo
+
+CLEAN = [5, 9, 13, 22]
+CORRUPT = [5, 9, 31, 22]
+ALL = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+GIVEN: dict[str, Any] = {"answer": 11, "wrong_answer": 27}
+
+
+def printed(result: PatchingResult, site: str, layer: int, pos: int, metric: str) -> str:
+    """The lines of a cell, filled as the view does."""
+    pair = result.pairs[0]
+    expression = Template(result.code.metrics[metric]).substitute(
+        answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
+    )
+    return Template(result.code.sites[site]).substitute(
+        layer=layer,
+        pos=pos,
+        clean_ids=list(pair.clean.ids),
+        corrupt_ids=list(pair.corrupt.ids),
+        metric=expression,
+    )
+
+
+def run(code: str, folder: Path, **names: Any) -> float:
+    script = folder / f"cell{len(list(folder.iterdir()))}.py"  # nnsight reads the source of a file once
+    script.write_text(code)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        runpy.run_path(str(script), init_globals=names)
+    return float(out.getvalue())
+
+
+def check(result: PatchingResult, folder: Path, model: Any, metric: str = "logit_diff") -> None:
+    for number, site in enumerate(result.sites):
+        value = run(printed(result, site, 1, 2, metric), folder, model=model)
+        assert value == pytest.approx(float(result.value(metric)[0, number, 1, 2]), abs=1e-4), (site, metric)
+
+
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+@pytest.mark.parametrize("name", ["gpt2", "gptj", "gemma2", "opt", "bloom", "granite", "falcon", "gpt_oss"])
+def test_every_site_of_a_cell(name: str, direction: str, tmp_path: Path) -> None:
+    sites = tuple(site for site in ALL if site != "resid_mid" or not zoo.FAMILIES[name].parallel)
+    model = NNsight(zoo.model(name))
+    result = run_patching(model, CLEAN, CORRUPT, sites=sites, direction=direction, **GIVEN)
+    check(result, tmp_path, model)
+
+
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+@pytest.mark.parametrize("metric", ["logit_diff", "prob", "logprob", "kl", "rank", "loss"])
+def test_every_metric(metric: str, direction: str, tmp_path: Path) -> None:
+    model = NNsight(zoo.model("gpt2"))
+    check(run_patching(model, CLEAN, CORRUPT, direction=direction, **GIVEN), tmp_path, model, metric)
+
+
+def test_a_hugging_face_model_is_wrapped_first(tmp_path: Path) -> None:
+    model = zoo.model("llama")
+    result = run_patching(model, CLEAN, CORRUPT, sites=ALL, **GIVEN)
+    assert "lm = NNsight(model)" in result.code.sites["attn_out"]
+    check(result, tmp_path, model)
+
+
+def test_a_folder_is_loaded_first(story_model: Path, tmp_path: Path) -> None:
+    result = run_patching(
+        story_model, "Once upon a time Tim", "Once upon a time Lily", answer=" was", wrong_answer=" He"
+    )
+    line = f'model = TransformersModel({str(story_model)!r}, task="text-generation", dispatch=True)'
+    assert line in result.code.sites["resid_pre"]
+    code = printed(result, "resid_pre", 1, result.length - 1, "logit_diff")
+    assert run(code, tmp_path) == pytest.approx(float(result.value()[0, 0, 1, -1]), abs=1e-4)
+
+
+def test_an_own_metric_is_called_by_its_name(tmp_path: Path) -> None:
+    def third(logits: Any) -> Any:
+        return logits[:, 3]
+
+    model = NNsight(zoo.model("gpt2"))
+    result = run_patching(model, CLEAN, CORRUPT, metric=third, **GIVEN)
+    value = run(printed(result, "resid_pre", 1, 2, "third"), tmp_path, model=model, third=third)
+    assert value == pytest.approx(float(result.value()[0, 0, 1, 2]), abs=1e-4)
+
+
+def test_a_transformers_model_is_used_as_it_is(story_model: Path, tmp_path: Path) -> None:
+    model = TransformersModel(str(story_model), task="text-generation", dispatch=True)
+    result = run_patching(model, "One day Tim", "One day Lily", answer=" was", wrong_answer=" He", sites=ALL)
+    assert "NNsight" not in result.code.sites["resid_pre"]
+    check(result, tmp_path, model)
