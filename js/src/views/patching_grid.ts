@@ -7,7 +7,7 @@ import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme
 import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend } from "./patching_grid/controls";
-import { findCell, GridData, nameCell } from "./patching_grid/data";
+import { findCell, GridData, nameCell, sameCell } from "./patching_grid/data";
 import { gridToPng, type Look } from "./patching_grid/export_png";
 import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
@@ -228,7 +228,8 @@ class PatchingGrid {
   #point(): void {
     const cursor = this.#panels.cursor;
     this.#header.point(cursor?.cell.pos ?? this.#scene?.selected?.pos ?? null);
-    if (!cursor || !this.#scene) {
+    // Of the pinned cell everything is in the read-out already.
+    if (!cursor || !this.#scene || sameCell(cursor.cell, this.#scene.selected)) {
       this.#tooltip.hide();
       return;
     }

@@ -3,7 +3,7 @@ import { formatCount, formatEffect, formatLimit } from "../../core/format";
 import { niceLimit } from "../../core/scales";
 import { Segmented } from "../../core/segmented";
 import type { Actions, Scene } from "./scene";
-import { directionOf, legendWords, subtitleOf } from "./words";
+import { legendWords } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -61,13 +61,12 @@ export class Legend {
   }
 }
 
-/** Metric, pair, direction and zoom. */
+/** Metric, pair and zoom. */
 export class Controls {
   readonly element: HTMLElement;
   #metrics: Segmented<number>;
   #pairs = h("div", { class: "iw-pairs" });
   #pairButtons: Segmented<number | null>;
-  #direction = h("span", { class: "iw-direction" });
   #changed = changeDetector();
   #newPairs = changeDetector();
 
@@ -84,7 +83,6 @@ export class Controls {
       { class: "iw-controls" },
       this.#metrics.element,
       this.#pairs,
-      this.#direction,
       h(
         "div",
         { class: "iw-zoom", role: "group", "aria-label": "zoom" },
@@ -107,8 +105,6 @@ export class Controls {
     this.#metrics.element.hidden = metrics.length < 2;
     this.#metrics.update(metrics, metric);
     this.#updatePairs(scene);
-    fill(this.#direction, directionOf(spec));
-    this.#direction.title = subtitleOf(spec);
   }
 
   #updatePairs({ spec, pair }: Scene): void {

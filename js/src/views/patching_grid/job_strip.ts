@@ -1,5 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatDuration } from "../../core/format";
+import type { JobStatus } from "../../core/protocol";
 import type { Actions, Scene } from "./scene";
 
 /** How far the computation is, with a way to stop it; and what became of it if it did not end well. */
@@ -20,6 +21,7 @@ export class JobStrip {
   #text = h("span", { class: "iw-job-text" });
   #cancel = h("button", { type: "button", class: "iw-cancel" }, "Cancel");
   #newState = changeDetector();
+  #ran = false;
 
   constructor(
     private readonly actions: Actions,
@@ -35,7 +37,8 @@ export class JobStrip {
   update({ job, data }: Scene): void {
     const { state, done, total, eta, error } = job;
     const cells = `${done.toLocaleString("en-US")} of ${formatCount(total, "cell")}`;
-    if (this.#newState(state, error, data)) this.#show(state, cells, error);
+    this.#ran ||= state === "running";
+    if (this.#newState(state, error, data)) this.#show(job, cells);
     if (state !== "running") return;
     const share = total > 0 ? done / total : 0;
     this.#bar.style.width = `${100 * share}%`;
@@ -43,8 +46,9 @@ export class JobStrip {
     fill(this.#text, eta === null ? cells : `${cells} · about ${formatDuration(eta)} left`);
   }
 
-  #show(state: string, cells: string, error: string | null): void {
-    this.element.hidden = state === "done";
+  #show({ state, error, seconds }: JobStatus, cells: string): void {
+    // What was watched stays, so that the grid does not jump under the reader's hand when the last row is in.
+    this.element.hidden = state === "done" && !this.#ran;
     this.element.dataset.state = state;
     if (state === "running") {
       this.#cancel.disabled = false;
@@ -56,6 +60,6 @@ export class JobStrip {
     } else if (state === "failed") {
       const what = h("div", { role: "alert" }, h("strong", {}, "The computation failed. "), error ?? "");
       fill(this.element, what, h("div", { class: "iw-quiet" }, `${cells} were computed before and are shown.`));
-    } else fill(this.element);
+    } else fill(this.element, `Done in ${formatDuration(seconds)}.`);
   }
 }
