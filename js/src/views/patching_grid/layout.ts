@@ -30,8 +30,8 @@ export function layoutPanels(
   const { sites, layers, positions } = counts;
   const least = Math.min(Math.max(positions * 13, 150), 620) + GUTTER + EDGE;
   const fitting = Math.max(1, Math.min(sites, Math.floor(width / least)));
-  // Two above one looks unfinished, three in a row or in a column does not.
-  const columns = sites === 3 && fitting === 2 ? 1 : fitting;
+  // Rows as even as can be; but two above one looks unfinished, and three in a column does not.
+  const columns = sites === 3 && fitting === 2 ? 1 : Math.ceil(sites / Math.ceil(sites / fitting));
   const room = Math.max(60, width / columns - GUTTER - EDGE);
   const exact = Math.min(WIDEST, room / positions);
   // Whole device pixels keep large cells alike; small ones are pooled anyway.

@@ -85,6 +85,8 @@ export class Panel {
     this.element.style.setProperty("--_gutter", `${x}px`);
     this.plot.style.width = `${size.width}px`;
     this.plot.style.height = `${size.height}px`;
+    this.plot.style.cursor = view.zoom > 1 ? "grab" : "";
+    this.element.style.maxWidth = `${Math.floor(scene.width / layout.columns)}px`;
     const context = prepare(this.#cells, size.width, size.height);
     Object.assign(this.#cells.dataset, {
       // The left edge of position 0 and the lower edge of layer 0, which may lie outside when zoomed in.
