@@ -34,7 +34,8 @@ class Scores:
 
 def score(logits: torch.Tensor, metrics: Metrics, context: MetricContext, top_k: int) -> Scores:
     """Measure logits (row, d_vocab) of one pair and keep the `top_k` likeliest next tokens."""
-    probs, ids = logits.softmax(-1).topk(min(top_k, logits.shape[-1]), dim=-1)
+    top, ids = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
+    probs = (top - logits.logsumexp(-1, keepdim=True)).exp()
     return Scores(
         metrics.measure(logits, context), ids.cpu().numpy().astype(np.int32), probs.cpu().numpy().astype(np.float32)
     )

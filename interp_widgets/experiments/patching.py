@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
@@ -51,7 +52,62 @@ def run_patching(
     max_rows: int | None = None,
     tokenizer: Any | None = None,
 ) -> PatchingResult:
-    """Run an activation patching grid to its end. Everything is as in `patching`, which gives partial results."""
+    """Copy activations from one run into another, one cell at a time, and measure how far the answer moves.
+
+    Denoising runs the corrupt prompt and copies in one activation of the clean run: an effect of 1 says that this
+    activation alone brings the whole answer back, 0 that it does nothing. Noising runs the clean prompt and copies in
+    the corrupt activation: 1 says that this activation alone breaks the answer (what is necessary, rather than what is
+    enough). `PatchingResult.effect` defines the share, which is not clipped.
+
+    Args:
+        model: nnsight's `TransformersModel` or `NNsight`, a Hugging Face causal language model, a local folder, or a
+            repository id.
+        clean: a prompt, or a list of prompts: text, or token ids. Text is tokenised as the tokenizer does by default,
+            so with a beginning-of-text token where that is its habit.
+        corrupt: as many prompts, each with as many tokens as its clean one. All pairs have the same length.
+        answer: the token that the clean prompt calls for, as text or id; one for all pairs, or one for each. The
+            model's own top prediction where not given.
+        wrong_answer: the same for the corrupt prompt.
+        sites: where to patch, one or more of resid_pre, resid_mid, resid_post, attn_out and mlp_out. `attn_out` and
+            `mlp_out` are what is added to the stream, after any norm or multiplier on the way.
+        direction: "denoising" copies clean into corrupt, "noising" corrupt into clean.
+        metric: the number in front: "logit_diff", "prob", "logprob", "kl", "rank" or "loss" (all six are kept), or a
+            function from logits (row, d_vocab) at the last position to (row,), with a `MetricContext` as its second
+            argument if it takes two.
+        layers: layers to patch, negative ones counted from the end; all by default.
+        positions: positions to patch; all by default. Cells of other positions have the status `LEFT_OUT`.
+        top_k: how many of the likeliest next tokens to keep for each cell.
+        max_rows: most patches that run in one batch; chosen to suit the device by default, and halved when memory
+            runs out.
+        tokenizer: of a model that comes without one. It is needed for text only.
+
+    Returns:
+        The complete grid, with the axes (prompt, site, layer, pos).
+
+    Raises:
+        PromptError: prompts that cannot be compared: empty, identical, too long, or of unequal token counts.
+        AnswerError: an answer that is not one token.
+        NoGapError: both runs score the same, so that there is no gap to take a share of.
+        NonFiniteError: NaN or infinity, with the layer where it appears.
+        MetricError: a metric of your own that failed or returned something other than one number a row.
+        ModelError: a model that cannot be patched.
+        SiteError: a site that its architecture does not have.
+        SelectionError: a layer or position out of range.
+        UnknownNameError: a site, direction or metric that does not exist.
+
+    Example:
+        >>> from interp_widgets import run_patching, teaching
+        >>> model = teaching.load()
+        >>> clean, corrupt = teaching.pairs()[0]  # doctest: +SKIP
+        >>> result = run_patching(model, clean, corrupt)  # doctest: +SKIP
+        >>> print(result.summary())  # doctest: +SKIP
+
+    References:
+        Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262 (causal tracing).
+        Wang et al. 2022, "Interpretability in the Wild", arXiv:2211.00593 (logit difference, indirect objects).
+        Zhang and Nanda 2023, "Towards Best Practices of Activation Patching", arXiv:2309.16042 (which metric).
+        Heimersheim and Nanda 2024, "How to Use and Interpret Activation Patching", arXiv:2404.15255 (both directions).
+    """
     steps = patching(
         model,
         clean,
@@ -86,7 +142,16 @@ def patching(
     max_rows: int | None = None,
     tokenizer: Any | None = None,
 ) -> Generator[PatchingResult, None, PatchingResult]:
-    """Check everything at once, and return a generator that computes the grid chunk by chunk."""
+    """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
+
+    Arguments and errors are those of `run_patching`. The first partial result has the baselines, what the model says to
+    both prompts, and every cell that is certain without a run. Each later one adds a batch, the deepest layers first.
+    All are frozen, and the last is returned. Closing the generator, or raising where it waits, leaves the model as it
+    was. How far it is can be read from `status`.
+
+    Yields:
+        The result so far.
+    """
     request = parse_request(
         model,
         clean,
@@ -280,9 +345,9 @@ class _Run:
 
 @cache
 def _versions() -> dict[str, str]:
-    from interp_widgets import __version__
-
-    return {"interp_widgets": __version__} | {name: version(name) for name in ("nnsight", "torch", "transformers")}
+    # Read where it is loaded already: importing the root from here would turn the direction of imports around.
+    own = str(sys.modules[__name__.partition(".")[0]].__version__)
+    return {"interp_widgets": own} | {name: version(name) for name in ("nnsight", "torch", "transformers")}
 
 
 def _blocks(request: Request) -> Iterator[range]:

@@ -64,6 +64,8 @@ class Access:
         self.blocks = [self._envoy(block) for block in anatomy.blocks]
         self.attn = self._parts(anatomy.parts.attn) if anatomy.parts else []
         self.mlp = self._parts(anatomy.parts.mlp) if anatomy.parts else []
+        self.edited = any(envoy._edits for envoy in (self.model, *self.model.interleaver.envoys.values()))
+        """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
 
@@ -87,11 +89,6 @@ class Access:
     def sites(self) -> tuple[Site, ...]:
         """The sites that exist in this architecture."""
         return tuple(site for site in SITES if self._missing(site) is None)
-
-    @property
-    def edited(self) -> bool:
-        """Whether the user stored edits on the model, which need every layer of every row to run."""
-        return any(envoy._edits for _, envoy in self.model.named_modules())
 
     def check_site(self, site: Site) -> None:
         """Refuse a site that this architecture does not have.
