@@ -32,6 +32,7 @@ test("only what could reorder its neighbours is isolated", () => {
 });
 
 test("templates fill in as Python's string.Template does", () => {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a template of Python, not of JavaScript
   expect(substitute("h[$layer] ${layer}th $$5 $unknown $", { layer: "3" })).toBe("h[3] 3th $5 $unknown $");
   expect(substitute("$a", { a: "$b", b: "no" })).toBe("$b");
 });

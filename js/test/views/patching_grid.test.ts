@@ -105,6 +105,17 @@ test("a view that opens while rows stream asks for what it missed, follows, and 
   expect(el.querySelector(".iw-cancel")).toBeNull();
 });
 
+test("the strip of a job that was watched stays when it is done, and a finished grid has none", async () => {
+  const running = { state: "running", done: 3, total: 24, seconds: 1, eta: null, error: null } as const;
+  const model = new FakeModel(state({ job: running }));
+  view.render({ model, el });
+  model.set("job", { ...running, state: "done", done: 24, seconds: 2.1 });
+  await drawn();
+  expect([one(".iw-job").hidden, one(".iw-job").textContent]).toEqual([false, "Done in 2 s."]);
+  view.render({ model: new FakeModel(state()), el });
+  expect(one(".iw-job").hidden).toBe(true);
+});
+
 test("an error is an alert, and what was computed stays", () => {
   view.render({
     model: new FakeModel(

@@ -7,6 +7,16 @@ import type { Viewport } from "../../core/viewport";
 import { Status } from "./data";
 import { isBeyond, type ShownGrid } from "./shown";
 
+/*
+ * What each mark means:
+ *   filled         measured; the colour is the effect, towards the clean side or towards the corrupt side
+ *   a dot          not run, because the value is certain; filled as well if that value is not 0
+ *   paper, a line  not computed: still to come, or left out by a job that ended early
+ *   a cross        run, but this metric has no effect there
+ *   a cut corner   beyond the end of the colour scale
+ * Cells too small for marks are painted as pixels, each with the strongest effect of the cells that it covers.
+ */
+
 /** What is needed to paint the cells of one site, on screen or into a picture. */
 export interface CellsPicture {
   grid: ShownGrid;
