@@ -34,7 +34,7 @@ def cell_code(access: Access, sites: Sequence[Site], direction: Direction, metri
     if metrics.own is not None:
         # The user's function is called by the name that it was defined by, in scope where the lines are pasted.
         context = ", context" if metrics.wants_context else ""
-        expressions[metrics.front] = f"{getattr(metrics.own, '__name__', 'metric')}(logits[None]{context})[0]"
+        expressions[metrics.front] = f"{metrics.front.removeprefix('my_')}(logits[None]{context})[0]"
     return CellCode({site: _lines(access, site, direction) for site in sites}, expressions)
 
 

@@ -62,7 +62,8 @@ class Metrics:
         self.wants_context = False
         if callable(front):
             self.own = front
-            self.front = str(getattr(front, "__name__", type(front).__name__))
+            name = str(getattr(front, "__name__", type(front).__name__))
+            self.front = name if name.isidentifier() else "custom"  # a lambda has no name to speak of
             if self.front in METRICS:
                 self.front = f"my_{self.front}"  # both are kept, so they need two names
             self.wants_context = _takes_two(front)

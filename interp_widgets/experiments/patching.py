@@ -97,10 +97,11 @@ def run_patching(
 
     Example:
         >>> from interp_widgets import run_patching, teaching
-        >>> model = teaching.load()
-        >>> clean, corrupt = teaching.pairs()[0]  # doctest: +SKIP
-        >>> result = run_patching(model, clean, corrupt)  # doctest: +SKIP
-        >>> print(result.summary())  # doctest: +SKIP
+        >>> pair = teaching.prompts("ioi", n=1)[0]
+        >>> names = {"answer": pair.answer, "wrong_answer": pair.wrong_answer}
+        >>> result = run_patching(teaching.load(), pair.clean, pair.corrupt, **names)
+        >>> result.effect()[0, 0, 0, pair.roles["S2"][0]]  # the only token that differs, in the first layer
+        np.float64(1.0)
 
     References:
         Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262 (causal tracing).

@@ -19,8 +19,10 @@ from interp_widgets.results.terms import Site
 _GROUP = 3
 """Layers a wave spans at most: more would grow the batch beyond the processor's cache before its first rows end."""
 _TOKENS_CPU = 768
-_TOKENS_GPU = 32768
+_TOKENS_GPU = 16384
 """Tokens a batch holds: enough to fill the machine, little enough that results come in quick succession."""
+_LOGITS = 2**26
+"""Logits a batch may end in, since a large vocabulary takes more memory than the layers."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def sweep(access: Access, hosts: Hosts, rows: Sequence[Row], *, max_rows: int | 
 def default_rows(access: Access, length: int) -> int:
     """Return how many rows of a prompt of `length` tokens make a batch on the model's device."""
     tokens = _TOKENS_CPU if access.opened.device.type == "cpu" else _TOKENS_GPU
-    return max(1, tokens // length)
+    return max(1, min(tokens // length, _LOGITS // access.n_vocab))
 
 
 def _next_batch(rows: Sequence[Row], pending: Sequence[int], limit: int, access: Access) -> list[int]:

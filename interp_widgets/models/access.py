@@ -249,6 +249,8 @@ def resolve(opened: Opened) -> Access:
         with exclusive(module):
             _resolved[module] = examine(module, opened.config)
     access = Access(opened, _resolved[module])
+    if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
+        return access
     if module not in _grows:
         _grows[module] = _probe_growth(access)
     access.grows = _grows[module]

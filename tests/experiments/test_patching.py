@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import threading
 from itertools import zip_longest
 from typing import Any
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnsight import NNsight
 
+from interp_widgets.experiments import patching as patching_module
 from interp_widgets.experiments.patching import patching, run_patching
-from interp_widgets.experiments.sweep import Edit, Hosts, Row, sweep
+from interp_widgets.experiments.sweep import Edit, Hosts, Row, default_rows, sweep
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.opening import open_model
 from interp_widgets.results.patching import PatchingResult, Status
@@ -289,8 +291,8 @@ def test_a_model_in_training_runs_without_dropout_and_stays_in_training() -> Non
 
 
 def test_edits_of_the_user_apply() -> None:
+    plain = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, **GIVEN)
     model = NNsight(zoo.build("gpt2"))
-    plain = run_patching(model, CLEAN, CORRUPT, **GIVEN)
     with model.edit(inplace=True):
         model.transformer.h[0].mlp.output[:] = 0
     edited = run_patching(model, CLEAN, CORRUPT, sites=ALL, **GIVEN)
@@ -326,3 +328,24 @@ def test_provenance_tells_models_and_work_apart() -> None:
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight += 0.01
     assert run_patching(model, CLEAN, CORRUPT, **GIVEN).provenance.fingerprint != first.fingerprint
+
+
+def test_a_lambda_is_called_custom() -> None:
+    result = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, metric=lambda logits: logits[:, 11] ** 2, **GIVEN)
+    assert result.metric == "custom"
+    np.testing.assert_allclose(result.effect()[0, 0, -1, 1], 0)
+
+
+def test_long_prompts_and_large_vocabularies_make_small_batches() -> None:
+    access = resolve(open_model(zoo.model("gpt2")))
+    assert default_rows(access, 15) == 51
+    assert default_rows(access, 4000) == 1
+    access.n_vocab = 2**25
+    assert default_rows(access, 15) == 2
+
+
+def test_the_example_runs() -> None:
+    pytest.importorskip("interp_widgets.teaching")
+    failed, tried = doctest.testmod(patching_module, optionflags=doctest.ELLIPSIS)
+    assert tried
+    assert not failed
