@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -68,6 +69,8 @@ class Access:
         """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
+        self.trims = anatomy.parts is not None and not anatomy.mlp.flat
+        """Whether the last MLP may run on the final position alone, the only one that is still read."""
 
     def __repr__(self) -> str:
         parts = self.anatomy.parts
@@ -159,7 +162,7 @@ class Access:
             for layer in range(start, self.n_layers):
                 stream = first if layer == start else enter(layer, self.blocks[layer].input)
                 self.blocks[layer].input = stream
-                self._write_block(layer, stream, write)
+                self._write_block(layer, stream, write, trim=self.trims and layer == self.n_layers - 1)
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
@@ -177,18 +180,21 @@ class Access:
                 if change is not None:
                     stream = change(stream)
                     self.blocks[layer].input = stream
-                self._write_block(layer, stream, write)
+                self._write_block(layer, stream, write, trim=False)
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
-    def _write_block(self, layer: int, stream: torch.Tensor, write: Plan) -> None:
-        self._write_parts(layer, stream, write)
+    def _write_block(self, layer: int, stream: torch.Tensor, write: Plan, *, trim: bool) -> None:
+        self._write_parts(layer, stream, write, trim)
         change = write(("resid_post", layer))
         if change is not None:
             _replace(self.blocks[layer], change)
 
-    def _write_parts(self, layer: int, stream: torch.Tensor, write: Plan) -> None:
+    def _write_parts(self, layer: int, stream: torch.Tensor, write: Plan, trim: bool) -> None:
         for parts, site in self._in_order((self.attn, "attn_out"), (self.mlp, "mlp_out")):
+            if trim and site == "mlp_out":
+                parts[layer].input = parts[layer].input[:, -1:]
+                _replace(parts[layer], lambda last: nn.functional.pad(last, (0, 0, stream.shape[1] - 1, 0)))
             change = write((site, layer))
             if change is not None:
                 _replace(parts[layer], _scaled(change, self.scale, stream.shape))
@@ -235,7 +241,7 @@ def _through(change: Write, stream: torch.Tensor) -> Write:
 
 
 _resolved: weakref.WeakKeyDictionary[nn.Module, Anatomy] = weakref.WeakKeyDictionary()
-_grows: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+_shortcuts: weakref.WeakKeyDictionary[nn.Module, tuple[bool, bool]] = weakref.WeakKeyDictionary()
 
 
 def resolve(opened: Opened) -> Access:
@@ -251,27 +257,28 @@ def resolve(opened: Opened) -> Access:
     access = Access(opened, _resolved[module])
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
-    if module not in _grows:
-        _grows[module] = _probe_growth(access)
-    access.grows = _grows[module]
+    if module not in _shortcuts:
+        _shortcuts[module] = _probe_shortcuts(access)
+    access.grows, access.trims = _shortcuts[module]
     return access
 
 
-def _probe_growth(access: Access) -> bool:
-    """Check that resuming from a stream gives the model's own logits, with and without a growing batch.
+def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
+    """Find out which shortcuts leave the model's own logits as they are: a growing batch, and a trimmed last MLP.
 
     Raises:
         ModelError: it does not, so something besides the stream runs through the model.
     """
     ids = probe_ids(access.opened.module)
     runs = access.read(ids)
-    for grows in (True, False):
+    for grows, trims in product((True, False), (access.trims, False)):
+        access.trims = trims
         try:
             logits = _resume_from(access, ids, runs, grows)
         except (RuntimeError, ValueError, IndexError):  # what torch raises where shapes do not fit
             continue
         if _agree(logits, runs.logits):
-            return grows
+            return grows, trims
     raise ModelError(
         f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "

@@ -133,3 +133,8 @@ def test_the_fingerprint_tells_weights_and_types_apart() -> None:
     with torch.no_grad():
         first.bias[2] += 1
     assert fingerprint(first) != fingerprint(nn.Linear(40, 5))
+
+
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+def test_the_last_mlp_is_trimmed_where_it_sees_positions(name: str) -> None:
+    assert resolve(open_model(zoo.model(name))).trims == (name != "opt")  # whose MLP works on a flat list
