@@ -23,6 +23,8 @@ import { explain } from "./patching_grid/words";
 
 const TRAITS = ["spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
 const FALLBACK_WIDTH = 760;
+// Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
+const KEEPS_KEYS = "data-lm-suppress-shortcuts";
 
 /** One view of a patching grid in one element of a page. */
 class PatchingGrid {
@@ -70,8 +72,7 @@ class PatchingGrid {
     );
     this.#root = h(
       "div",
-      // Without the attribute, JupyterLab takes keys typed here as commands: "d d" would delete the cell.
-      { class: "iw-view", role: "group", "aria-label": "patching grid", "data-lm-suppress-shortcuts": "true" },
+      { class: "iw-view", role: "group", "aria-label": "patching grid", [KEEPS_KEYS]: "true" },
       h("style", {}, css),
       this.#header.element,
       this.#job.element,
@@ -104,6 +105,8 @@ class PatchingGrid {
       if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
       this.#redraw();
     });
+    // JupyterLab's commands match the focused element first, so the attribute of an element around it comes too late.
+    this.#root.addEventListener("focusin", ({ target }) => (target as Element).setAttribute(KEEPS_KEYS, "true"));
     const unwatch = watchHostTheme(() => this.#redraw());
     const sizes = new ResizeObserver(() => this.#redraw());
     sizes.observe(this.#root);

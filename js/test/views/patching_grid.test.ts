@@ -55,6 +55,14 @@ test("keys move the spoken cell, Enter pins it, Escape lets go", () => {
   expect(model.state.selected).toBeNull();
 });
 
+test("whatever has the focus keeps its keys from JupyterLab", () => {
+  view.render({ model: new FakeModel(state()), el });
+  for (const selector of ["[role=grid]", "[data-action=table]", "[data-metric=rank]"]) {
+    one(selector).dispatchEvent(new FocusEvent("focusin", { bubbles: true }));
+    expect(one(selector).dataset.lmSuppressShortcuts).toBe("true");
+  }
+});
+
 test("metric, pair and colour limit are written, and Python's changes are shown", async () => {
   const labels = ["a", "b", "c", "d"];
   const baselines = [
