@@ -32,8 +32,7 @@ check-python:
 check-js: js/node_modules
 	cd js && $(NODE) npm run check
 	cd js && $(NODE) npm test
-	cd js && $(NODE) npm run build
-	git diff --exit-code --stat -- interp_widgets/static
+	cd js && $(NODE) npm run build -- --check
 
 unit:
 	$(BIN)/pytest

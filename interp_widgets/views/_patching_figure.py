@@ -18,7 +18,7 @@ PALE = "#f3f2f0"
 """The colour of no effect."""
 CLEAN = "#b8390e"
 CORRUPT = "#1f5fae"
-_DIVERGING = ["#0b3d84", CORRUPT, "#7ba5d8", PALE, "#eba283", "#cf4a1b", "#8a2405"]
+_DIVERGING = [CORRUPT, PALE, CLEAN]
 _INK, _QUIET, _PAPER = "#1b1c1e", "#6a6c70", "#ffffff"
 _MOST_LABELS = 40
 
@@ -34,7 +34,9 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
     height = min(max(0.17 * n_layers, 1.5), 8.0)
     figure = Figure(figsize=(n_sites * (panel + 0.35) + 1.0, height + 2.3), facecolor=_PAPER, layout="constrained")
     axes = figure.subplots(1, n_sites, sharey=True, squeeze=False)[0]
-    colors = LinearSegmentedColormap.from_list("effect", _DIVERGING).with_extremes(bad=_PAPER)
+    # A colour means a side in both directions: warm is towards the clean run.
+    scale = _DIVERGING if result.direction == "denoising" else _DIVERGING[::-1]
+    colors = LinearSegmentedColormap.from_list("effect", scale).with_extremes(bad=_PAPER)
     image = None
     for number, axis in enumerate(axes):
         image = axis.imshow(
@@ -68,7 +70,7 @@ def _frame(axis: Axes, result: PatchingResult, number: int, pair: int | None) ->
     changed = set(result.pairs[pair or 0].differs)
     for tick, label in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True):
         if int(tick) in changed:
-            label.set(color=CLEAN, fontweight="bold")
+            label.set(color=CLEAN if result.direction == "denoising" else CORRUPT, fontweight="bold")
     if number == 0:
         axis.set_ylabel("layer", fontsize=7.5, color=_QUIET)
     for spine in axis.spines.values():
@@ -85,7 +87,9 @@ def _token_ticks(result: PatchingResult, pair: int | None) -> tuple[list[int], l
     """Positions to label and their labels. In a mean over pairs a position holds one label only if all pairs agree."""
     shown = result.pairs if pair is None else (result.pairs[pair],)
     positions = _thin(result.length, _MOST_LABELS)
-    columns = [{one.clean.labels[position] for one in shown} for position in positions]
+    # The copied side, as in the page: its token is what a cell puts in.
+    prompts = [one.clean if result.direction == "denoising" else one.corrupt for one in shown]
+    columns = [{prompt.labels[position] for prompt in prompts} for position in positions]
     # A dollar sign would start a formula.
     return positions, [(labels.pop() if len(labels) == 1 else "≠").replace("$", r"\$") for labels in columns]
 

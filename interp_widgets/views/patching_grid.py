@@ -135,7 +135,8 @@ class PatchingGrid(View):
         )
 
     def _measure(self, result: PatchingResult) -> tuple[int, int]:
-        return int((result.status != Status.PENDING).sum()), result.status.size
+        computed, pending = ((result.status == status).sum() for status in (Status.COMPUTED, Status.PENDING))
+        return int(computed), int(computed + pending)
 
     def _open(self, result: PatchingResult) -> dict[str, object]:
         self._sent = result.status
@@ -227,11 +228,11 @@ class PatchingGrid(View):
 def question(result: PatchingResult) -> str:
     """The question that a patching grid answers."""
     answers = {(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs}
-    verb = "makes" if result.direction == "denoising" else "is needed to make"
+    start = "Where is what makes the model" if result.direction == "denoising" else "Where is what the model needs to"
     if len(answers) > 1:
-        return f"Where is what {verb} the model prefer the answer? Mean of {len(result.pairs)} pairs"
+        return f"{start} prefer the answer? Mean of {len(result.pairs)} pairs"
     answer, wrong_answer = (label.strip("␣") for label in answers.pop())
-    return f"Where is what {verb} the model say {answer} rather than {wrong_answer}?"
+    return f"{start} say {answer} rather than {wrong_answer}?"
 
 
 def grid_spec(result: PatchingResult) -> GridSpec:

@@ -27,6 +27,15 @@ export function tokenElement(label: string, attributes: Record<string, string> =
   return h("bdi", { ...attributes, class: `iw-token ${attributes.class ?? ""}`.trim() }, ...parts);
 }
 
+/** A token in a running prompt: a space is a space, to be read and copied as such, with its mark drawn behind it. */
+export function runningToken(label: string, attributes: Record<string, string> = {}): HTMLElement {
+  const token = tokenElement(label, attributes);
+  for (const mark of token.querySelectorAll(".iw-mark")) {
+    if (mark.textContent === "␣") mark.replaceWith(h("span", { class: "iw-space" }, " "));
+  }
+  return token;
+}
+
 /** A token as it is named inside a sentence: without the space before it, unless that is all there is. */
 export function bare(label: string): string {
   return label.replace(/^␣+|␣+$/gu, "") || label;

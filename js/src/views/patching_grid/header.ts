@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatProbability } from "../../core/format";
-import { bare, isolated, tokenElement } from "../../core/labels";
+import { bare, isolated, runningToken, tokenElement } from "../../core/labels";
 import type { WirePair } from "../../core/protocol";
 import { baselines } from "./data";
 import type { Scene } from "./scene";
@@ -74,7 +74,7 @@ export class Header {
       if (nodes.length) nodes.push(this.#fold(scene, from));
       for (let pos = from; pos < to; pos++) {
         const accent = differs.has(pos) ? `iw-chip iw-${side}` : "";
-        nodes.push(tokenElement(labels[pos], { "data-pos": String(pos), class: accent }), h("wbr"));
+        nodes.push(runningToken(labels[pos], { "data-pos": String(pos), class: accent }), h("wbr"));
       }
     }
     return nodes;
