@@ -221,6 +221,18 @@ def test_what_is_not_computed_looks_like_paper_and_is_no_number(open_grid):
     assert "NaN" not in page.locator(".iw-view").inner_text()
 
 
+def test_positions_that_were_not_asked_for_are_left_blank_and_say_so(open_grid):
+    whole = made.result()
+    whole.status[..., 6] = Status.LEFT_OUT
+    for values in whole.values.values():
+        values[..., 6] = np.nan
+    page = open_grid(whole)
+    grid = Grid(page)
+    assert grid.color(1, 6) == (0, 0, 0), "nothing is drawn on the transparent canvas"
+    grid.hover(1, 6)
+    expect(page.locator(".iw-tooltip")).to_contain_text("not asked for")
+
+
 def test_values_beyond_the_scale_are_counted_in_the_legend(open_grid):
     whole = made.result()
     whole.values["logit_diff"][0, 0, 2, 7] = -3.5 + 1.5 * 7

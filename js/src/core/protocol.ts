@@ -74,7 +74,7 @@ export interface GridSpec {
 export interface GridArrays {
   /** float32 (metric, pair, site, layer, pos): raw values; NaN where not computed. */
   values: WireArray;
-  /** uint8 (pair, site, layer, pos): 0 pending, 1 computed, 2 known without a run. */
+  /** uint8 (pair, site, layer, pos): 0 pending, 1 computed, 2 known without a run, 3 left out. */
   status: WireArray;
   /** int32 (pair, site, layer, pos, k): most likely next tokens after the patch; -1 where not computed. */
   top_ids: WireArray;

@@ -19,7 +19,7 @@ test("shows question, prompts, panels and provenance, and is ready", () => {
   expect(one(".iw-view").dataset.ready).toBe("true");
   expect(one(".iw-view").dataset.lmSuppressShortcuts).toBe("true");
   expect(one(".iw-title").textContent).toBe("Where is what makes the model say Mary rather than John?");
-  expect([...el.querySelectorAll(".iw-chip")].map((token) => token.textContent)).toEqual(["␣cat", "␣dog"]);
+  expect([...el.querySelectorAll(".iw-chip")].map((token) => token.textContent)).toEqual([" cat", " dog"]);
   expect(el.querySelectorAll("canvas.iw-cells")).toHaveLength(2);
   expect(one(".iw-footer").textContent).toContain("demo model");
 });

@@ -8,8 +8,8 @@ export interface CellIndex {
   pos: number;
 }
 
-export const Status = { pending: 0, computed: 1, known: 2 } as const;
-export const STATUS_NAMES = ["pending", "computed", "known"];
+export const Status = { pending: 0, computed: 1, known: 2, leftOut: 3 } as const;
+export const STATUS_NAMES = ["pending", "computed", "known", "left_out"];
 
 export function sameCell(a: CellIndex | null, b: CellIndex | null): boolean {
   return a === b || (!!a && !!b && a.site === b.site && a.layer === b.layer && a.pos === b.pos);

@@ -17,7 +17,9 @@ const EDGE = 4;
 const WIDEST = 46;
 
 function cellHeight(width: number, layers: number): number {
-  return Math.max(Math.min(Math.max(width * 0.62, 13), 22, 460 / layers), 240 / Math.max(layers, 60));
+  const inProportion = Math.min(Math.max(width * 0.62, 13), 22, 460 / layers);
+  // Few layers get taller rows, so that a shallow model still makes a picture; many keep enough to be seen.
+  return Math.max(inProportion, Math.min(28, 140 / layers), 240 / Math.max(layers, 60));
 }
 
 /** Panels stand side by side when each keeps cells that can be hit, and are stacked when they would not. */

@@ -69,6 +69,7 @@ function paintLarge(
       };
       const effect = grid.effect[at];
       const status = grid.status[at];
+      if (status === Status.leftOut) continue;
       if (status === Status.pending) paintPaper(context, palette, box);
       else if (Number.isNaN(effect)) paintNothing(context, palette, box);
       else {
@@ -174,7 +175,8 @@ function paintSmall(
       } else if (grid.status[first] === Status.pending) {
         color = line;
         pattern = "hatched";
-      } else color = nothing;
+      } else if (grid.status[first] === Status.leftOut) continue;
+      else color = nothing;
       for (let py = height - rows.pixelTo[r]; py < height - rows.pixelFrom[r]; py++) {
         for (let px = columns.pixelFrom[c]; px < columns.pixelTo[c]; px++) {
           if (pattern === "plain" || onPattern(pattern, px, py)) words[py * width + px] = color;

@@ -79,15 +79,15 @@ export class ShownGrid {
     return mean(values.filter((value) => !Number.isNaN(value)));
   }
 
-  // A cell that one pair lacks is still to come, unless another pair has measured it.
+  // A cell that one pair lacks is still to come, unless another pair has measured it. Positions are left out of all.
   #statusOf(cell: CellIndex): number {
-    let pending = false;
+    let rest: number = this.data.status(this.pairs[0], cell);
     for (const pair of this.pairs) {
       const status = this.data.status(pair, cell);
       if (status === Status.computed) return Status.computed;
-      pending ||= status === Status.pending;
+      if (status === Status.pending) rest = Status.pending;
     }
-    return pending ? Status.pending : Status.known;
+    return rest;
   }
 
   /** The cell with the largest effect in either direction; null if nothing is computed. */
@@ -114,7 +114,7 @@ export class ShownGrid {
       else if (this.status[at] === Status.known) survey.known++;
       const effect = this.effect[at];
       if (Number.isNaN(effect)) {
-        if (this.status[at] !== Status.pending) survey.undefined++;
+        if (this.status[at] !== Status.pending && this.status[at] !== Status.leftOut) survey.undefined++;
         continue;
       }
       const magnitude = Math.abs(effect);

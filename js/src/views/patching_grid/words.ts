@@ -111,6 +111,7 @@ export function whyNot(scene: Scene, cell: CellIndex): string | null {
   const at = grid.at(cell);
   const effect = grid.effect[at];
   if (grid.status[at] === Status.pending) return job.state === "running" ? "not computed yet" : "not computed";
+  if (grid.status[at] === Status.leftOut) return "left out: this position was not asked for";
   if (grid.status[at] === Status.known) {
     const first = Math.min(...differingPositions(spec, scene.pair));
     if (cell.pos < first) return "not run: both prompts agree up to here, so it is exactly 0";
