@@ -1,4 +1,4 @@
-"""Fixtures that several folders share: one Chromium for all browser tests."""
+"""Fixtures that several folders share: Chromium for the browser tests."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ _FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, headless: the system's own, else the one that Playwright installed."""
+    """Chromium, headless: the system's own, else the one that Playwright installed.
+
+    One for each module: while it is open Playwright runs an event loop, and tests elsewhere start their own.
+    """
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=_FLAGS)
