@@ -49,7 +49,7 @@ figures: ## the pictures of the README, from the real view
 	$(BIN)/python tools/figures.py
 
 bench: ## ratios, measured side by side
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.patching $(ARGS)
 
 clean:
 	rm -rf $(VENV) js/node_modules dist build

@@ -29,12 +29,6 @@ def test_each_view_has_a_page_a_bundle_and_a_test():
     assert {f"test_{stem}" for stem in VIEWS} <= stems(ROOT / "tests" / "views", "*.py")
 
 
-@pytest.mark.parametrize("folder", ["results", "models", "experiments"])
-def test_each_module_is_tested_under_its_own_name(folder):
-    tested = stems(ROOT / "tests" / folder, "*.py")
-    assert {f"test_{stem}" for stem in stems(PACKAGE / folder, "*.py")} <= tested
-
-
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, interp_widgets; dir(interp_widgets); from interp_widgets import teaching; "

@@ -14,6 +14,7 @@ import torch
 
 from interp_widgets.experiments.baselines import check_gap, choose_answers
 from interp_widgets.experiments.code import cell_code
+from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
 from interp_widgets.experiments.known import known_cells
 from interp_widgets.experiments.metrics import Metric, MetricContext
@@ -82,7 +83,8 @@ def run_patching(
         tokenizer: of a model that comes without one. It is needed for text only.
 
     Returns:
-        The complete grid, with the axes (prompt, site, layer, pos).
+        The complete grid, with the axes (prompt, site, layer, pos). After an interrupt or an error,
+        `sys.last_value.partial` is what was computed until then.
 
     Raises:
         PromptError: prompts that cannot be compared: empty, identical, too long, or of unequal token counts.
@@ -100,8 +102,8 @@ def run_patching(
         >>> pair = teaching.prompts("ioi", n=1)[0]
         >>> names = {"answer": pair.answer, "wrong_answer": pair.wrong_answer}
         >>> result = run_patching(teaching.load(), pair.clean, pair.corrupt, **names)
-        >>> result.effect()[0, 0, 0, pair.roles["S2"][0]]  # the only token that differs, in the first layer
-        np.float64(1.0)
+        >>> float(result.effect()[0, 0, 0, pair.roles["S2"][0]])  # the only token that differs, in the first layer
+        1.0
 
     References:
         Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262 (causal tracing).
@@ -124,7 +126,7 @@ def run_patching(
         max_rows=max_rows,
         tokenizer=tokenizer,
     )
-    return _drain(steps)
+    return finish(steps)
 
 
 def patching(
@@ -169,15 +171,6 @@ def patching(
         tokenizer=tokenizer,
     )
     return _Run(request).steps()
-
-
-def _drain(steps: Generator[PatchingResult, None, PatchingResult]) -> PatchingResult:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:  # noqa: PERF203 - how a generator hands over what it returns
-            complete: PatchingResult = stop.value
-            return complete
 
 
 class _Run:

@@ -136,10 +136,13 @@ class Job(Generic[R]):
             except StopIteration as stop:
                 self.partial = stop.value
                 self._end("done", since=started)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
+                # Where the call that made the job never returned, this is the way to what was computed.
+                interrupt.partial = self.partial  # type: ignore[attr-defined]
                 self._end("cancelled", since=started)
                 raise
             except Exception as error:
+                error.partial = self.partial  # type: ignore[attr-defined]
                 self.error = error
                 self._end("failed", since=started)
             else:

@@ -1,7 +1,7 @@
 """How much faster a patching grid is than the ways in use, in alternating rounds.
 
-    python tests/benchmarks/patching.py
-    python tests/benchmarks/patching.py --transformer-lens-python /path/to/other/bin/python
+    python -m tests.benchmarks.patching
+    python -m tests.benchmarks.patching --transformer-lens-python /path/to/other/bin/python
 
 The grid: resid_pre of a model of GPT-2 small's shape with random weights (float32), 12 layers by 15 positions of which
 every one differs. TransformerLens runs in a Python of its own, since it pins other versions; to make one:
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -88,8 +87,31 @@ class TracePerPatch:
         return values
 
 
-_TRANSFORMER_LENS = """
-import json, os, resource, sys, tempfile, time
+_MEMORY = """
+import os, threading
+
+def megabytes(run):
+    \"\"\"Memory that a run takes beside what the process holds before it, at its peak.\"\"\"
+    page = os.sysconf("SC_PAGE_SIZE") / 2**20
+    resident = lambda: int(open("/proc/self/statm").read().split()[1]) * page
+    before = peak = resident()
+    done = threading.Event()
+    def watch():
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, resident())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run()
+    done.set()
+    watcher.join()
+    return peak - before
+"""
+
+_TRANSFORMER_LENS = (
+    _MEMORY
+    + """
+import json, sys, tempfile, time
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 from tokenizers import Tokenizer, models
@@ -108,14 +130,17 @@ words = Tokenizer(models.WordLevel({end: 0}, unk_token=end))
 PreTrainedTokenizerFast(tokenizer_object=words, bos_token=end, eos_token=end).save_pretrained(folder)
 model = TransformerBridge.boot_transformers(
     folder, hf_model=gpt2, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
-for line in sys.stdin:
+def run():
     with torch.no_grad():
-        started = clock()
         _, cache = model.run_with_cache(clean)
         patching.get_act_patch_resid_pre(model, corrupt, cache, lambda logits: logits[0, -1, 11] - logits[0, -1, 27])
-        seconds = clock() - started
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]), flush=True)
+print(json.dumps(megabytes(run)), flush=True)
+for line in sys.stdin:
+    started = clock()
+    run()
+    print(json.dumps(clock() - started), flush=True)
 """
+)
 
 
 class TransformerLens:
@@ -130,17 +155,21 @@ class TransformerLens:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.peak = 0.0
+        self.megabytes = self._read()
 
     def seconds(self) -> float:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> float:
+        assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("["):
-                seconds, self.peak = json.loads(line)
-                return float(seconds)
+            try:
+                return float(line)
+            except ValueError:
+                continue  # what the library says on its way
         raise RuntimeError("the process of TransformerLens ended: is transformer-lens installed there?")
 
     def close(self) -> None:
@@ -162,8 +191,21 @@ def import_seconds(rounds: int) -> float:
     return statistics.median(float(run.stdout) for run in runs)
 
 
-def peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def megabytes(name: str, threads: int) -> float:
+    """Peak memory of one run, in a process of its own that has run the model before."""
+    code = f"""{_MEMORY}
+import torch
+from tests.benchmarks import patching
+torch.set_num_threads({threads})
+ours = patching.Ours()
+run = ours if {name!r} == "ours" else patching.TracePerPatch(ours)
+with torch.no_grad():
+    ours.model._module(torch.tensor([ours.clean]))
+print(megabytes(run))
+"""
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    return float(run.stdout)
 
 
 def main() -> None:
@@ -181,13 +223,9 @@ def main() -> None:
 
     ours = Ours()
     naive = TracePerPatch(ours)
-    before = peak_megabytes()
-    _, values = timed(ours, clock)  # also a warm-up
-    grown = peak_megabytes() - before
+    timed(ours, clock)  # a warm-up
     python = options.transformer_lens_python
     lens = TransformerLens(python, options.threads, clock_name) if python else None
-    if lens:
-        lens.seconds()
     seconds: dict[str, list[float]] = {"ours": [], "first row": [], "one trace a patch": [], "TransformerLens": []}
     for _ in range(options.rounds):
         taken, values = timed(ours, clock)
@@ -204,7 +242,11 @@ def main() -> None:
     for name, median in medians.items():
         ratio = median / medians["ours"]
         print(f"{name:<20} {median:8.3f} s  {ratio:6.2f}x")
-    print(f"peak memory of one grid beside the model: {grown:.0f} MB")
+    memory = {name: megabytes(name, options.threads) for name in ("ours", "one trace a patch")}
+    if lens:
+        memory["TransformerLens"] = lens.megabytes
+    shown = ", ".join(f"{name} {size:.0f} MB" for name, size in memory.items())
+    print(f"peak memory beside the model: {shown}")
     print(f"import interp_widgets: {1000 * import_seconds(options.rounds):.1f} ms")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interp_widgets.experiments.patching import run_patching
 from tests.experiments import zoo
@@ -29,9 +31,11 @@ def with_first(output: Any, value: torch.Tensor) -> Any:
 class Reference:
     """One family's model, read and patched with plain hooks."""
 
-    def __init__(self, name: str) -> None:
-        self.family = zoo.FAMILIES[name]
-        self.model = zoo.model(name)
+    def __init__(self, family: zoo.Family, model: Any, answer: int = ANSWER, wrong: int = WRONG) -> None:
+        self.family = family
+        self.model = model
+        self.answer = answer
+        self.wrong = wrong
         self.blocks = list(self.model.get_submodule(self.family.blocks))
 
     def logits(self, ids: list[int]) -> torch.Tensor:
@@ -107,14 +111,14 @@ class Reference:
         for index in np.ndindex(*values.shape):
             site, layer, pos = sites[index[0]], index[1], index[2]
             logits = self.patched(host, site, layer, pos, source[site][layer][pos])
-            values[index] = logits[ANSWER] - logits[WRONG]
+            values[index] = logits[self.answer] - logits[self.wrong]
         return values
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_every_cell_equals_one_plain_forward(name: str, direction: str) -> None:
-    reference = Reference(name)
+    reference = Reference(zoo.FAMILIES[name], zoo.model(name))
     sites = tuple(site for site in SITES if site != "resid_mid" or not reference.family.parallel)
     host, donor = (CORRUPT, CLEAN) if direction == "denoising" else (CLEAN, CORRUPT)
     expected = reference.grid(host, donor, sites)
@@ -129,10 +133,29 @@ def test_every_cell_equals_one_plain_forward(name: str, direction: str) -> None:
     np.testing.assert_allclose(values, expected, atol=1e-5 * max(1, np.abs(expected).max()), rtol=0)
 
 
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+def test_every_cell_of_a_trained_english_model_equals_one_plain_forward(story_model: Path, direction: str) -> None:
+    clean, corrupt = "Lily went to the park. She was", "Lily went to the park. He was"
+    tokenizer = AutoTokenizer.from_pretrained(story_model)
+    clean_ids, corrupt_ids = (tokenizer(text).input_ids for text in (clean, corrupt))
+    her, his = (tokenizer.convert_tokens_to_ids(word) for word in ("▁her", "▁his"))
+    model = AutoModelForCausalLM.from_pretrained(story_model).eval()
+    reference = Reference(zoo.FAMILIES["llama"], model, her, his)
+    host, donor = (corrupt_ids, clean_ids) if direction == "denoising" else (clean_ids, corrupt_ids)
+    expected = reference.grid(host, donor, SITES)
+
+    found = run_patching(
+        story_model, clean, corrupt, answer=" her", wrong_answer=" his", sites=SITES, direction=direction
+    )
+
+    assert np.abs(found.effect()).max() > 0.9
+    np.testing.assert_allclose(found.value()[0], expected, atol=1e-5 * max(1, np.abs(expected).max()), rtol=0)
+
+
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_the_two_parts_make_up_what_a_block_adds(name: str) -> None:
     """The reference's own table of sites, checked: it would prove nothing if it were wrong in the same way."""
-    seen = Reference(name).activations(CLEAN)
+    seen = Reference(zoo.FAMILIES[name], zoo.model(name)).activations(CLEAN)
     for pre, attn, mlp, post in zip(
         *(seen[site] for site in ("resid_pre", "attn_out", "mlp_out", "resid_post")), strict=True
     ):

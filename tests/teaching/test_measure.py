@@ -110,7 +110,13 @@ def test_a_page_cannot_name_a_figure_that_was_not_measured(monkeypatch, tmp_path
     )
     card.TEMPLATE.write_text("{{induction.accuracy}} after {{tokens}}\n{{table:induction.*}}")
     assert card.page(data) == (
-        "0.99 after 20,480\n| figure | value | ± | how |\n|---|---|---|---|\n| `induction.accuracy` | 0.987 | 0.02 | how |"
+        "0.99 after 20,480
+"
+        "| figure | value | ± | how |
+"
+        "|---|---|---|---|
+"
+        "| `induction.accuracy` | 0.987 | 0.02 | how |"
     )
     card.TEMPLATE.write_text("{{induction.something}}")
     with pytest.raises(KeyError, match=r"induction\.something"):

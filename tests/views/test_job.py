@@ -80,8 +80,9 @@ def test_an_interrupt_during_finish_reaches_the_cell_and_keeps_the_partial_resul
         raise KeyboardInterrupt
 
     job = job_of(counting(at={2: interrupts}))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as ended:
         job.finish()
+    assert ended.value.partial == 1
     assert (job.state, job.finish()) == ("cancelled", 1)
 
 
