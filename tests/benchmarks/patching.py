@@ -134,11 +134,11 @@ def run():
     with torch.no_grad():
         _, cache = model.run_with_cache(clean)
         patching.get_act_patch_resid_pre(model, corrupt, cache, lambda logits: logits[0, -1, 11] - logits[0, -1, 27])
-print(json.dumps(megabytes(run)), flush=True)
+print("@", megabytes(run), flush=True)
 for line in sys.stdin:
     started = clock()
     run()
-    print(json.dumps(clock() - started), flush=True)
+    print("@", clock() - started, flush=True)
 """
 )
 
@@ -166,10 +166,8 @@ class TransformerLens:
     def _read(self) -> float:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            try:
-                return float(line)
-            except ValueError:
-                continue  # what the library says on its way
+            if line.startswith("@ "):  # the library may say other things on its way
+                return float(line[2:])
         raise RuntimeError("the process of TransformerLens ended: is transformer-lens installed there?")
 
     def close(self) -> None:

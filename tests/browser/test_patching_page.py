@@ -62,6 +62,15 @@ def test_a_click_pins_and_explains(open_grid):
     expect(readout).not_to_contain_text("all the way")
 
 
+def test_a_hot_cell_that_needed_no_run_is_explained_like_any_other(open_grid):
+    whole = made.result()
+    whole.status[0, 0, 0, 5] = Status.KNOWN
+    page = open_grid(whole, selected={"site": "resid_pre", "layer": 0, "pos": 5})
+    readout = page.locator(".iw-readout")
+    for words in ("effect +1.00", "all the way to the clean run", "not run"):
+        expect(readout).to_contain_text(words)
+
+
 def test_the_keyboard_reaches_every_cell_and_pins(open_grid):
     page = open_grid(selected={"site": "resid_pre", "layer": 1, "pos": 5})
     plot = page.locator("[role=grid][data-site=resid_pre]")

@@ -3,7 +3,7 @@ import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import { type CellIndex, Status } from "./data";
 import type { Scene } from "./scene";
-import { axisLabel, metricValue, whyNot } from "./words";
+import { axisLabel, metricValue, whyKnown, whyNot } from "./words";
 
 const MOST_CELLS = 3000;
 const STRONGEST = 200;
@@ -54,8 +54,6 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
   const { grid } = scene;
   const at = grid.at(cell);
   const reason = whyNot(scene, cell);
-  if (grid.status[at] === Status.known)
-    return h("td", { class: "iw-quiet", title: reason }, formatEffect(grid.effect[at]));
   if (reason)
     return h(
       "td",
@@ -63,7 +61,9 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
       h("span", { "aria-hidden": "true" }, "·"),
       h("span", { class: "iw-hidden" }, reason),
     );
-  return h("td", { title: metricValue(scene, grid.value(cell)) }, formatEffect(grid.effect[at]));
+  const known = whyKnown(scene, cell);
+  const title = known ?? metricValue(scene, grid.value(cell));
+  return h("td", { class: known ? "iw-quiet" : null, title }, formatEffect(grid.effect[at]));
 }
 
 function strongestTable(scene: Scene): HTMLElement {

@@ -3,7 +3,7 @@ import { formatEffect, formatNumber, formatProbability } from "../../core/format
 import { tokenElement } from "../../core/labels";
 import type { CellIndex } from "./data";
 import type { Scene } from "./scene";
-import { axisLabel, labelsAt, topOf, whyNot, withUnit } from "./words";
+import { axisLabel, labelsAt, topOf, whyKnown, whyNot, withUnit } from "./words";
 
 const MOST_LABELS = 8;
 
@@ -31,6 +31,8 @@ export function tipContent(scene: Scene, cell: CellIndex): Node[] {
       : fact("spread", `± ${formatNumber(spread)} between ${grid.effects(cell).length} pairs`)),
   ];
   content.push(h("div", { class: "iw-tip-facts" }, ...facts));
+  const known = whyKnown(scene, cell);
+  if (known) content.push(h("div", { class: "iw-tip-why" }, known));
   const top = topOf(scene, cell);
   if (top.length)
     content.push(h("div", { class: "iw-tip-top" }, ...top.flatMap(({ label, prob }) => bar(label, prob))));

@@ -105,20 +105,27 @@ export function noGap(scene: Scene): string {
   return `There is no gap in this metric: ${label} is the same in the clean and in the corrupt run, so no effect is defined.`;
 }
 
-/** Why a cell has no measured number; null for one that has. */
+/** Why a cell has no number; null for one that has. */
 export function whyNot(scene: Scene, cell: CellIndex): string | null {
-  const { spec, grid, job } = scene;
+  const { grid, job } = scene;
   const at = grid.at(cell);
-  const effect = grid.effect[at];
   if (grid.status[at] === Status.pending) return job.state === "running" ? "not computed yet" : "not computed";
   if (grid.status[at] === Status.leftOut) return "left out: this position was not asked for";
-  if (grid.status[at] === Status.known) {
-    const first = Math.min(...differingPositions(spec, scene.pair));
-    if (cell.pos < first) return "not run: both prompts agree up to here, so it is exactly 0";
-    return `not run: it is certain to be ${formatEffect(effect)}`;
-  }
-  if (!Number.isNaN(effect)) return null;
+  if (!Number.isNaN(grid.effect[at])) return null;
   return hasGap(scene) ? "the metric has no value here" : "no gap in this metric";
+}
+
+/** Why a cell has its number without a run; null for one that was run or has none. */
+export function whyKnown(scene: Scene, cell: CellIndex): string | null {
+  const { spec, grid } = scene;
+  const at = grid.at(cell);
+  if (grid.status[at] !== Status.known) return null;
+  if (cell.pos < Math.min(...differingPositions(spec, scene.pair))) {
+    return "not run: both prompts agree up to here, so it is exactly 0";
+  }
+  return Math.abs(grid.effect[at]) > 1e-6
+    ? "not run: what is copied is all that the answer depends on, so it is certain"
+    : "not run: what is copied is the same, or is read by nothing after it, so it is exactly 0";
 }
 
 function share(effect: number, host: Accent, donor: Accent): string {
@@ -142,15 +149,18 @@ export function explain(scene: Scene, cell: CellIndex): string {
   if (reason?.startsWith("no gap")) return noGap(scene);
   if (reason) return `Copying ${what}: ${reason}.`;
   const effect = grid.effect[grid.at(cell)];
+  const known = whyKnown(scene, cell);
+  if (known && Math.abs(effect) <= 1e-6) return `Copying ${what} changes nothing. It was ${known}.`;
+  const end = known ? ` It was ${known}.` : "";
   if (grid.pairs.length > 1) {
     const effects = grid.effects(cell);
     const range = `${formatEffect(Math.min(...effects))} to ${formatEffect(Math.max(...effects))}`;
-    return `Copying ${what} moves the answer, on the mean of ${effects.length} pairs, ${share(effect, host, donor)} Single pairs: ${range}.`;
+    return `Copying ${what} moves the answer, on the mean of ${effects.length} pairs, ${share(effect, host, donor)} Single pairs: ${range}.${end}`;
   }
   const { term } = spec.metrics[scene.metric];
   const [from] = hostAndDonor(spec, scene.metric, grid.pairs[0]);
   const to = grid.value(cell);
-  return `Copying ${what} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(effect, host, donor)}`;
+  return `Copying ${what} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(effect, host, donor)}${end}`;
 }
 
 /** A cell as a screen reader says it. */
@@ -160,10 +170,12 @@ export function spoken(scene: Scene, cell: CellIndex): string {
   const reason = whyNot(scene, cell);
   if (reason) return `${place}: ${reason}`;
   const { label } = spec.metrics[scene.metric].term;
+  const known = whyKnown(scene, cell);
   const parts = [
     `${place}: effect ${formatEffect(grid.effect[grid.at(cell)])}`,
     `${label} ${withUnit(scene, grid.value(cell))}`,
   ];
+  if (known) parts.push(known);
   const spread = grid.spread(cell);
   if (!Number.isNaN(spread)) parts.push(`spread between pairs ${formatNumber(spread)}`);
   const top = topOf(scene, cell);

@@ -14,6 +14,7 @@ import {
   spoken,
   subtitleOf,
   titleOf,
+  whyKnown,
   whyNot,
 } from "../../../src/views/patching_grid/words";
 import { arrays, pair, spec, state, wire } from "../../fixture";
@@ -77,8 +78,9 @@ test("a cell that was not run says why", () => {
     status: wire("uint8", [1, 2, 3, 4], new Array(24).fill(2)),
   });
   const known = { ...given, data, grid: new ShownGrid(data, 0, 0) };
-  expect(whyNot(known, { ...cell, pos: 0 })).toBe("not run: both prompts agree up to here, so it is exactly 0");
-  expect(whyNot(known, { ...cell, pos: 2 })).toBe("not run: it is certain to be 0");
+  expect(whyKnown(known, { ...cell, pos: 0 })).toBe("not run: both prompts agree up to here, so it is exactly 0");
+  expect(whyKnown(known, { ...cell, pos: 2 })).toContain("so it is exactly 0");
+  expect(whyNot(known, { ...cell, pos: 2 })).toBeNull();
 });
 
 test("a screen reader hears place, effect, value and predictions", () => {
