@@ -102,7 +102,7 @@ def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
             "`save_pretrained` wrote, the id of a repository on the Hugging Face hub, or a model that you loaded."
         ) from error
     _check(envoy._module)
-    return Opened(envoy, tokenizer or envoy.tokenizer, path, _SETUP_PATH.format(path=path), "model")
+    return Opened(envoy, tokenizer or envoy.tokenizer, _name(envoy._module), _SETUP_PATH.format(path=path), "model")
 
 
 def _open_envoy(envoy: Any, tokenizer: Any | None) -> Opened:
@@ -114,7 +114,10 @@ def _open_envoy(envoy: Any, tokenizer: Any | None) -> Opened:
 
 
 def _name(module: nn.Module) -> str:
-    return str(getattr(module, "name_or_path", "") or type(module).__name__)
+    """Repository id, or a folder's own name without the folders around it, which say nothing to other readers."""
+    config = getattr(module, "config", None)
+    name = str(getattr(config, "name_or_path", "") or type(module).__name__)
+    return Path(name).name if Path(name).is_dir() else name
 
 
 def _check(module: nn.Module) -> None:

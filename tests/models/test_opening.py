@@ -1,0 +1,25 @@
+"""What a model is called."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerFast
+
+from interp_widgets import teaching
+from interp_widgets.models.opening import open_model
+
+
+def test_a_folder_is_called_by_its_own_name(tmp_path):
+    """A saved page must not tell its readers where on whose machine the model was."""
+    bundled = teaching.load()
+    folder = tmp_path / "my-model"
+    bundled._module.save_pretrained(folder)
+    assert isinstance(bundled.tokenizer, PreTrainedTokenizerFast)
+    bundled.tokenizer.save_pretrained(folder)
+    assert open_model(folder, None).name == "my-model"
+
+
+def test_a_repository_and_a_bare_class_keep_their_names():
+    model = teaching.load()
+    assert open_model(model, None).name == "interp_widgets.teaching"
+    model._module.config._name_or_path = ""
+    assert open_model(model, None).name == "GPT2LMHeadModel"
