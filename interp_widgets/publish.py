@@ -32,7 +32,7 @@ pre, code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu San
 .jp-InputArea-editor, .jp-InputArea pre, .highlight pre { background: var(--code); border-radius: 6px;
   padding: 12px 16px; overflow-x: auto; margin: 0; }
 .jp-InputPrompt, .jp-OutputPrompt { display: none; }
-.jp-Cell { margin: 16px 0; } .jp-OutputArea pre { overflow-x: auto; }
+.jp-Cell { margin: 16px 0; } pre { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: 4px 12px 4px 0; border-bottom: 1px solid var(--line); text-align: left; }
 img { max-width: 100%; background: #fff; border-radius: 6px; }

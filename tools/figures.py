@@ -20,14 +20,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main() -> None:
+    pair = teaching.prompts("facts")[0]
     view = show_patching(
         teaching.load(),
-        "When Mary and John went to the store, John gave a drink to",
-        "When Mary and John went to the store, Mary gave a drink to",
+        pair.clean,
+        pair.corrupt,
+        answer=pair.answer,
+        wrong_answer=pair.wrong_answer,
         sites=("resid_pre", "attn_out", "mlp_out"),
     )
-    result = view.result
-    view.selected = {"site": "resid_pre", "layer": 1, "pos": result.pairs[0].differs[0]}
+    # The last token of the subject, where the fact is looked up.
+    view.selected = {"site": "resid_pre", "layer": 1, "pos": pair.roles["subject_last"][0]}
     TARGET.mkdir(parents=True, exist_ok=True)
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
