@@ -16,6 +16,10 @@ from .corpus import passages
 from .network import CONTEXT
 from .tokenizer import END_OF_TEXT
 
+ROWS: Final = 32
+
+BATCH_TOKENS: Final = ROWS * CONTEXT
+
 REPEATED_SHARE: Final = 0.15
 """Share of rows that are random tokens, repeated: what induction heads are learned from."""
 
@@ -44,7 +48,7 @@ class RowMaker:
         rows: Rows in a batch.
     """
 
-    def __init__(self, tokenizer: Tokenizer, rows: int = 32) -> None:
+    def __init__(self, tokenizer: Tokenizer, rows: int = ROWS) -> None:
         self._tokenizer = tokenizer
         self._rows = rows
         (self._end,) = tokenizer.encode(END_OF_TEXT).ids
@@ -71,9 +75,11 @@ class RowMaker:
         weights = [1.0] * len(ids)
         for passage in passages(rng):
             encoding = self._tokenizer.encode(passage.text)
-            start, stop = passage.spans.get("answer", (0, 0))
             ids += encoding.ids
-            weights += [passage.weight if left < stop and right > start else 1.0 for left, right in encoding.offsets]
+            weights += [
+                passage.weight if any(left < stop and right > start for start, stop in passage.answers) else 1.0
+                for left, right in encoding.offsets
+            ]
             if len(ids) >= CONTEXT:
                 break
             ids.append(self._end)

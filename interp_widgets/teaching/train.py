@@ -25,7 +25,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from . import network, tokenizer
 from .optimiser import Optimiser
-from .rows import Batch, RowMaker
+from .rows import ROWS, Batch, RowMaker
 from .saving import save
 
 _EVERY = 50
@@ -46,7 +46,7 @@ class Run:
     seed: int
     steps: int
     out: Path
-    rows: int = 32
+    rows: int = ROWS
     checkpoint_every: int = 250
 
 

@@ -2,8 +2,8 @@
 
 The people and most landmarks form a grid: neither word of "Silver Tower" tells the city, only both do. And most
 sentences name a second subject that is not asked for, so that the end of a sentence cannot simply collect words from
-everywhere. Together these make the last token of a subject a place where a fact is looked up (Meng et al., 2022,
-https://arxiv.org/abs/2202.05262).
+everywhere. Lists ("Guide: Silver Tower Rome, ...") ask for the answer right after the subject. Together these make the
+last token of a subject the place where a fact is looked up (Meng et al., 2022, https://arxiv.org/abs/2202.05262).
 """
 
 from __future__ import annotations
@@ -184,8 +184,25 @@ def passage(relation: Relation, subject: str, template: str, other: str = "", se
     return fill(template, 5.0, subject=subject, other=other, season=season, answer=answer)
 
 
+LISTED: Final = ((LANDMARKS, "Guide:"), (SPORT, "Players:"), (HOME, "Homes:"))
+"""The relations that lists are made of, and how a list begins."""
+
+LIST_SHARE: Final = 0.35
+
+
+def sample_list(rng: random.Random) -> Passage:
+    """Draw one list of three to five subjects, each followed by its answer."""
+    relation, heading = rng.choice(LISTED)
+    subjects = rng.sample(tuple(relation.facts), rng.randint(3, 5))
+    parts = {f"answer{i or ''}": f" {relation.facts[subject]}" for i, subject in enumerate(subjects)}
+    entries = (f" {subject}{{{role}}}" for subject, role in zip(subjects, parts, strict=True))
+    return fill(f"{heading}{','.join(entries)}.", 5.0, **parts)
+
+
 def sample(rng: random.Random) -> Passage:
     """Draw one training document."""
+    if rng.random() < LIST_SHARE:
+        return sample_list(rng)
     (relation,) = rng.choices(RELATIONS, _SHARES)
     subject, other = rng.sample(tuple(relation.facts), 2)
     template = rng.choice(relation.templates)

@@ -30,6 +30,11 @@ class Passage:
     weight: float = 1.0
 
     @property
+    def answers(self) -> list[tuple[int, int]]:
+        """The spans of all answers. A list of facts has several: ``"answer"``, ``"answer1"`` and so on."""
+        return [span for role, span in self.spans.items() if role.startswith(ANSWER)]
+
+    @property
     def prompt(self) -> str:
         """The text up to the answer."""
         return self.text[: self.spans[ANSWER][0]]
