@@ -1,0 +1,16 @@
+"""A bundled model to learn, test and demonstrate with: small, offline, and with circuits that were measured.
+
+    >>> from interp_widgets import teaching
+    >>> model = teaching.load()
+    >>> pairs = teaching.prompts("ioi", n=8)
+
+Importing this module imports neither torch nor nnsight; ``load`` does.
+"""
+
+from __future__ import annotations
+
+from .loading import load
+from .pairs import PromptPair, PromptSet, Span
+from .prompt_sets import Task, prompts
+
+__all__ = ["PromptPair", "PromptSet", "Span", "Task", "load", "prompts"]
