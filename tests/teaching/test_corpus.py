@@ -162,5 +162,7 @@ def test_every_answer_of_a_row_weighs_more():
     for step in range(5):
         batch = maker.batch(0, step)
         for ids, weights in zip(batch.ids.tolist(), batch.weights.tolist(), strict=True):
+            if 0.03 in (round(weight, 2) for weight in weights):
+                continue  # a row of random tokens, which has no answers
             said = [words.decode([i]) for i in ids]
             assert all(weight > 1 for word, weight in zip(said, weights, strict=True) if word in (" Sorry", " loved"))

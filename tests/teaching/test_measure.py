@@ -105,19 +105,15 @@ def test_only_heads_that_do_something_are_claimed():
 
 def test_a_page_cannot_name_a_figure_that_was_not_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(card, "TEMPLATE", tmp_path / "template.md")
-    data = card.make(
-        {"induction.accuracy": Figure("induction.accuracy", 0.987, "how")}, counts={"tokens": 20_480}, compared=[]
-    )
+    figure = Figure("induction.accuracy", 0.987, "how")
+    data = card.make({figure.name: figure}, counts={"tokens": 20_480}, compared=[])
     card.TEMPLATE.write_text("{{induction.accuracy}} after {{tokens}}\n{{table:induction.*}}")
-    assert card.page(data) == (
-        "0.99 after 20,480
-"
-        "| figure | value | ± | how |
-"
-        "|---|---|---|---|
-"
-        "| `induction.accuracy` | 0.987 | 0.02 | how |"
-    )
+    assert card.page(data).splitlines() == [
+        "0.99 after 20,480",
+        "| figure | value | ± | how |",
+        "|---|---|---|---|",
+        "| `induction.accuracy` | 0.987 | 0.02 | how |",
+    ]
     card.TEMPLATE.write_text("{{induction.something}}")
     with pytest.raises(KeyError, match=r"induction\.something"):
         card.page(data)
