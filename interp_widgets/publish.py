@@ -94,10 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import nbformat
 
-    notebook = nbformat.read(options.notebook, as_version=4)
+    target = options.output or options.notebook.with_suffix(".html")
+    if not target.parent.is_dir():
+        parser.error(f"there is no folder {target.parent} to write into")
+    try:
+        notebook = nbformat.read(options.notebook, as_version=4)
+    except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError) as error:
+        parser.error(f"{options.notebook} could not be read as a notebook: {error}")
     if options.execute:
         execute(notebook, options.notebook.resolve().parent)
-    target = options.output or options.notebook.with_suffix(".html")
     target.write_text(publish(notebook, title=options.notebook.stem), encoding="utf-8")
     print(target)
 

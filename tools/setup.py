@@ -32,7 +32,7 @@ def main(purpose: str) -> None:
     wanted = ["-e", f"{ROOT}[notebook]"]
     if purpose == "test":
         wanted += ["--group", f"{ROOT / 'pyproject.toml'}:test", "--group", f"{ROOT / 'pyproject.toml'}:check"]
-    uv("install", "--quiet", *wanted)
+    install(*wanted)
     if purpose == "test":
         install_chromium()
 
@@ -61,7 +61,7 @@ def install_torch() -> None:
     if not run(uv_command("install", "--quiet", "--torch-backend=auto", TORCH)):
         return
     say("no build for this machine could be had; taking the default one, which may be large")
-    uv("install", TORCH)
+    install(TORCH)
 
 
 def install_chromium() -> None:
@@ -90,8 +90,12 @@ def uv_command(verb: str, *arguments: str) -> list[str | Path]:
     return [BIN / "uv", "pip", verb, "--python", PYTHON, *arguments]
 
 
-def uv(verb: str, *arguments: str) -> None:
-    must(uv_command(verb, *arguments))
+def install(*arguments: str) -> None:
+    """With uv, which takes seconds; where it cannot reach what pip reaches, with pip."""
+    if run(uv_command("install", "--quiet", *arguments)):
+        say("uv failed; installing with pip, which takes minutes")
+        must([PYTHON, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"])
+        must([PYTHON, "-m", "pip", "install", "--quiet", *arguments])
 
 
 def must(command: list[str | Path]) -> None:
@@ -101,6 +105,8 @@ def must(command: list[str | Path]) -> None:
 
 def run(command: list[str | Path], *, quiet: bool = False, env: dict[str, str] | None = None) -> int:
     sink = subprocess.DEVNULL if quiet else None
+    # uv brings certificates of its own; the machine's are the ones that pip and apt trust.
+    env = {"UV_SYSTEM_CERTS": "1", **(env or os.environ)}
     return subprocess.run([str(part) for part in command], cwd=ROOT, stdout=sink, stderr=sink, env=env).returncode
 
 

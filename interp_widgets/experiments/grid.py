@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from interp_widgets.models.labels import Labels
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Direction, Site
+
+T = TypeVar("T", bound=np.generic)
 
 Cell = tuple[int, int, int, int]
 """Index of a cell: (prompt, site, layer, pos)."""
@@ -101,22 +104,28 @@ class Grid:
         return [(int(a), int(b), int(c), int(d)) for a, b, c, d in np.argwhere(self.status == Status.PENDING)]
 
     def result(self, provenance: Provenance) -> PatchingResult:
-        """Freeze what there is by now: the arrays are copies."""
+        """Freeze what there is by now: the arrays are copies that cannot be written."""
         return PatchingResult(
             pairs=self.pairs,
             sites=self.sites,
             layers=self.layers,
             direction=self.direction,
             metric=self.metrics.front,
-            values={name: values.copy() for name, values in self.values.items()},
+            values={name: _frozen(values) for name, values in self.values.items()},
             baselines={
-                name: np.array([scores.values[name] for scores in self.baselines], dtype=np.float64)
+                name: _frozen(np.array([scores.values[name] for scores in self.baselines], dtype=np.float64))
                 for name in self.metrics.names
             },
-            status=self.status.copy(),
-            top_ids=self.top_ids.copy(),
-            top_probs=self.top_probs.copy(),
+            status=_frozen(self.status),
+            top_ids=_frozen(self.top_ids),
+            top_probs=_frozen(self.top_probs),
             vocab=dict(self.vocab),
             provenance=provenance,
             code=self.code,
         )
+
+
+def _frozen(array: NDArray[T]) -> NDArray[T]:
+    copy: NDArray[T] = array.copy()
+    copy.setflags(write=False)
+    return copy

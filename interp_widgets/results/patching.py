@@ -231,21 +231,29 @@ class PatchingResult:
         host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
         clean, corrupt = self.baselines[self.metric].mean(axis=0)
         several = f", mean of {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        answers = {(pair.answer.label, pair.wrong_answer.label) for pair in self.pairs}
+        own = (
+            " (the model's own predictions where none were given)"
+            if "model" in {p.answer_source for p in self.pairs}
+            else ""
+        )
+        said = (
+            f"Answer {first.answer.label}, wrong answer {first.wrong_answer.label}" if len(answers) == 1 else "Answers"
+        )
         lines = [
             f"Patching {', '.join(self.sites)} from the {donor} into the {host} run of {self.provenance.model}"
             f"{several}.",
-            f"Answer {first.answer.label}, wrong answer {first.wrong_answer.label}"
-            + (" (the model's own top predictions)" if first.answer_source == "model" else "")
-            + f": {term.label} {clean:+.3g} clean, {corrupt:+.3g} corrupt.",
+            f"{said}{own}: {term.label} {clean:+.3g} clean, {corrupt:+.3g} corrupt.",
         ]
         for number, site in enumerate(self.sites):
             strengths = np.abs(effect[number])
             if not np.isfinite(strengths).any():
-                lines.append(f"{site}: nothing computed yet.")
+                none = "nothing computed yet" if (self.status == Status.PENDING).any() else "no gap, so no effect"
+                lines.append(f"{site}: {none}.")
                 continue
             layer, pos = np.unravel_index(np.nanargmax(strengths), strengths.shape)
             lines.append(
-                f"{site}: strongest at layer {self.layers[layer]}, {first.clean.labels[pos]} (position {pos}): "
+                f"{site}: strongest at layer {self.layers[layer]}, {self._place(int(pos))}: "
                 f"effect {effect[number, layer, pos]:+.2f}."
             )
         pending = int((self.status == Status.PENDING).sum())
@@ -253,11 +261,21 @@ class PatchingResult:
             lines.append(f"{pending} of {self.status.size} cells are not computed.")
         return "\n".join(lines)
 
+    def _place(self, pos: int) -> str:
+        labels = {pair.clean.labels[pos] for pair in self.pairs}
+        return f"{labels.pop()} (position {pos})" if len(labels) == 1 else f"position {pos}"
+
     def save(self, path: str | Path) -> Path:
-        """Write the result to one safetensors file, with everything that is no array as JSON in its header."""
+        """Write the result to one safetensors file, with everything that is no array as JSON in its header.
+
+        Raises:
+            ResultError: the folder does not exist.
+        """
         from safetensors.numpy import save_file
 
         path = Path(path)
+        if not path.parent.is_dir():
+            raise ResultError(f"there is no folder {path.parent} to save into. Make it first.")
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("status", "top_ids", "top_probs")}
         for metric in self.metrics:
             arrays[f"values/{metric}"] = self.values[metric]
@@ -286,6 +304,8 @@ class PatchingResult:
         """
         from safetensors import SafetensorError, safe_open
 
+        if not Path(path).is_file():
+            raise ResultError(f"there is no file {path}. Pass a file that `save` wrote.")
         try:
             with safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
@@ -294,7 +314,17 @@ class PatchingResult:
             raise ResultError(f"{path} is not a safetensors file: {error}. Pass a file that `save` wrote.") from error
         if metadata.get("interp_widgets") != "PatchingResult":
             raise ResultError(f"{path} holds no PatchingResult. Pass a file that `PatchingResult.save` wrote.")
-        header = json.loads(metadata["result"])
+        for array in arrays.values():
+            array.setflags(write=False)
+        try:
+            return cls._read(json.loads(metadata["result"]), arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(
+                f"{path} was cut short or written by another version of interp_widgets ({error!r}). Compute it again."
+            ) from error
+
+    @classmethod
+    def _read(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
         return cls(
             pairs=tuple(_pair(pair) for pair in header["pairs"]),
             sites=tuple(header["sites"]),

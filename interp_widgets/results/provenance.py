@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Provenance:
     """What computed a result.
 
-    Two results of the same experiment compare equal whatever the time they took and the batches they were cut into.
+    The time and the work that a result took play no part when results are compared.
     """
 
     model: str

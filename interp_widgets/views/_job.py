@@ -101,11 +101,15 @@ class Job(Generic[R]):
         Raises:
             Exception: whatever the experiment raised, again on every call; `partial` keeps what was computed.
         """
-        while self.state == "running":
-            self._step()
+        self.drain()
         if self.state == "failed" and self.error is not None:
             raise self.error
         return self.partial
+
+    def drain(self) -> None:
+        """Do what is left, whatever becomes of it: `state`, `error` and `partial` tell."""
+        while self.state == "running":
+            self._step()
 
     def cancel(self) -> None:
         """Stop before the next step and keep what was computed. Safe to call from any thread."""

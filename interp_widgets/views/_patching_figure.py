@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,19 +23,26 @@ CORRUPT = "#1f5fae"
 _DIVERGING = [CORRUPT, PALE, CLEAN]
 _INK, _QUIET, _PAPER = "#1b1c1e", "#6a6c70", "#ffffff"
 _MOST_LABELS = 40
+_WIDEST = 18.0
+"""Inches that panels take side by side before they wrap."""
 
 
 def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Figure:
     """Draw the effects of one pair, or the mean of all when `pair` is None."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
-    from matplotlib.figure import Figure
 
     effect = result.mean_effect() if pair is None else result.effect()[pair]
     n_sites, n_layers, n_tokens = effect.shape
     panel = min(max(0.27 * n_tokens, 2.4), 9.0)
     height = min(max(0.17 * n_layers, 1.5), 8.0)
-    figure = Figure(figsize=(n_sites * (panel + 0.35) + 1.0, height + 2.3), facecolor=_PAPER, layout="constrained")
-    axes = figure.subplots(1, n_sites, sharey=True, squeeze=False)[0]
+    columns = max(1, min(n_sites, int(_WIDEST / (panel + 0.35))))
+    rows = -(-n_sites // columns)
+    size = (columns * (panel + 0.35) + 1.0, rows * (height + 1.5) + 0.8)
+    figure = _notebook_figure()(figsize=size, facecolor=_PAPER, layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axis in axes[n_sites:]:
+        axis.set_visible(False)
+    axes = axes[:n_sites]
     # A colour means a side in both directions: warm is towards the clean run.
     scale = _DIVERGING if result.direction == "denoising" else _DIVERGING[::-1]
     colors = LinearSegmentedColormap.from_list("effect", scale).with_extremes(bad=_PAPER)
@@ -47,7 +56,7 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
             norm=Normalize(-color_limit, color_limit),
             interpolation="nearest",
         )
-        _frame(axis, result, number, pair)
+        _frame(axis, result, number, pair, numbered=number % columns == 0)
     assert image is not None
     bar = figure.colorbar(
         image, ax=list(axes), location="right", shrink=0.8, aspect=18, pad=0.015, extend=_extend(effect, color_limit)
@@ -59,7 +68,21 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
     return figure
 
 
-def _frame(axis: Axes, result: PatchingResult, number: int, pair: int | None) -> None:
+@cache
+def _notebook_figure() -> type[Figure]:
+    """matplotlib's figure, which shows itself as the value of a cell: pyplot, which else sees to that, is not used."""
+    from matplotlib.figure import Figure
+
+    class NotebookFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = BytesIO()
+            self.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+            return buffer.getvalue()
+
+    return NotebookFigure
+
+
+def _frame(axis: Axes, result: PatchingResult, number: int, pair: int | None, *, numbered: bool) -> None:
     site = result.sites[number]
     axis.set_title(f"{site}\n", loc="left", fontsize=8.5, color=_INK, family="monospace", fontweight="bold")
     axis.text(0, 1.012, SITE_TERMS[site].meaning, transform=axis.transAxes, fontsize=7, color=_QUIET, va="bottom")
@@ -71,7 +94,7 @@ def _frame(axis: Axes, result: PatchingResult, number: int, pair: int | None) ->
     for tick, label in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True):
         if int(tick) in changed:
             label.set(color=CLEAN if result.direction == "denoising" else CORRUPT, fontweight="bold")
-    if number == 0:
+    if numbered:
         axis.set_ylabel("layer", fontsize=7.5, color=_QUIET)
     for spine in axis.spines.values():
         spine.set_visible(False)

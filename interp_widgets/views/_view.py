@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Generator
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +42,8 @@ class View(anywidget.AnyWidget):
 
     _page_state: tuple[str, ...] = ("theme", "job")
     """The traits that a saved page needs."""
+    _page_writes: frozenset[str] = frozenset({"theme"})
+    """The traits that the page may write."""
 
     def __init__(self, steps: Generator[Any, None, Any], **state: object) -> None:
         """Start the work and follow it.
@@ -80,7 +81,7 @@ class View(anywidget.AnyWidget):
 
     @abstractmethod
     def figure(self) -> Any:
-        """The view as a matplotlib figure, for print."""
+        """The view as a matplotlib figure, for print, which shows itself as the value of a cell."""
 
     @property
     def result(self) -> Any:
@@ -99,24 +100,25 @@ class View(anywidget.AnyWidget):
     def snapshot(self) -> Snapshot:
         """The view as it is now, frozen: shows in any notebook as a picture that still answers, without a kernel.
 
-        Finishes the work first.
+        Finishes the work first; if it fails, the page has what was computed and says so.
         """
-        self.job.finish()
+        self.job.drain()
         return Snapshot(self._page())
 
     def to_html(self, path: str | Path) -> Path:
         """Write the view as one page that needs neither kernel nor network, with all hovering and switching.
 
-        Finishes the work first. Returns the path.
+        Finishes the work first; if it fails, the page has what was computed and says so. Returns the path.
         """
         path = Path(path)
-        self.job.finish()
+        self.job.drain()
         path.write_text(self._page(), encoding="utf-8")
         return path
 
     def close(self) -> None:
         """Stop the work and free the view, here and in the page."""
-        self.job.cancel()
+        if self.trait_has_value("job"):  # not so when the first step refused its arguments
+            self.job.cancel()
         super().close()
 
     def __enter__(self: V) -> V:
@@ -126,30 +128,36 @@ class View(anywidget.AnyWidget):
         self.close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take what the page wrote; what is no valid value is refused and the page set right."""
+        """Take what the page wrote; what it may not write, or is no valid value, is refused and the page set right."""
+        allowed = {name: value for name, value in sync_data.items() if name in self._page_writes}
+        refused = set(sync_data) - set(allowed)
         try:
-            super().set_state(sync_data)
+            super().set_state(allowed)
         except traitlets.TraitError:
-            self.send_state(list(sync_data))
+            refused |= set(allowed)
+        if refused & set(self.keys):
+            self.send_state(sorted(refused & set(self.keys)))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return self._output()
+
+    def _output(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a cell shows: the live view while it is open, and its picture once the work has ended."""
+        data: dict[str, Any] = {"text/plain": repr(self)}
+        metadata: dict[str, Any] = {}
+        if self.comm is not None:
+            data, metadata = super()._repr_mimebundle_() or (data, metadata)
         if self.job.state != "running":
-            data["image/png"] = self._png()
+            data["image/png"] = self.figure()._repr_png_()
         return data, metadata
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        data, metadata = self._repr_mimebundle_()
+        data, metadata = self._output()
         handle = display(data, metadata=metadata, raw=True, display_id=True)
         if handle is not None:
             self._displays.append(handle.display_id)
-
-    def _png(self) -> bytes:
-        buffer = BytesIO()
-        self.figure().savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-        return buffer.getvalue()
 
     def _page(self) -> str:
         state = self.get_state([*self._page_state])
@@ -178,7 +186,7 @@ class View(anywidget.AnyWidget):
             return
         from IPython.display import update_display
 
-        data, metadata = self._repr_mimebundle_()
+        data, metadata = self._output()
         for display_id in self._displays:
             update_display(data, metadata=metadata, raw=True, display_id=display_id)
 

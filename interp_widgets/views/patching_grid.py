@@ -57,6 +57,7 @@ class PatchingGrid(View):
     """
 
     _esm = STATIC / "patching_grid.js"
+    _page_writes = frozenset({"selected", "metric", "pair", "color_limit", "theme"})
     _page_state = ("spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme")
 
     spec = traitlets.Dict(help="All that is shown apart from the cells.").tag(sync=True)
@@ -76,7 +77,13 @@ class PatchingGrid(View):
         """
         self._sent: np.ndarray[Any, Any] | None = None
         self._seq = 0
-        super().__init__(_finished(source) if isinstance(source, PatchingResult) else source)
+        if isinstance(source, PatchingResult):
+            source = _finished(source)
+        elif not isinstance(source, Generator):
+            raise ResultError(
+                f"a PatchingGrid shows a PatchingResult, or what `patching` returns; {type(source).__name__} was given."
+            )
+        super().__init__(source)
 
     @property
     def result(self) -> PatchingResult:
@@ -101,7 +108,8 @@ class PatchingGrid(View):
             cell: which cell; by default the selected one, else the one with the strongest effect.
 
         Raises:
-            ResultError: the result came without code, or nothing is computed yet.
+            ResultError: the result came without code, or no cell has an effect yet.
+            TraitError: the grid has no such cell.
         """
         result = self.partial
         chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected) or self._strongest()
@@ -178,19 +186,19 @@ class PatchingGrid(View):
         result = self.partial
         effect = np.abs(result.mean_effect(self.metric))
         if not np.isfinite(effect).any():
-            raise ResultError("nothing is computed yet: name a cell, or wait for `view.result`.")
+            raise ResultError("no cell has an effect in this metric so far: name a cell.")
         site, layer, pos = np.unravel_index(int(np.nanargmax(effect)), effect.shape)
         return {"site": result.sites[site], "layer": result.layers[layer], "pos": int(pos)}
 
     def _cell(self, given: Mapping[str, Any]) -> Cell:
         result = self.partial
-        if set(given) != {"site", "layer", "pos"}:
-            raise traitlets.TraitError(f"a cell is {{'site': …, 'layer': …, 'pos': …}}, not {dict(given)!r}.")
+        if not isinstance(given, Mapping) or set(given) != {"site", "layer", "pos"}:
+            raise traitlets.TraitError(f"a cell is {{'site': …, 'layer': …, 'pos': …}}, not {given!r}.")
         if given["site"] not in result.sites:
             raise traitlets.TraitError(str(unknown_name("site", given["site"], result.sites)))
         if given["layer"] not in result.layers:
-            first, last = result.layers[0], result.layers[-1]
-            raise traitlets.TraitError(f"no layer {given['layer']!r} in this grid: it has layers {first} to {last}.")
+            layers = ", ".join(map(str, result.layers))
+            raise traitlets.TraitError(f"no layer {given['layer']!r} in this grid: it has layers {layers}.")
         if given["pos"] not in range(result.length):
             raise traitlets.TraitError(
                 f"no position {given['pos']!r} in this grid: it has positions 0 to {result.length - 1}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import expect
 
@@ -39,6 +40,16 @@ def test_views_answer_inside_the_page(open_page, tmp_path):
         # The frame is as high as the view: nothing is cut off and nothing scrolls inside.
         page.wait_for_function("n => document.querySelectorAll('iframe')[n].clientHeight >= 300", arg=number)
     expect(page.get_by_text("<b>plain</b>", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]"])
+def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, capsys, text):
+    source = tmp_path / "broken.ipynb"
+    if text is not None:
+        source.write_text(text)
+    with pytest.raises(SystemExit):
+        main([str(source)])
+    assert "broken.ipynb could not be read as a notebook" in capsys.readouterr().err
 
 
 def test_the_command_executes_a_notebook_and_names_the_page(tmp_path, capsys):

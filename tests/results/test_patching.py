@@ -10,6 +10,7 @@ import pytest
 
 from interp_widgets.results.errors import ResultError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
+from interp_widgets.results.tokens import Token
 from tests import made
 
 
@@ -121,3 +122,36 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     text.write_text("no such format")
     with pytest.raises(ResultError, match="is not a safetensors file"):
         PatchingResult.load(text)
+
+
+def test_a_summary_of_several_pairs_speaks_for_all_of_them():
+    first, second = made.pair(), made.pair(labels=("␣When", "␣Ann", *made.CLEAN[2:]))
+    several = made.result(pairs=(first, replace(second, answer=Token(2, "␣Ann"))))
+    summary = several.summary()
+    assert "Answers: logit difference +3.5 clean, -3.5 corrupt" in summary
+    assert "␣Ann" not in summary
+    assert "␣Mary" not in summary
+
+
+def test_a_summary_of_a_metric_without_a_gap_says_so():
+    whole = made.result()
+    whole.baselines["rank"][:] = 0
+    assert "resid_pre: no gap, so no effect." in whole.with_metric("rank").summary()
+
+
+def test_what_cannot_be_saved_or_loaded_is_refused_in_words(tmp_path):
+    with pytest.raises(ResultError, match="there is no folder"):
+        made.result().save(tmp_path / "none" / "result.safetensors")
+    with pytest.raises(ResultError, match="there is no file"):
+        PatchingResult.load(tmp_path)
+    path = made.result().save(tmp_path / "result.safetensors")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'\\"pairs\\"', b'\\"piars\\"'))
+    with pytest.raises(ResultError, match="written by another version"):
+        PatchingResult.load(path)
+
+
+def test_a_loaded_result_cannot_be_written(tmp_path):
+    loaded = PatchingResult.load(made.result().save(tmp_path / "result.safetensors"))
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.values["prob"][:] = 0

@@ -1,6 +1,7 @@
 """The patching grid's Python side: state, selection, streaming, code and figure."""
 
 import asyncio
+import gc
 import warnings
 from dataclasses import replace
 
@@ -102,7 +103,7 @@ def test_a_click_is_the_selection_in_python_and_tells_observers():
 @pytest.mark.parametrize(
     ("trait", "value", "words"),
     [
-        ("selected", {"site": "resid_pre", "layer": 9, "pos": 0}, "no layer 9 in this grid: it has layers 0 to 3"),
+        ("selected", {"site": "resid_pre", "layer": 9, "pos": 0}, "no layer 9 in this grid: it has layers 0, 1, 2, 3"),
         ("selected", {"site": "resid_pre", "layer": 0, "pos": 9}, "positions 0 to 8"),
         (
             "selected",
@@ -133,8 +134,9 @@ def test_a_wrong_value_is_refused_from_python_and_set_right_on_the_page(monkeypa
 def test_what_the_page_must_not_write_stays_as_it_is():
     view = PatchingGrid(made.result())
     job, arrays = view.job, view.arrays
-    view.set_state({"job": {"state": "running"}, "arrays": {"values": None}})
-    assert (view.job, view.arrays) == (job, arrays)
+    spec, bundle = view.spec, view._esm
+    view.set_state({"job": {"state": "running"}, "arrays": {"values": None}, "spec": {}, "_esm": "alert(1)"})
+    assert (view.job, view.arrays, view.spec, view._esm) == (job, arrays, spec, bundle)
 
 
 @pytest.mark.parametrize("message", [{"kind": "exec"}, "cancel", None, {"kind": "request", "id": 3, "name": "html"}])
@@ -195,6 +197,55 @@ def test_an_error_in_the_background_keeps_the_rows_before_it(monkeypatch):
     assert (view.arrays.status[0, 0, 0, 5:] == Status.PENDING).all()
 
 
+def test_the_page_of_failed_work_has_what_was_computed(monkeypatch, tmp_path):
+    async def notebook():
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = PatchingGrid(made.steps(made.result(), fail_at=3))
+        return view, view.to_html(tmp_path / "view.html"), view.snapshot()
+
+    view, page, snapshot = asyncio.run(notebook())
+    assert view.job.state == "failed"
+    assert "RuntimeError: the model broke" in page.read_text(encoding="utf-8")
+    assert "RuntimeError: the model broke" in snapshot.html
+
+
+def test_a_first_step_that_refuses_leaves_nothing_behind(recwarn):
+    def refuses():
+        raise ResultError("no gap")
+        yield
+
+    with pytest.raises(ResultError, match="no gap"):
+        PatchingGrid(refuses())
+    gc.collect()  # a half-made widget that fails while it is collected would be an unraisable exception
+
+
+@pytest.mark.parametrize("source", [None, "x", 3])
+def test_what_is_no_result_is_refused_by_name(source):
+    with pytest.raises(ResultError, match=f"{type(source).__name__} was given"):
+        PatchingGrid(source)
+
+
+def test_a_closed_view_shows_its_picture():
+    view = PatchingGrid(made.result())
+    view.close()
+    view.close()
+    data, _ = view._output()
+    assert set(data) == {"text/plain", "image/png"}
+
+
+def test_closing_a_displayed_view_lets_its_job_end(monkeypatch):
+    async def notebook():
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = PatchingGrid(made.steps(made.result()))
+        view._displays.append("shown")
+        monkeypatch.setattr("IPython.display.update_display", lambda *_args, **_kwargs: None)
+        view.close()
+        await view.job._task
+        return view.job
+
+    assert asyncio.run(notebook()).state == "cancelled"
+
+
 def test_closing_a_view_stops_its_work(monkeypatch):
     async def notebook():
         monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
@@ -248,6 +299,17 @@ def test_the_figure_draws_each_cell_in_its_place():
     assert labels == list(made.CLEAN)
 
 
+def test_many_panels_wrap_and_a_figure_is_the_picture_of_its_cell():
+    labels = tuple(f"t{n}" for n in range(40))
+    sites = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+    figure = PatchingGrid(made.result(sites=sites, pairs=(made.pair(labels),))).figure()
+    width, height = figure.get_size_inches()
+    assert width < 20
+    assert height > 5
+    assert len([axis for axis in figure.axes if axis.images]) == 5
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_a_mean_over_pairs_claims_a_token_only_where_all_pairs_have_it():
     first, second = made.pair(), made.pair(labels=("␣When", "␣Ann", *made.CLEAN[2:]))
     view = PatchingGrid(made.result(pairs=(first, second)))
@@ -261,12 +323,12 @@ def test_a_figure_of_hostile_tokens_is_drawn_as_text():
     view = PatchingGrid(made.result(pairs=(made.pair(labels, corrupt_label="$$"),)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        data, _ = view._repr_mimebundle_()
+        data, _ = view._output()
     assert data["image/png"].startswith(b"\x89PNG")
 
 
 def test_the_output_holds_a_picture_for_places_where_no_script_runs():
-    data, _ = PatchingGrid(made.result())._repr_mimebundle_()
+    data, _ = PatchingGrid(made.result())._output()
     assert set(data) == {"text/plain", "application/vnd.jupyter.widget-view+json", "image/png"}
     assert data["text/plain"].startswith("PatchingGrid(resid_pre: 4 layers x 9 tokens, denoising, logit_diff, done)")
 
