@@ -214,7 +214,13 @@ class Access:
         return (stream, *(None,) * (length - 1)) if length else stream
 
     def _envoy(self, module: nn.Module) -> Any:
-        return self.model.interleaver.envoys[id(module)]
+        envoys = self.model.interleaver.envoys
+        if id(module) not in envoys:
+            raise ModelError(
+                f"A {type(module).__name__} of {self.opened.name} was put in after nnsight wrapped the model, so nnsight "
+                "does not know it. Wrap the model again, for instance with NNsight(model)."
+            )
+        return envoys[id(module)]
 
     def _parts(self, path: str) -> list[Any]:
         modules = [submodule(block, path) for block in self.anatomy.blocks]
@@ -240,26 +246,36 @@ def _through(change: Write, stream: torch.Tensor) -> Write:
     return lambda added: change(stream + added) - stream
 
 
-_resolved: weakref.WeakKeyDictionary[nn.Module, Anatomy] = weakref.WeakKeyDictionary()
-_shortcuts: weakref.WeakKeyDictionary[nn.Module, tuple[bool, bool]] = weakref.WeakKeyDictionary()
+@dataclass
+class _Found:
+    """What was found of a model, as long as it is made of the same modules."""
+
+    modules: tuple[nn.Module, ...]
+    anatomy: Anatomy
+    shortcuts: tuple[bool, bool] | None = None
+
+
+_found: weakref.WeakKeyDictionary[nn.Module, _Found] = weakref.WeakKeyDictionary()
 
 
 def resolve(opened: Opened) -> Access:
-    """Find a model's sites. The probe runs are made once for each module.
+    """Find a model's sites. The probe runs are made once for each module, and again when a part of it was replaced.
 
     Raises:
         ModelError: an architecture in which a stream alone does not determine what follows.
     """
     module = opened.module
-    if module not in _resolved:
+    modules = tuple(module.modules())[1:]  # without the key itself, which the cache must not keep alive
+    found = _found.get(module)
+    if found is None or found.modules != modules:
         with exclusive(module):
-            _resolved[module] = examine(module, opened.config)
-    access = Access(opened, _resolved[module])
+            found = _found[module] = _Found(modules, examine(module, opened.config))
+    access = Access(opened, found.anatomy)
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
-    if module not in _shortcuts:
-        _shortcuts[module] = _probe_shortcuts(access)
-    access.grows, access.trims = _shortcuts[module]
+    if found.shortcuts is None:
+        found.shortcuts = _probe_shortcuts(access)
+    access.grows, access.trims = found.shortcuts
     return access
 
 
@@ -277,7 +293,7 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
             logits = _resume_from(access, ids, runs, grows)
         except (RuntimeError, ValueError, IndexError):  # what torch raises where shapes do not fit
             continue
-        if _agree(logits, runs.logits):
+        if _agree(logits, runs.logits, runs.stream[-1].dtype):
             return grows, trims
     raise ModelError(
         f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
@@ -295,11 +311,16 @@ def _resume_from(access: Access, ids: torch.Tensor, runs: Runs, grows: bool) -> 
         joins = grows and layer == last
         return torch.cat([arriving, runs.stream[layer][1:]]) if joins else arriving
 
-    return access.resume(ids[:1] if grows else ids, start, enter, lambda _place: None)
+    # All on the first prompt's ids, as a sweep runs them: a model that reads its tokens again in later layers shows it.
+    hosts = ids[:1] if grows else ids[:1].expand(len(ids), -1)
+    return access.resume(hosts, start, enter, lambda _place: None)
 
 
-def _agree(left: torch.Tensor, right: torch.Tensor) -> bool:
+def _agree(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits of a model of some dtype agree but for rounding."""
     if left.shape != right.shape or not torch.isfinite(right).all():
         return left.shape == right.shape
-    spread = float(right.std())
-    return float((left - right).abs().max()) <= 0.05 * spread + 1e-6 if spread else True
+    allowed = 0.05 * float(right.std())
+    if not (right.is_cuda and torch.backends.cuda.matmul.allow_tf32):  # which rounds more than its dtype says
+        allowed = min(allowed, 256 * torch.finfo(dtype).eps * float(right.abs().max()))
+    return float((left - right).abs().max()) <= allowed + 1e-6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from nnsight import NNsight, TransformersModel
 from torch import nn
 
 from interp_widgets.experiments.patching import run_patching
-from interp_widgets.models.access import resolve
+from interp_widgets.models.access import _agree, resolve
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.opening import open_model
 from interp_widgets.models.probe import probe_ids
+from interp_widgets.results.errors import ModelError
 from tests.experiments import zoo
 
 
@@ -138,3 +141,44 @@ def test_the_fingerprint_tells_weights_and_types_apart() -> None:
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_the_last_mlp_is_trimmed_where_it_sees_positions(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).trims == (name != "opt")  # whose MLP works on a flat list
+
+
+@pytest.mark.skipif(not hasattr(transformers, "Gemma4TextConfig"), reason="this transformers has no Gemma 4")
+def test_a_model_that_reads_its_tokens_again_in_later_layers_is_refused() -> None:
+    """Rows run on the ids of one prompt, so patches of other prompts would be measured with the wrong tokens."""
+    torch.manual_seed(0)
+    config = transformers.Gemma4TextConfig(
+        vocab_size=61,
+        vocab_size_per_layer_input=61,
+        hidden_size=32,
+        hidden_size_per_layer_input=8,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=48,
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match="does not run on from a stream alone"):
+        resolve(open_model(model))
+
+
+def test_logits_agree_only_but_for_rounding() -> None:
+    logits = torch.linspace(-20, 20, 61)[None]
+    assert _agree(logits * (1 + 1e-6), logits, torch.float32)
+    assert not _agree(logits * 1.01, logits, torch.float32)
+    assert _agree(logits * 1.01, logits, torch.bfloat16)
+    assert not _agree(logits * 1.2, logits, torch.bfloat16)
+
+
+def test_replaced_and_swapped_blocks_are_found_again() -> None:
+    model = zoo.build("gpt2")
+    wrapped = NNsight(model)
+    resolve(open_model(model))
+    blocks = model.transformer.h
+    blocks[0], blocks[1] = blocks[1], blocks[0]
+    assert resolve(open_model(model)).anatomy.blocks == tuple(blocks)
+    blocks[1] = copy.deepcopy(blocks[2])
+    assert resolve(open_model(model)).anatomy.blocks == tuple(blocks)
+    with pytest.raises(ModelError, match=r"A GPT2Block of .* was put in after nnsight wrapped the model.*Wrap"):
+        resolve(open_model(wrapped))
