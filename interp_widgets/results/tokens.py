@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -81,12 +81,6 @@ class Tokens:
 
     def __getitem__(self, position: int) -> Token:
         return Token(self.ids[position], self.labels[position])
-
-    @classmethod
-    def of(cls, tokens: Iterable[Token]) -> Tokens:
-        """Collect single tokens into a prompt."""
-        listed = tuple(tokens)
-        return cls(tuple(token.id for token in listed), tuple(token.label for token in listed))
 
 
 def shared_prefix(clean: Sequence[int], corrupt: Sequence[int]) -> int:

@@ -176,8 +176,9 @@ class View(anywidget.AnyWidget):
             self._flushed = time.monotonic()
 
     def _on_end(self) -> None:
-        self._commit(self.job.partial)
+        # First, so that the page hears of the end even if somebody who observes the result fails.
         self.send_state("job")
+        self._commit(self.job.partial)
         self._add_picture()
 
     def _add_picture(self) -> None:
@@ -198,10 +199,14 @@ class View(anywidget.AnyWidget):
             case {"kind": "resync"}:
                 self._commit(self.job.partial)
             case {"kind": "request", "id": str(request), "name": "html"}:
-                self._reply(request, self._page())
+                self._reply(request)
             case _:
                 self.log.warning("interp_widgets: refused an unknown message from the page")
 
-    def _reply(self, request: str, value: str) -> None:
-        reply: ReplyMessage = {"kind": "reply", "id": request, "ok": True, "value": value}
+    def _reply(self, request: str) -> None:
+        reply: ReplyMessage
+        try:
+            reply = {"kind": "reply", "id": request, "ok": True, "value": self._page()}
+        except Exception as error:  # whatever it is, the page waits for an answer
+            reply = {"kind": "reply", "id": request, "ok": False, "value": f"{type(error).__name__}: {error}"}
         self.send(reply)

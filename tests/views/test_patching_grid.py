@@ -158,6 +158,15 @@ def test_the_page_can_ask_for_itself_as_html():
     assert sent[0]["value"].startswith("<!doctype html>")
 
 
+def test_a_page_that_cannot_be_made_is_an_answer_too(monkeypatch):
+    view = PatchingGrid(made.result())
+    sent = []
+    view.send = lambda content, buffers=None: sent.append(content)
+    monkeypatch.setattr(PatchingGrid, "_page", lambda _view: 1 / 0)
+    view._on_message(view, {"kind": "request", "id": "7", "name": "html"}, [])
+    assert sent == [{"kind": "reply", "id": "7", "ok": False, "value": "ZeroDivisionError: division by zero"}]
+
+
 def test_cancel_from_the_page_keeps_what_was_computed(monkeypatch):
     sent = Sent(monkeypatch)
 
