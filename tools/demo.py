@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(notebook: Path) -> None:
     if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        subprocess.run([sys.executable, "-m", "jupyter", "lab", str(notebook)], cwd=ROOT, check=False)
+        as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+        subprocess.run([sys.executable, "-m", "jupyter", "lab", *as_root, str(notebook)], cwd=ROOT, check=False)
         return
     target = ROOT / "dist" / notebook.with_suffix(".html").name
     target.parent.mkdir(exist_ok=True)
