@@ -77,6 +77,22 @@ def test_the_lines_of_the_readme_about_your_own_model_run(tmp_path):
     exec(block.replace("path/to/model", str(tmp_path)), names)
 
 
+def test_papermill_and_nbconvert_leave_complete_outputs(tmp_path):
+    code = "from interp_widgets import show_patching, teaching\nshow_patching(teaching.load(), 'The keys', 'The key')"
+    source, executed = tmp_path / "source.ipynb", tmp_path / "executed.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, source)
+    subprocess.run([sys.executable, "-m", "papermill", source, executed], check=True, capture_output=True)
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    for path in (source, executed):
+        (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.source == code]
+        (output,) = cell.outputs
+        assert "done" in output["data"]["text/plain"]
+        assert "image/png" in output["data"]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_run(name):
     module = importlib.import_module(name)
