@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from interp_widgets.experiments.metrics import Metrics
@@ -28,14 +29,58 @@ _WHAT: dict[Site, str] = {
 }
 
 
+_NAMES = frozenset(
+    {"torch", "model", "lm", "clean", "corrupt", "block", "donor", "stream", "added", "logits", "context"}
+)
+"""What the printed lines call things: a function of one of these names goes by another."""
+
+
 def cell_code(access: Access, sites: Sequence[Site], direction: Direction, metrics: Metrics) -> CellCode:
     """Write the templates for every site of a grid."""
-    expressions = dict(_METRICS)
+    printed = {name: f"print(float({expression}))" for name, expression in _METRICS.items()}
+    printed["kl"] = f"{_unedited(access, 'clean')}\n{printed['kl']}"
     if metrics.own is not None:
-        # The user's function is called by the name that it was defined by, in scope where the lines are pasted.
-        context = ", context" if metrics.wants_context else ""
-        expressions[metrics.front] = f"{metrics.front.removeprefix('my_')}(logits[None]{context})[0]"
-    return CellCode({site: _lines(access, site, direction) for site in sites}, expressions)
+        printed[metrics.front] = _own(access, metrics)
+    return CellCode({site: _lines(access, site, direction) for site in sites}, printed)
+
+
+def _own(access: Access, metrics: Metrics) -> str:
+    """Write the call of a user's function, which must be in scope where the lines are pasted."""
+    name = getattr(metrics.own, "__name__", "")
+    lines = []
+    if not (inspect.isfunction(metrics.own) and name.isidentifier() and name not in _NAMES):
+        name = "metric"
+        lines.append("# metric: your own function")
+    if metrics.context_argument:
+        lines += [
+            "from interp_widgets.experiments.metrics import MetricContext",
+            "",
+            _unedited(access, "clean", "corrupt"),
+            "context = MetricContext(",
+            "    pair=0,  # its number, where there are several",
+            "    answer=$answer,",
+            "    wrong_answer=$wrong_answer,",
+            "    clean_logits=clean_logits,",
+            "    corrupt_logits=corrupt_logits,",
+            ")",
+        ]
+    arguments = ", ".join(filter(None, ["logits[None]", metrics.context_argument]))
+    return "\n".join([*lines, f"print(float({name}({arguments})[0]))"])
+
+
+def _unedited(access: Access, *prompts: str) -> str:
+    """Write the runs of prompts as they are, for metrics that compare with them."""
+    lines = ["with torch.no_grad():"]
+    for prompt in prompts:
+        lines += [
+            f"    with {access.opened.handle}.trace({prompt}):",
+            f"        {prompt}_logits = {_logits(access)}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _logits(access: Access) -> str:
+    return f"{access.opened.handle}.output.logits[0, -1].float().save()"
 
 
 def _lines(access: Access, site: Site, direction: Direction) -> str:
@@ -44,31 +89,27 @@ def _lines(access: Access, site: Site, direction: Direction) -> str:
     host, donor = ("corrupt", "clean") if direction == "denoising" else ("clean", "corrupt")
     block = f"{model}{access.blocks[0].path.removeprefix(access.model.path).removesuffix('.0')}[$layer]"
     read, write = _access(access, site)
-    logits = f"{model}.output.logits[0, -1].float().save()"
+    training = any(part.training for part in opened.module.modules())
     lines = [
         "import torch",
         *opened.setup.splitlines(),
+        *(["model.eval()  # the grid is measured with dropout off"] if training else []),
         "",
         "clean = torch.tensor([$clean_ids])",
         "corrupt = torch.tensor([$corrupt_ids])",
         f"block = {block}",
         "",
         "with torch.no_grad():",
-    ]
-    if host == "clean":
-        lines += [f"    with {model}.trace(clean):", f"        clean_logits = {logits}", ""]
-    lines += [
         f"    # Keep {_WHAT[site]} in the {donor} run, at position $pos.",
         f"    with {model}.trace({donor}):",
         *(f"        {line}" for line in read),
-        *([f"        clean_logits = {logits}"] if donor == "clean" else []),
         "",
         f"    # Run the {host} prompt with that in the same place.",
         f"    with {model}.trace({host}):",
         *(f"        {line}" for line in write),
-        f"        logits = {logits}",
+        f"        logits = {_logits(access)}",
         "",
-        "print(float($metric))",
+        "$metric",
     ]
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -59,14 +59,14 @@ class Metrics:
 
     def __init__(self, front: Metric) -> None:
         self.own: Callable[..., Any] | None = None
-        self.wants_context = False
+        self.context_argument = ""
         if callable(front):
             self.own = front
             name = str(getattr(front, "__name__", type(front).__name__))
             self.front = name if name.isidentifier() else "custom"  # a lambda has no name to speak of
             if self.front in METRICS:
                 self.front = f"my_{self.front}"  # both are kept, so they need two names
-            self.wants_context = _takes_two(front)
+            self.context_argument = _context_argument(front)
         else:
             self.front = parse_metric(front)
 
@@ -92,8 +92,11 @@ class Metrics:
         own = cast("Callable[..., Any]", self.own)
         shape = tuple(logits.shape)
         try:
-            # A copy, so that a metric that changes its argument changes nothing else.
-            value = own(logits.clone(), context) if self.wants_context else own(logits.clone())
+            own_logits = logits.clone()  # so that a metric that changes its argument changes nothing else
+            if self.context_argument == "context=context":
+                value = own(own_logits, context=context)
+            else:
+                value = own(own_logits, context) if self.context_argument else own(own_logits)
         except Exception as error:
             raise MetricError(
                 f"metric {self.front} failed on logits of shape {shape}, (row, d_vocab): "
@@ -116,15 +119,19 @@ class Metrics:
         return cast("NDArray[np.float32]", found.astype(np.float32))
 
 
-def _takes_two(function: Callable[..., Any]) -> bool:
+def _context_argument(function: Callable[..., Any]) -> str:
+    """Return how a call of a function passes it a `MetricContext`; empty where it wants none."""
     try:
-        parameters: Sequence[inspect.Parameter] = list(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # built-in functions tell nothing
-        return False
+        return ""
+    named = parameters.get("context")
+    if named and named.kind is not named.POSITIONAL_ONLY and named.default in (named.empty, None):
+        return "context=context"
     needed = [
         parameter
-        for parameter in parameters
+        for parameter in parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    return len(needed) >= 2
+    return "context" if len(needed) >= 2 else ""

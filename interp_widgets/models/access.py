@@ -217,8 +217,8 @@ class Access:
         envoys = self.model.interleaver.envoys
         if id(module) not in envoys:
             raise ModelError(
-                f"A {type(module).__name__} of {self.opened.name} was put in after nnsight wrapped the model, so nnsight "
-                "does not know it. Wrap the model again, for instance with NNsight(model)."
+                f"A {type(module).__name__} of {self.opened.name} was put in after nnsight wrapped the model, so "
+                "nnsight does not know it. Wrap the model again, for instance with NNsight(model)."
             )
         return envoys[id(module)]
 

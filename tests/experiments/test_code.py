@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import runpy
 from pathlib import Path
@@ -10,6 +11,7 @@ from string import Template
 from typing import Any
 
 import pytest
+import torch
 from nnsight import NNsight, TransformersModel
 
 from interp_widgets.experiments.patching import run_patching
@@ -85,14 +87,60 @@ def test_a_folder_is_loaded_first(story_model: Path, tmp_path: Path) -> None:
     assert run(code, tmp_path) == pytest.approx(float(result.value()[0, 0, 1, -1]), abs=1e-4)
 
 
-def test_an_own_metric_is_called_by_its_name(tmp_path: Path) -> None:
-    def third(logits: Any) -> Any:
+def my_metric(logits: Any) -> Any:
+    return logits[:, 3]
+
+
+def logits(logits: Any) -> Any:  # a name that the printed lines use themselves
+    return logits[:, 3]
+
+
+def with_context(logits: Any, context: Any) -> Any:
+    return logits[:, context.answer] + context.clean_logits[context.answer] - context.corrupt_logits[3]
+
+
+def by_name(logits: Any, *, context: Any = None) -> Any:
+    return logits[:, context.answer]
+
+
+class Instance:
+    def __call__(self, logits: Any) -> Any:
         return logits[:, 3]
 
+
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        (my_metric, "my_metric"),
+        (logits, "metric"),
+        (with_context, "with_context"),
+        (by_name, "by_name"),
+        (lambda logits: logits[:, 3], "metric"),
+        (functools.partial(torch.sum, dim=-1), "metric"),
+        (Instance(), "metric"),
+    ],
+)
+def test_an_own_metric_is_called(own: Any, name: str, direction: str, tmp_path: Path) -> None:
     model = NNsight(zoo.model("gpt2"))
-    result = run_patching(model, CLEAN, CORRUPT, metric=third, **GIVEN)
-    value = run(printed(result, "resid_pre", 1, 2, "third"), tmp_path, model=model, third=third)
+    result = run_patching(model, CLEAN, CORRUPT, metric=own, direction=direction, **GIVEN)
+    code = printed(result, "resid_pre", 1, 2, result.metric)
+    assert ("# metric: your own function" in code) == (name == "metric")
+    value = run(code, tmp_path, model=model, **{name: own})
     assert value == pytest.approx(float(result.value()[0, 0, 1, 2]), abs=1e-4)
+
+
+def test_only_what_a_metric_needs_is_run() -> None:
+    result = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, **GIVEN)
+    assert "clean_logits" not in printed(result, "resid_pre", 1, 2, "logit_diff")
+    assert "clean_logits" in printed(result, "resid_pre", 1, 2, "kl")
+
+
+@pytest.mark.parametrize("wrap", [NNsight, lambda model: model])
+def test_a_model_in_training_is_taken_out_of_it(wrap: Any, tmp_path: Path) -> None:
+    model = wrap(zoo.build("gpt2").train())
+    check(run_patching(model, CLEAN, CORRUPT, **GIVEN), tmp_path, model)
+    assert "eval()" not in run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, **GIVEN).code.sites["resid_pre"]
 
 
 def test_a_transformers_model_is_used_as_it_is(story_model: Path, tmp_path: Path) -> None:
