@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +19,11 @@ from interp_widgets.results.terms import metric_term
 
 _TINY = 1e-3
 """A gap below this share of the metric's scale makes effects ratios of rounding errors."""
+
+
+_PACKAGE = str(Path(__file__).parents[1])
+_CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
+"""Makes a warning point to the line that called this package, where Python can."""
 
 
 def choose_answers(request: Request, pair: int, logits: torch.Tensor, labels: Labels) -> tuple[int, int]:
@@ -36,10 +44,10 @@ def choose_answers(request: Request, pair: int, logits: torch.Tensor, labels: La
     if answer == wrong and request.metrics.front == "logit_diff":
         where = f"Pair {pair}: the" if len(request.pairs) > 1 else "The"
         if given == (None, None):
-            what = f"model's top next token is {labels(answer)} for both prompts"
+            what = f"model's top next token is '{labels(answer)}' for both prompts"
         else:
             side, name = ("corrupt", "answer") if given[1] is None else ("clean", "wrong_answer")
-            what = f"model's top next token for the {side} prompt is {labels(answer)}, the same as `{name}`"
+            what = f"model's top next token for the {side} prompt is '{labels(answer)}', the same as `{name}`"
         raise NoGapError(
             f"{where} {what}, so there is no difference to measure. Give `answer=` and `wrong_answer=`, the tokens "
             "that the clean and the corrupt prompt call for."
@@ -74,7 +82,8 @@ def check_gap(
     where = f"pair {pair}: " if len(request.pairs) > 1 else ""
     if not np.isfinite(values).all():
         raise MetricError(f"{where}metric {name} is {clean} in the clean and {corrupt} in the corrupt run.")
-    answers = f"answer {labels(context.answer)}, wrong answer {labels(context.wrong_answer)}"
+    own = [" (the model's own)" if given[pair] is None else "" for given in (request.answers, request.wrong_answers)]
+    answers = f"answer '{labels(context.answer)}'{own[0]}, wrong answer '{labels(context.wrong_answer)}'{own[1]}"
     unit = metric_term(name).unit
     if clean == corrupt:
         raise NoGapError(
@@ -90,5 +99,5 @@ def check_gap(
             + f" in {name} ({answers}), so effects are ratios to next to nothing. Choose prompts or answers that the "
             "model tells apart.",
             UserWarning,
-            stacklevel=2,
+            **_CALLER,
         )

@@ -47,8 +47,8 @@ def run_patching(
     sites: Site | Sequence[Site] = ("resid_pre",),
     direction: Direction = "denoising",
     metric: Metric = "logit_diff",
-    layers: Sequence[int] | None = None,
-    positions: Sequence[int] | None = None,
+    layers: Sequence[int] | int | None = None,
+    positions: Sequence[int] | int | None = None,
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
@@ -75,8 +75,8 @@ def run_patching(
         metric: the number in front: "logit_diff", "prob", "logprob", "kl", "rank" or "loss" (all six are kept), or a
             function from logits (row, d_vocab) at the last position to (row,), with a `MetricContext` as its second
             argument if it takes two.
-        layers: layers to patch, negative ones counted from the end; all by default.
-        positions: positions to patch; all by default. Cells of other positions have the status `LEFT_OUT`.
+        layers: layers to patch, one or more, negative ones counted from the end; all by default.
+        positions: positions to patch, one or more; all by default. Cells of other positions have the status `LEFT_OUT`.
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most patches that run in one batch; chosen to suit the device by default, and halved when memory
             runs out.
@@ -139,8 +139,8 @@ def patching(
     sites: Site | Sequence[Site] = ("resid_pre",),
     direction: Direction = "denoising",
     metric: Metric = "logit_diff",
-    layers: Sequence[int] | None = None,
-    positions: Sequence[int] | None = None,
+    layers: Sequence[int] | int | None = None,
+    positions: Sequence[int] | int | None = None,
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,

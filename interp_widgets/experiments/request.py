@@ -11,7 +11,7 @@ from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.answers import Answers, parse_answers
 from interp_widgets.models.families import context_length
 from interp_widgets.models.labels import Labels
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import as_plain, is_whole, kind_of
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.probe import n_vocab
 from interp_widgets.models.prompts import PromptPair, Prompts, parse_pairs
@@ -47,8 +47,8 @@ def parse_request(
     sites: Site | Sequence[Site],
     direction: Direction,
     metric: Metric,
-    layers: Sequence[int] | None,
-    positions: Sequence[int] | None,
+    layers: Sequence[int] | int | None,
+    positions: Sequence[int] | int | None,
     top_k: int,
     max_rows: int | None,
     tokenizer: Any | None,
@@ -58,7 +58,9 @@ def parse_request(
     direction = parse_direction(direction)
     metrics = Metrics(metric)
     for name, number in (("top_k", top_k), ("max_rows", max_rows)):
-        if number is not None and not (is_whole(number) and number >= 1):
+        if number is None and name == "max_rows":
+            continue
+        if not (is_whole(number) and number >= 1):
             raise ValueError(f"{name}={number!r} must be a whole number from 1 on.")
     opened = open_model(model, tokenizer)
     size = n_vocab(opened.module)
@@ -75,6 +77,8 @@ def parse_request(
 
 
 def _sites(sites: Site | Iterable[Site]) -> tuple[Site, ...]:
+    if not isinstance(sites, Iterable) or isinstance(sites, (bytes, bytearray)):
+        raise SiteError(f"sites={sites!r} is {kind_of(sites)}. Name sites, for instance sites=('resid_pre',).")
     listed = (sites,) if isinstance(sites, str) else tuple(sites)
     if not listed:
         raise SiteError("sites is empty. Name at least one, for instance sites=('resid_pre',).")
@@ -91,11 +95,18 @@ def _check_answers(answers: Sequence[int | None], wrong: Sequence[int | None], l
             )
 
 
-def _numbers(chosen: Iterable[int] | None, name: str, size: int) -> tuple[int, ...]:
+def _numbers(chosen: Iterable[int] | int | None, name: str, size: int) -> tuple[int, ...]:
     """Return the chosen numbers in increasing order; negative ones count from the end."""
     if chosen is None:
         return tuple(range(size))
-    listed = list(chosen)
+    plain = as_plain(chosen)
+    if not isinstance(plain, Iterable):
+        plain = [plain]
+    if isinstance(chosen, (slice, str, bytes)) or any(isinstance(number, slice) for number in plain):
+        raise SelectionError(
+            f"{name}={chosen!r} is {kind_of(chosen)}. Pass whole numbers, for instance range({size}) for all."
+        )
+    listed = [as_plain(number) for number in plain]
     if not listed:
         raise SelectionError(f"{name} is empty. Leave it out for all {size}, or name at least one.")
     for number in listed:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 from interp_widgets.models.labels import Labels
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import as_plain, is_whole, kind_of
+from interp_widgets.models.prompts import is_text
 from interp_widgets.results.errors import AnswerError
 
 Answer: TypeAlias = "str | int"
@@ -30,16 +31,15 @@ def parse_answers(
     """
     if answers is None:
         return (None,) * n_pairs
-    listed = (
-        [answers] * n_pairs
-        if isinstance(answers, str) or is_whole(answers)
-        else list(cast("Sequence[Answer]", answers))
-    )
+    plain = as_plain(answers)
+    # Not any iterable: bytes and sets have elements too, but no answers in the order of the pairs.
+    several = isinstance(plain, Sequence) and not isinstance(plain, (str, bytes, bytearray))
+    listed = list(cast("Sequence[Answer]", plain)) if several else [plain] * n_pairs
     if len(listed) != n_pairs:
-        raise AnswerError(
-            f"{len(listed)} values of `{name}` for {n_pairs} pairs of prompts. Pass one for all pairs, or one for each."
-        )
-    return tuple(_resolve(answer, name, tokenizer, n_vocab) for answer in listed)
+        values = "1 value" if len(listed) == 1 else f"{len(listed)} values"
+        pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
+        raise AnswerError(f"{values} of `{name}` for {pairs} of prompts. Pass one for all pairs, or one for each.")
+    return tuple(_resolve(as_plain(answer), name, tokenizer, n_vocab) for answer in listed)
 
 
 def _resolve(answer: object, name: str, tokenizer: Any | None, n_vocab: int) -> int:
@@ -48,11 +48,13 @@ def _resolve(answer: object, name: str, tokenizer: Any | None, n_vocab: int) -> 
             raise AnswerError(f"{name}={answer!r} is no token id of this model: its ids run from 0 to {n_vocab - 1}.")
         return int(answer)
     if not isinstance(answer, str):
-        raise AnswerError(f"{name}={answer!r} is a {type(answer).__name__}. Pass the text of one token, or a token id.")
+        raise AnswerError(f"{name}={answer!r} is {kind_of(answer)}. Pass the text of one token, or a token id.")
     if tokenizer is None:
         raise AnswerError(
             f"{name}={answer!r} is text, but this model comes without a tokenizer. Pass `tokenizer=`, or a token id."
         )
+    if not is_text(answer):
+        raise AnswerError(f"{name}={answer!r} holds half a character (a lone surrogate). Pass whole text.")
     return _single_token(answer, name, tokenizer)
 
 

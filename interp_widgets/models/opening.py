@@ -11,6 +11,7 @@ from nnsight import Envoy, NNsight, TransformersModel
 from torch import nn
 
 from interp_widgets.models.families import STATE_SPACE
+from interp_widgets.models.numbers import kind_of
 from interp_widgets.results.errors import ModelError
 
 ModelLike: TypeAlias = "Envoy | nn.Module | str | Path"
@@ -61,6 +62,12 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
     Raises:
         ModelError: not a causal language model of transformers, with the way to pass one.
     """
+    if tokenizer is not None and not (callable(tokenizer) and hasattr(tokenizer, "convert_ids_to_tokens")):
+        raise ModelError(
+            f"tokenizer is {kind_of(tokenizer)}. Pass one that transformers made: "
+            "AutoTokenizer.from_pretrained(folder or id), or PreTrainedTokenizerFast(tokenizer_object=...) "
+            "around one of the tokenizers library."
+        )
     if isinstance(model, (str, Path)):
         opened = _open_path(model, tokenizer)
     elif isinstance(model, Envoy):
@@ -71,7 +78,7 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
         opened = Opened(NNsight(model), tokenizer, _name(model), _SETUP_MODULE, "lm")
     else:
         raise ModelError(
-            f"model is a {type(model).__name__}. Pass nnsight's TransformersModel, a Hugging Face model with "
+            f"model is {kind_of(model)}. Pass nnsight's TransformersModel, a Hugging Face model with "
             "`tokenizer=`, a local folder, or a repository id."
         )
     if any(parameter.is_meta for parameter in opened.module.parameters()):
@@ -93,6 +100,8 @@ model = TransformersModel({path!r}, task="text-generation", dispatch=True)
 
 
 def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
+    if Path(path).is_absolute() and not Path(path).exists():
+        raise ModelError(f"There is no folder {str(path)!r}. Pass one that `save_pretrained` wrote.")
     path = str(path)
     try:
         envoy = TransformersModel(path, task="text-generation", dispatch=True)
@@ -117,7 +126,7 @@ def _name(module: nn.Module) -> str:
     """Repository id, or a folder's own name without the folders around it, which say nothing to other readers."""
     config = getattr(module, "config", None)
     name = str(getattr(config, "name_or_path", "") or type(module).__name__)
-    return Path(name).name if Path(name).is_dir() else name
+    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _check(module: nn.Module) -> None:
@@ -138,6 +147,9 @@ def _check(module: nn.Module) -> None:
             f"{name} is a recurrent model ({config.model_type}): its blocks have no attention and no MLP to patch. "
             f"Pass a transformer, for instance from {_LOAD}."
         )
+    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    if not getattr(text_config, "num_hidden_layers", 1):
+        raise ModelError(f"{name} has no layers (its config says 0), so there is nothing to patch. Load one that has.")
     if not getattr(module, "can_generate", lambda: False)():
         raise ModelError(
             f"{name} does not predict the next token, so a patch has no answer to change. Pass the causal language "

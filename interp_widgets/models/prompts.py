@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from interp_widgets.models.labels import Labels
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import as_plain, is_whole, kind_of
 from interp_widgets.results.errors import PromptError
 from interp_widgets.results.tokens import Tokens, describe_difference
 
@@ -40,18 +39,18 @@ def parse_pairs(
     """
     labels = Labels(tokenizer)
     sides = [
-        [labels.tokens(_ids(prompt, name, tokenizer)) for prompt in _batch(prompts, name)]
+        [labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name)]
         for name, prompts in (("clean", clean), ("corrupt", corrupt))
     ]
     if len(sides[0]) != len(sides[1]):
         raise PromptError(
-            f"{len(sides[0])} clean prompts but {len(sides[1])} corrupt ones. Pass one corrupt prompt for each clean "
-            "one."
+            f"{_count(len(sides[0]), 'clean prompt')} but {_count(len(sides[1]), 'corrupt prompt')}. Pass one corrupt "
+            "prompt for each clean one."
         )
     pairs = tuple(PromptPair(*sides_of_pair) for sides_of_pair in zip(*sides, strict=True))
     for number, pair in enumerate(pairs):
         where = f"pair {number}: " if len(pairs) > 1 else ""
-        _check_pair(pair, where, n_vocab, context)
+        _check_pair(pair, where, context)
     lengths = [len(pair.clean) for pair in pairs]
     odd = next((number for number, length in enumerate(lengths) if length != lengths[0]), None)
     if odd is not None:
@@ -62,23 +61,31 @@ def parse_pairs(
     return pairs
 
 
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8, as tokenizers need: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _batch(prompts: Prompts, name: str) -> list[Prompt]:
     if isinstance(prompts, str):
         return [prompts]
-    if isinstance(prompts, torch.Tensor):
-        prompts = prompts.detach().cpu().numpy()
-    if isinstance(prompts, np.ndarray):
-        return [prompts] if prompts.ndim == 1 else list(prompts)
-    if not isinstance(prompts, Sequence):
-        raise PromptError(
-            f"The {name} prompt is a {type(prompts).__name__}. Pass text, token ids, or a list of either."
-        )
-    if all(is_whole(item) for item in prompts):
-        return [cast("Prompt", prompts)] if prompts else [""]
-    return list(cast("Sequence[Prompt]", prompts))
+    plain = as_plain(prompts)
+    if not isinstance(plain, Sequence) or isinstance(plain, (bytes, bytearray)):
+        raise PromptError(f"The {name} prompt is {kind_of(plain)}. Pass text, token ids, or a list of either.")
+    if all(is_whole(item) for item in plain):
+        return [cast("Prompt", plain or "")]
+    return list(cast("Sequence[Prompt]", plain))
 
 
-def _ids(prompt: Prompt, name: str, tokenizer: Any | None) -> tuple[int, ...]:
+def _ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tuple[int, ...]:
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
@@ -86,31 +93,33 @@ def _ids(prompt: Prompt, name: str, tokenizer: Any | None) -> tuple[int, ...]:
             raise PromptError(
                 f"The {name} prompt is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
             )
+        if not is_text(prompt):
+            raise PromptError(
+                f"The {name} prompt {prompt!r} holds half a character (a lone surrogate). Pass whole text."
+            )
         # No padding and no truncation, whatever the tokenizer is set to: nnsight switches padding to the left.
         ids = tokenizer(prompt, padding=False, truncation=False)["input_ids"]
-    elif isinstance(prompt, (torch.Tensor, np.ndarray)):
-        ids = prompt.tolist()
     else:
-        ids = prompt
-    if not isinstance(ids, Sequence) or not all(is_whole(item) for item in ids):
+        ids = as_plain(prompt)
+    if not isinstance(ids, Sequence) or isinstance(ids, (bytes, bytearray)) or not all(is_whole(item) for item in ids):
         raise PromptError(
             f"The {name} prompt is {prompt!r}, which is neither text nor a list of token ids. "
             "Pass a string, a list of whole numbers, or a list of such prompts."
         )
     if not ids:
         raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
+    wrong = [token for token in ids if not 0 <= token < n_vocab]
+    if wrong:  # before labels are made: a tokenizer has no names for such ids
+        raise PromptError(
+            f"The {name} prompt holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
+            "Was it tokenised for another model?"
+        )
     return tuple(int(item) for item in ids)
 
 
-def _check_pair(pair: PromptPair, where: str, n_vocab: int, context: int | None) -> None:
+def _check_pair(pair: PromptPair, where: str, context: int | None) -> None:
     clean, corrupt = pair.clean, pair.corrupt
     for name, tokens in (("clean", clean), ("corrupt", corrupt)):
-        wrong = [token for token in tokens.ids if not 0 <= token < n_vocab]
-        if wrong:
-            raise PromptError(
-                f"{where}the {name} prompt holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
-                "Was it tokenised for another model?"
-            )
         if context is not None and len(tokens) > context:
             raise PromptError(
                 f"{where}the {name} prompt has {len(tokens)} tokens, but the model's context holds {context}. "

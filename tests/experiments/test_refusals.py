@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -50,7 +51,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ([5, 9, 13], CORRUPT, {}, PromptError, "Replace words in brackets"),
         ([CLEAN, [5, 6]], [CORRUPT, [7]], {}, PromptError, "pair 1: the prompts have 2 and 1 tokens"),
         ([CLEAN, [5, 6]], [CORRUPT, [7, 6]], {}, PromptError, "Pair 1 has 2 tokens but pair 0 has 4"),
-        ([CLEAN, CLEAN], [CORRUPT], {}, PromptError, "2 clean prompts but 1 corrupt ones"),
+        ([CLEAN, CLEAN], [CORRUPT], {}, PromptError, "2 clean prompts but 1 corrupt prompt. Pass"),
         (CLEAN, CLEAN, {}, PromptError, "are identical, so no patch can change anything"),
         ([], [], {}, PromptError, "The clean prompt is empty"),
         ("", "a", {}, PromptError, "The clean prompt is empty"),
@@ -58,7 +59,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         (CLEAN, [5, 9, 31, 99], {}, PromptError, "token id 99, but the model's ids run from 0 to 60"),
         (CLEAN, [5, 9, 31, -1], {}, PromptError, "token id -1"),
         (CLEAN, [5, 9, 3.5, 1], {}, PromptError, "is 5, which is neither text nor a list of token ids"),
-        (CLEAN, 7, {}, PromptError, "The corrupt prompt is a int"),
+        (CLEAN, 7, {}, PromptError, "The corrupt prompt is an int"),
         (
             list(range(60)) + [1] * 9,
             list(range(60)) + [2] * 9,
@@ -68,7 +69,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (CLEAN, CORRUPT, {"answer": "Mary"}, AnswerError, "answer='Mary' is text, but .* without a tokenizer"),
         (CLEAN, CORRUPT, {"answer": 61}, AnswerError, "answer=61 is no token id of this model: .* 0 to 60"),
-        (CLEAN, CORRUPT, {"answer": [1, 2]}, AnswerError, "2 values of `answer` for 1 pairs"),
+        (CLEAN, CORRUPT, {"answer": [1, 2]}, AnswerError, "2 values of `answer` for 1 pair of"),
         (CLEAN, CORRUPT, {"wrong_answer": 2.5}, (AnswerError, TypeError), "float"),
         (CLEAN, CORRUPT, {"answer": 3, "wrong_answer": 3}, AnswerError, r"are the same token, \[#3\]"),
         (CLEAN, CORRUPT, {"sites": ("resid_pst",)}, UnknownNameError, "unknown site 'resid_pst': did you mean"),
@@ -80,6 +81,29 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         (CLEAN, CORRUPT, {"positions": [-5]}, SelectionError, "positions holds -5, but they run from 0 to 3"),
         (CLEAN, CORRUPT, {"positions": [1.0]}, SelectionError, "positions holds 1.0"),
         (CLEAN, CORRUPT, {"top_k": 0}, ValueError, "top_k=0 must be a whole number from 1 on"),
+        (CLEAN, CORRUPT, {"top_k": None}, ValueError, "top_k=None must be a whole number from 1 on"),
+        (np.zeros((0, 5), int), CORRUPT, {}, PromptError, "The clean prompt is empty"),
+        (CLEAN, np.array(3), {}, PromptError, "The corrupt prompt is an int"),
+        (b"abc", CORRUPT, {}, PromptError, "The clean prompt is a bytes"),
+        ({"a": CLEAN}, CORRUPT, {}, PromptError, "The clean prompt is a dict"),
+        (CLEAN, [5, 9, 31, 10**30], {}, PromptError, "token id 10+, but"),
+        (CLEAN, CORRUPT, {"answer": True}, AnswerError, "answer=True is a bool"),
+        (CLEAN, CORRUPT, {"answer": b"M"}, AnswerError, "answer=b'M' is a bytes"),
+        (CLEAN, CORRUPT, {"answer": {3}}, AnswerError, "is a set"),
+        (CLEAN, CORRUPT, {"answer": {"a": 3}}, AnswerError, "is a dict"),
+        (CLEAN, CORRUPT, {"answer": torch.tensor(3.0)}, AnswerError, "answer=3.0 is a float"),
+        (CLEAN, CORRUPT, {"sites": None}, SiteError, "sites=None is a NoneType. Name sites"),
+        (CLEAN, CORRUPT, {"sites": 5}, SiteError, "sites=5 is an int"),
+        (CLEAN, CORRUPT, {"layers": 3}, SelectionError, "layers holds 3, but they run from 0 to 2"),
+        (CLEAN, CORRUPT, {"layers": slice(0, 2)}, SelectionError, "is a slice. Pass whole numbers, for instance range"),
+        (CLEAN, CORRUPT, {"layers": "1"}, SelectionError, "layers='1' is a str"),
+        (
+            CLEAN,
+            CORRUPT,
+            {"tokenizer": "gpt2"},
+            ModelError,
+            "tokenizer is a str. Pass one that transformers made",
+        ),
         (CLEAN, CORRUPT, {"max_rows": 1.5}, ValueError, "max_rows=1.5 must be"),
     ],
 )
@@ -109,9 +133,11 @@ def test_models_that_are_none_are_refused_by_name() -> None:
         (small("T5ForConditionalGeneration", **t5), "T5ForConditionalGeneration is an encoder-decoder"),
         (small("MambaForCausalLM", **mamba), r"MambaForCausalLM is a recurrent model \(mamba\).* no attention"),
         (small("GPT2Model", **gpt2), "GPT2Model does not predict the next token.*AutoModelForCausalLM"),
+        (small("GPT2LMHeadModel", **gpt2 | {"n_layer": 0}), "GPT2LMHeadModel has no layers"),
         (torch.nn.Linear(2, 2), "Linear is no model of transformers"),
-        (3, "model is a int. Pass nnsight's TransformersModel"),
-        ("/no/such/folder", "could not be loaded as a causal language model"),
+        (3, "model is an int. Pass nnsight's TransformersModel"),
+        ("/no/such/folder", "There is no folder '/no/such/folder'"),
+        ("no/such/folder/at/all", "could not be loaded as a causal language model"),
     ]
     for model, text in cases:
         with pytest.raises(ModelError, match=text):
@@ -139,9 +165,9 @@ def test_the_same_prediction_for_both_prompts_has_no_gap() -> None:
         model.lm_head.weight.mul_(1e-3)
         model.transformer.ln_f.bias.copy_(50 * model.lm_head.weight[7] / model.lm_head.weight[7].norm())
         model.lm_head.weight[7] *= 50
-    with pytest.raises(NoGapError, match=r"top next token is #7 for both prompts.*Give `answer=` and `wrong_answer=`"):
+    with pytest.raises(NoGapError, match=r"top next token is '#7' for both prompts.*Give `answer=` and"):
         run_patching(model, CLEAN, CORRUPT)
-    with pytest.raises(NoGapError, match="for the corrupt prompt is #7, the same as `answer`"):
+    with pytest.raises(NoGapError, match="for the corrupt prompt is '#7', the same as `answer`"):
         run_patching(model, CLEAN, CORRUPT, answer=7)
     with pytest.warns(UserWarning, match="differ by only"):  # another metric needs no wrong answer
         result = run_patching(model, CLEAN, CORRUPT, metric="loss")
@@ -165,8 +191,12 @@ def test_a_tiny_gap_warns() -> None:
     with torch.no_grad():
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
         model.lm_head.weight[27] = model.lm_head.weight[11] + 1e-5 * torch.randn(32)
-    with pytest.warns(UserWarning, match=r"the two runs differ by only .* logits in logit_diff \(answer #11"):
+    with pytest.warns(UserWarning, match=r"by only .* in logit_diff \(answer '#11', wrong answer '#27'\)") as w:
         run_patching(model, CLEAN, CORRUPT, **GIVEN)
+    if sys.version_info >= (3, 12):
+        assert w[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"answer '#\d+' \(the model's own\), wrong answer '#27'\)"):
+        run_patching(model, CLEAN, CORRUPT, wrong_answer=27, metric=lambda logits: 1 + 1e-6 * logits[:, 3])
 
 
 @pytest.mark.parametrize(
@@ -222,3 +252,11 @@ def test_no_warning_in_the_usual_case() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run_patching(zoo.model("gpt2"), np.array(CLEAN), torch.tensor(CORRUPT), **GIVEN)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, torch.tensor, np.array])
+def test_single_numbers_of_any_kind(kind: Any) -> None:
+    model = zoo.model("gpt2")
+    given = {"answer": kind(11), "wrong_answer": [kind(27)]}
+    single = run_patching(model, CLEAN, CORRUPT, layers=kind(1), positions=kind(2), **given)
+    assert single == run_patching(model, CLEAN, CORRUPT, layers=[1], positions=torch.tensor([2]), **GIVEN)

@@ -8,7 +8,7 @@ from interp_widgets import teaching
 from interp_widgets.models.opening import open_model
 
 
-def test_a_folder_is_called_by_its_own_name(tmp_path):
+def test_a_folder_is_called_by_its_own_name(tmp_path, monkeypatch):
     """A saved page must not tell its readers where on whose machine the model was."""
     bundled = teaching.load()
     folder = tmp_path / "my-model"
@@ -16,6 +16,8 @@ def test_a_folder_is_called_by_its_own_name(tmp_path):
     assert isinstance(bundled.tokenizer, PreTrainedTokenizerFast)
     bundled.tokenizer.save_pretrained(folder)
     assert open_model(folder, None).name == "my-model"
+    monkeypatch.chdir(folder)
+    assert open_model(".", None).name == "my-model"
 
 
 def test_a_repository_and_a_bare_class_keep_their_names():

@@ -150,3 +150,13 @@ def test_unequal_texts_show_where_they_part() -> None:
 def test_every_byte_has_a_label() -> None:
     tokenizer = byte_level()
     assert all(Labels(tokenizer)(token) for token in range(len(tokenizer)))
+
+
+def test_what_a_tokenizer_cannot_take_is_refused_before() -> None:
+    tokenizer = byte_level()
+    with pytest.raises(PromptError, match="holds token id -1, but the model's ids run from 0 to 999"):
+        pairs([-1, 2], [3, 2], tokenizer)
+    with pytest.raises(PromptError, match="holds half a character"):
+        pairs("a\ud800b", "a", tokenizer)
+    with pytest.raises(AnswerError, match="holds half a character"):
+        answer("\ud800", tokenizer)
