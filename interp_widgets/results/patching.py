@@ -71,8 +71,8 @@ class Pair:
 class CellCode:
     """The lines of nnsight that compute one cell, as templates in the manner of `string.Template`.
 
-    A site's template holds `$layer`, `$pos`, `$clean_ids`, `$corrupt_ids` and `$metric`; a metric's expression, which
-    replaces `$metric`, holds `$answer` and `$wrong_answer`.
+    A site's template holds `$layer`, `$pos`, `$clean_ids`, `$corrupt_ids` and `$metric`; a metric's lines, which
+    replace `$metric`, hold `$answer` and `$wrong_answer`.
     """
 
     sites: Mapping[str, str]

@@ -79,7 +79,7 @@ class GridSpec(TypedDict):
     code_sites: dict[str, str]
     """For each site, the lines of nnsight of one cell: $layer, $pos, $clean_ids, $corrupt_ids, $metric."""
     code_metrics: dict[str, str]
-    """For each metric, the expression that replaces $metric: $answer, $wrong_answer."""
+    """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
     provenance: list[str]
     """Short facts about where the numbers come from, in the order in which they are shown."""
 

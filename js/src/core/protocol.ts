@@ -64,7 +64,7 @@ export interface GridSpec {
   top_k: number;
   /** For each site, the lines of nnsight of one cell: $layer, $pos, $clean_ids, $corrupt_ids, $metric. */
   code_sites: Record<string, string>;
-  /** For each metric, the expression that replaces $metric: $answer, $wrong_answer. */
+  /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */
   code_metrics: Record<string, string>;
   /** Short facts about where the numbers come from, in the order in which they are shown. */
   provenance: string[];
