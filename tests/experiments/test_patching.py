@@ -157,6 +157,7 @@ def test_chosen_layers_and_positions() -> None:
     np.testing.assert_allclose(part.value()[..., [2, 5]], whole.value()[:, :, 1:, [2, 5]], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*differ by only:UserWarning")  # prompts drawn at random may nearly agree
 @given(
     tokens=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=7),
     max_rows=st.integers(1, 9),
@@ -174,7 +175,7 @@ def test_chunks_and_swapped_roles_do_not_matter(
     whole = run_patching(model, clean, corrupt, sites=site, metric="kl", **GIVEN)
     cut = run_patching(model, clean, corrupt, sites=site, metric="kl", max_rows=max_rows, **GIVEN)
     swapped = run_patching(
-        model, corrupt, clean, sites=site, metric="loss", direction="noising", answer=27, wrong_answer=11
+        model, corrupt, clean, sites=site, metric="kl", direction="noising", answer=27, wrong_answer=11
     )
     for metric in ("logit_diff", "kl", "rank"):
         np.testing.assert_allclose(cut.value(metric), whole.value(metric), atol=2e-4, rtol=1e-4)
