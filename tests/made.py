@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.story import patching_story
 from interp_widgets.results.terms import Site
 from interp_widgets.results.tokens import Token, Tokens
 
@@ -67,9 +69,8 @@ def result(
     top_probs = np.tile(np.array([0.6, 0.2], dtype=np.float32), (*shape, 1))
     return PatchingResult(
         pairs=tuple(pairs),
-        sites=tuple(sites),
-        layers=tuple(range(layers)),
-        direction=direction,  # type: ignore[arg-type]
+        panels=tuple(Panel(site, tuple(map(Line, range(layers))), "pos") for site in sites),
+        story=patching_story(direction),  # type: ignore[arg-type]
         metric="logit_diff",
         values=values,
         baselines=baselines,

@@ -52,12 +52,15 @@ def docstring(node: ast.stmt | None) -> str | None:
 
 
 def interface(node: ast.ClassDef) -> list[str]:
-    out = [*comment(ast.get_docstring(node) or ""), f"export interface {node.name} {{"]
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id != "TypedDict"]
+    extends = f" extends {', '.join(bases)}" if bases else ""
+    optional = "?" if any(keyword.arg == "total" for keyword in node.keywords) else ""
+    out = [*comment(ast.get_docstring(node) or ""), f"export interface {node.name}{extends} {{"]
     for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             if text := docstring(following):
                 out += comment(text, "  ")
-            out.append(f"  {statement.target.id}: {ts_type(statement.annotation)};")
+            out.append(f"  {statement.target.id}{optional}: {ts_type(statement.annotation)};")
     return [*out, "}", ""]
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from interp_widgets.experiments.known import DONOR, UNKNOWN
 from interp_widgets.experiments.metrics import MetricContext, Metrics
 from interp_widgets.models.labels import Labels
+from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
 from interp_widgets.results.provenance import Provenance
-from interp_widgets.results.terms import Direction, Site
+from interp_widgets.results.story import Story
 
 T = TypeVar("T", bound=np.generic)
 
@@ -57,10 +58,9 @@ class Grid:
     pairs: tuple[Pair, ...]
     baselines: Sequence[Scores]
     """For each pair, the scores of its clean and its corrupt run, in this order."""
-    sites: tuple[Site, ...]
-    layers: tuple[int, ...]
+    panels: tuple[Panel, ...]
     positions: tuple[int, ...]
-    direction: Direction
+    story: Story
     metrics: Metrics
     labels: Labels
     code: CellCode
@@ -72,7 +72,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         length = len(self.pairs[0].clean)
-        shape = (len(self.pairs), len(self.sites), len(self.layers), length)
+        shape = (len(self.pairs), len(self.panels), len(self.panels[0].lines), length)
         top = (*shape, self.baselines[0].top_ids.shape[1])
         self.values = {name: np.full(shape, np.nan, dtype=np.float32) for name in self.metrics.names}
         self.status = np.full(shape, Status.LEFT_OUT, dtype=np.uint8)
@@ -83,7 +83,7 @@ class Grid:
 
     def fill_known(self, prompt: int, equals: NDArray[np.int8]) -> None:
         """Fill the cells of a pair that equal one of its two runs, (site, layer, pos)."""
-        donor = 0 if self.direction == "denoising" else 1
+        donor = self.story.donor
         status = self.status[prompt]
         for site, layer, pos in zip(*np.nonzero((equals != UNKNOWN) & (status == Status.PENDING)), strict=True):
             run = donor if equals[site, layer, pos] == DONOR else 1 - donor
@@ -107,9 +107,8 @@ class Grid:
         """Freeze what there is by now: the arrays are copies that cannot be written."""
         return PatchingResult(
             pairs=self.pairs,
-            sites=self.sites,
-            layers=self.layers,
-            direction=self.direction,
+            panels=self.panels,
+            story=self.story,
             metric=self.metrics.front,
             values={name: _frozen(values) for name, values in self.values.items()},
             baselines={

@@ -28,8 +28,10 @@ from interp_widgets.models.labels import Labels
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.errors import NonFiniteError
+from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import Pair, PatchingResult, Status
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.story import patching_story
 from interp_widgets.results.terms import Direction, Site
 from interp_widgets.results.tokens import shared_prefix
 
@@ -276,10 +278,9 @@ class _Run:
         grid = Grid(
             pairs=tuple(pairs),
             baselines=baselines,
-            sites=request.sites,
-            layers=request.layers,
+            panels=tuple(Panel(site, tuple(map(Line, request.layers)), "pos") for site in request.sites),
             positions=request.positions,
-            direction=request.direction,
+            story=patching_story(request.direction),
             metrics=request.metrics,
             labels=self.labels,
             code=cell_code(request.access, request.sites, request.direction, request.metrics),

@@ -1,4 +1,4 @@
-"""The result of activation patching: a grid of sites, layers and positions, for one or more pairs of prompts."""
+"""The result of activation patching: one panel of cells for each site, for one or more pairs of prompts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.results.errors import ResultError, unknown_name
+from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
+from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Direction, Site, metric_term
 from interp_widgets.results.tokens import Token, Tokens, differing
 
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-AXES = ("prompt", "site", "layer", "pos")
+_FRAME = (
+    *("prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"),
+    *("metric", "value", "effect", "status"),
+)
+"""Columns of a table, in order, as far as they apply."""
 
 
 class Status(IntEnum):
@@ -35,7 +42,9 @@ class Status(IntEnum):
     KNOWN = 2
     """Certain without running the model, for instance where both prompts still agree."""
     LEFT_OUT = 3
-    """Not asked for: a position outside `positions`."""
+    """Not asked for, or beyond the edge of a panel that is smaller than others."""
+    ESTIMATED = 4
+    """Estimated by attribution patching; an exact value may take its place."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +70,21 @@ class Pair:
     clean_top: tuple[Prediction, ...] = ()
     corrupt_top: tuple[Prediction, ...] = ()
 
+    noised: tuple[int, ...] = ()
+    """Positions whose embeddings carry noise on the corrupt side, which then has the same tokens."""
+
     @property
     def differs(self) -> tuple[int, ...]:
-        """Positions at which the two prompts hold different tokens."""
-        return differing(self.clean, self.corrupt)
+        """Positions at which the two sides differ: in their tokens, or by noise. None where there is only one side."""
+        return self.noised or (differing(self.clean, self.corrupt) if len(self.corrupt) else ())
 
 
 @dataclass(frozen=True)
 class CellCode:
     """The lines of nnsight that compute one cell, as templates in the manner of `string.Template`.
 
-    A site's template holds `$layer`, `$pos`, `$clean_ids`, `$corrupt_ids` and `$metric`; a metric's lines, which
-    replace `$metric`, hold `$answer` and `$wrong_answer`.
+    A site's template holds `$layer`, `$clean_ids`, `$corrupt_ids`, `$metric` and what else its cells are named by
+    (`$pos`, `$head`, `$neuron`); a metric's lines, which replace `$metric`, hold `$answer` and `$wrong_answer`.
     """
 
     sites: Mapping[str, str]
@@ -83,15 +95,15 @@ class CellCode:
 class PatchingResult:
     """What each patch did to the model's answer.
 
-    Every array of cells has the axes (prompt, site, layer, pos). A cell is one run of the host prompt (corrupt when
-    `direction` is "denoising", clean when it is "noising") in which the activation at that site, layer and position is
-    copied from the other run.
+    Every array of cells has the axes (prompt, site, row, column). With `by="pos"`, the default of the stream's sites,
+    rows are layers and columns positions; `panels` says what they are for each site, and `panel_effect` returns one
+    site without the padding that a wider one next to it brings. A cell is one run of the host prompt (corrupt when
+    `direction` is "denoising", clean when it is "noising") in which one activation is replaced; `story` says by what.
     """
 
     pairs: tuple[Pair, ...]
-    sites: tuple[Site, ...]
-    layers: tuple[int, ...]
-    direction: Direction
+    panels: tuple[Panel, ...]
+    story: Story
     metric: str
     """The metric asked for; `values` holds others as well."""
     values: Mapping[str, NDArray[np.float32]]
@@ -101,13 +113,28 @@ class PatchingResult:
     status: NDArray[np.uint8]
     """A `Status` for each cell."""
     top_ids: NDArray[np.int32]
-    """(prompt, site, layer, pos, k): the k most likely next tokens after the patch, -1 where not computed."""
+    """(prompt, site, row, column, k): the k most likely next tokens after the patch, -1 where not computed."""
     top_probs: NDArray[np.float32]
-    """(prompt, site, layer, pos, k): their probabilities."""
+    """(prompt, site, row, column, k): their probabilities."""
     vocab: Mapping[int, str]
     """Label of every token id in `top_ids`."""
     provenance: Provenance
     code: CellCode = field(default_factory=lambda: CellCode({}, {}))
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The site of each panel."""
+        return tuple(panel.site for panel in self.panels)
+
+    @property
+    def direction(self) -> Direction:
+        """Which run is patched: the corrupt one in denoising, the clean one in noising."""
+        return "denoising" if self.story.host else "noising"
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers of the first panel."""
+        return self.panels[0].layers
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -117,15 +144,15 @@ class PatchingResult:
     @property
     def complete(self) -> bool:
         """Whether every cell is computed or known."""
-        return bool((self.status != Status.PENDING).all())
+        return not np.isin(self.status, (Status.PENDING, Status.ESTIMATED)).any()
 
     @property
     def length(self) -> int:
-        """Number of token positions."""
+        """Number of token positions of the first prompt."""
         return len(self.pairs[0].clean)
 
     def value(self, metric: str | None = None) -> NDArray[np.float32]:
-        """Raw values of a metric, in its own unit, with the axes (prompt, site, layer, pos).
+        """Raw values of a metric, in its own unit, with the axes (prompt, site, row, column).
 
         Raises:
             UnknownNameError: the result holds no such metric.
@@ -133,7 +160,7 @@ class PatchingResult:
         return self.values[self._metric(metric)]
 
     def effect(self, metric: str | None = None) -> NDArray[np.float64]:
-        """Share of the gap between the two baselines that each patch closes, with the axes (prompt, site, layer, pos).
+        """Share of the gap between the two baselines that each patch closes, with the axes (prompt, site, row, column).
 
         0 is the host run unchanged and 1 the other run in full. Below 0 the patch pushes away from the other run, above
         1 it overshoots it; neither end is clipped. NaN where a cell is not computed or this metric has no gap.
@@ -142,21 +169,28 @@ class PatchingResult:
             UnknownNameError: the result holds no such metric.
         """
         name = self._metric(metric)
-        clean, corrupt = self.baselines[name].T[:, :, None, None, None]
-        host, donor = (corrupt, clean) if self.direction == "denoising" else (clean, corrupt)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            effect: NDArray[np.float64] = np.where(donor != host, (self.values[name] - host) / (donor - host), np.nan)
-        return effect + 0.0  # no negative zeros
+        ends = self.baselines[name].T[:, :, None, None, None]
+        return _share(self.values[name], ends[self.story.host], ends[self.story.donor])
 
     def mean_effect(self, metric: str | None = None) -> NDArray[np.float64]:
-        """Mean of `effect` over the pairs computed so far, with the axes (site, layer, pos)."""
+        """Effect over the pairs computed so far, with the axes (site, row, column).
+
+        The mean of `effect`; where pairs are samples of one noise, the share that the mean value has of the mean gap,
+        since a single sample's gap may be next to nothing.
+        """
+        name = self._metric(metric)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # cells that no pair has yet stay NaN
-            mean: NDArray[np.float64] = np.nanmean(self.effect(metric), axis=0)
-        return mean
+            if self.story.averaging == "shares":
+                mean: NDArray[np.float64] = np.nanmean(self.effect(name), axis=0)
+                return mean
+            values = self.values[name]
+            ends = np.where(np.isnan(values), np.nan, self.baselines[name].T[:, :, None, None, None])
+            host, donor = (np.nanmean(ends[side], axis=0) for side in (self.story.host, self.story.donor))
+            return _share(np.nanmean(values, axis=0, dtype=np.float64), host, donor)
 
     def spread(self, metric: str | None = None) -> NDArray[np.float64]:
-        """Standard deviation of `effect` between pairs (n - 1 in the denominator), with the axes (site, layer, pos).
+        """Standard deviation of `effect` between pairs (n - 1 in the denominator), with the axes (site, row, column).
 
         NaN where fewer than two pairs are computed.
         """
@@ -165,61 +199,138 @@ class PatchingResult:
             spread: NDArray[np.float64] = np.nanstd(self.effect(metric), axis=0, ddof=1)
         return spread
 
+    def panel_effect(self, site: Site, metric: str | None = None) -> NDArray[np.float64]:
+        """`effect` of one site alone, with the axes (prompt, row, column) and nothing beyond its own cells.
+
+        Raises:
+            UnknownNameError: the result holds no such site or metric.
+        """
+        if site not in self.sites:
+            raise unknown_name("site", site, self.sites)
+        number = self.sites.index(site)
+        panel = self.panels[number]
+        return self.effect(metric)[:, number, : len(panel.lines), : panel.width(self.length)]
+
+    def find(self, cell: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Return the indices (site, row, column) of a cell such as {"site": "z", "layer": 9, "head": 6}.
+
+        Raises:
+            UnknownNameError: the result holds no such site.
+            SelectionError: the panel has no such cell.
+        """
+        if not isinstance(cell, Mapping) or "site" not in cell:
+            raise SelectionError(f"a cell is a dictionary with its 'site' and its place, not {cell!r}.")
+        if cell["site"] not in self.sites:
+            raise unknown_name("site", cell["site"], self.sites)
+        number = self.sites.index(cell["site"])
+        return (number, *self.panels[number].find(cell, self.length))
+
+    def strongest(self, metric: str | None = None) -> dict[str, Any]:
+        """Return the cell with the largest effect in either direction, over all pairs.
+
+        Raises:
+            ResultError: no cell has an effect in this metric so far.
+        """
+        effect = np.abs(self.mean_effect(metric))
+        if not np.isfinite(effect).any():
+            raise ResultError("no cell has an effect in this metric so far: name a cell.")
+        site, row, column = np.unravel_index(int(np.nanargmax(effect)), effect.shape)
+        return self.panels[site].name(int(row), int(column))
+
     def to_frame(self) -> pd.DataFrame:
         """One row for each cell, pair and metric (needs pandas).
 
-        Columns: `prompt` (number of the pair), `site`, `layer`, `pos`, `token` and `token_corrupt` (the labels in both
-        prompts), `metric`, `value` (in the metric's unit), `effect` (share of the gap), `status`.
+        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `pos`, `token` and
+        `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in the metric's unit),
+        `effect` (share of the gap), `status`.
         """
         import pandas as pd
 
-        index = np.indices(self.status.shape).reshape(4, -1)
-        prompt, site, layer, pos = index
-        clean = np.array([pair.clean.labels for pair in self.pairs], dtype=object)
-        corrupt = np.array([pair.corrupt.labels for pair in self.pairs], dtype=object)
         names = np.array([status.name.lower() for status in Status], dtype=object)
-        cells = {
-            "prompt": prompt,
-            "site": np.array(self.sites, dtype=object)[site],
-            "layer": np.array(self.layers)[layer],
-            "pos": pos,
-            "token": clean[prompt, pos],
-            "token_corrupt": corrupt[prompt, pos],
-        }
-        parts = [
-            pd.DataFrame(
-                cells
-                | {
-                    "metric": metric,
-                    "value": self.values[metric].ravel(),
-                    "effect": self.effect(metric).ravel(),
-                    "status": names[self.status.ravel()],
-                }
-            )
-            for metric in self.metrics
-        ]
+        effects = {metric: self.effect(metric) for metric in self.metrics}
+        parts: list[pd.DataFrame] = []
+        for number, panel in enumerate(self.panels):
+            shape = (len(self.pairs), len(panel.lines), panel.width(self.length))
+            prompt, row, column = (axis.ravel() for axis in np.indices(shape))
+            cells = {"prompt": prompt, "site": panel.site} | self._named(panel, prompt, row, column)
+            at = (prompt, number, row, column)
+            parts += [
+                pd.DataFrame(
+                    cells
+                    | {
+                        "metric": metric,
+                        "value": self.values[metric][at],
+                        "effect": effects[metric][at],
+                        "status": names[self.status[at]],
+                    }
+                )
+                for metric in self.metrics
+            ]
         frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
-        return frame
+        given = [name for name in _FRAME if name in frame.columns]
+        ordered: pd.DataFrame = frame[given]
+        return ordered
+
+    def _named(
+        self, panel: Panel, prompt: NDArray[np.int_], row: NDArray[np.int_], column: NDArray[np.int_]
+    ) -> dict[str, Any]:
+        """The columns of a table that say where its cells are."""
+        named: dict[str, Any] = {"layer": np.array([line.layer for line in panel.lines])[row]}
+        if panel.lines[0].head is not None:
+            named["head"] = np.array([line.head for line in panel.lines])[row]
+        if panel.columns == "pos":
+            named["pos"] = column
+            for name, side in (("token", "clean"), ("token_corrupt", "corrupt")):
+                labels = [getattr(pair, side).labels or ("",) * self.length for pair in self.pairs]
+                named[name] = np.array(labels, dtype=object)[prompt, column]
+        elif panel.columns == "role":
+            named["role"] = np.array(panel.labels, dtype=object)[column]
+        elif panel.columns != "layer":
+            named[panel.columns] = np.array([int(label) for label in panel.labels])[column]
+        return named
 
     def to_xarray(self) -> xr.Dataset:
-        """`value` and `effect` with the named axes (metric, prompt, site, layer, pos), and `status` (needs xarray)."""
+        """`value`, `effect` and `status` as arrays with named axes (needs xarray).
+
+        The axes are (metric, prompt, site, layer, pos) where all panels are made alike; what columns are takes the
+        place of `pos`, and rows that are heads are called `row`.
+
+        Raises:
+            ResultError: the panels differ; `to_frame` holds any of them.
+        """
         import xarray as xr
 
-        axes = ("metric", *AXES)
+        first = self.panels[0]
+        if any(
+            (panel.lines, panel.columns, panel.labels) != (first.lines, first.columns, first.labels)
+            for panel in self.panels
+        ):
+            raise ResultError("the sites of this result have different axes. Use to_frame(), or one site at a time.")
+        rows = "layer" if first.lines[0].head is None else "row"
+        column = "column" if first.columns == "layer" else first.columns
+        cells = ("prompt", "site", rows, column)
+        axes = ("metric", *cells)
+        coords: dict[str, Any] = {
+            "metric": list(self.metrics),
+            "prompt": range(len(self.pairs)),
+            "site": list(self.sites),
+            rows: list(range(len(first.lines))) if rows == "row" else list(first.layers),
+            column: list(range(self.length)) if column == "pos" else list(first.labels),
+        }
+        if rows == "row":
+            coords["layer"] = ("row", [line.layer for line in first.lines])
+            coords["head"] = ("row", [line.head for line in first.lines])
+        if column == "pos":
+            coords["token"] = ("pos", list(self.pairs[0].clean.labels))
+        elif column in ("head", "neuron"):
+            coords[column] = [int(label) for label in first.labels]
         return xr.Dataset(
             {
                 "value": (axes, np.stack([self.values[metric] for metric in self.metrics])),
                 "effect": (axes, np.stack([self.effect(metric) for metric in self.metrics])),
-                "status": (AXES, self.status),
+                "status": (cells, self.status),
             },
-            coords={
-                "metric": list(self.metrics),
-                "prompt": range(len(self.pairs)),
-                "site": list(self.sites),
-                "layer": list(self.layers),
-                "pos": range(self.length),
-                "token": ("pos", list(self.pairs[0].clean.labels)),
-            },
+            coords=coords,
             attrs={"direction": self.direction, "model": self.provenance.model},
         )
 
@@ -228,8 +339,7 @@ class PatchingResult:
         effect = self.mean_effect()
         term = metric_term(self.metric)
         first = self.pairs[0]
-        host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
-        clean, corrupt = self.baselines[self.metric].mean(axis=0)
+        one, other = self.baselines[self.metric].mean(axis=0)
         several = f", mean of {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
         answers = {(pair.answer.label, pair.wrong_answer.label) for pair in self.pairs}
         own = (
@@ -240,30 +350,31 @@ class PatchingResult:
         said = (
             f"Answer {first.answer.label}, wrong answer {first.wrong_answer.label}" if len(answers) == 1 else "Answers"
         )
+        deed = Template(self.story.deed).safe_substitute(what=", ".join(self.sites))
         lines = [
-            f"Patching {', '.join(self.sites)} from the {donor} into the {host} run of {self.provenance.model}"
-            f"{several}.",
-            f"{said}{own}: {term.label} {clean:+.3g} clean, {corrupt:+.3g} corrupt.",
+            f"{deed}, in {self.provenance.model}{several}.",
+            f"{said}{own}: {term.label} {one:+.3g} {self.story.sides[0]}, {other:+.3g} {self.story.sides[1]}.",
         ]
-        for number, site in enumerate(self.sites):
+        for number, panel in enumerate(self.panels):
             strengths = np.abs(effect[number])
             if not np.isfinite(strengths).any():
                 none = "nothing computed yet" if (self.status == Status.PENDING).any() else "no gap, so no effect"
-                lines.append(f"{site}: {none}.")
+                lines.append(f"{panel.site}: {none}.")
                 continue
-            layer, pos = np.unravel_index(np.nanargmax(strengths), strengths.shape)
+            row, column = (int(at) for at in np.unravel_index(np.nanargmax(strengths), strengths.shape))
             lines.append(
-                f"{site}: strongest at layer {self.layers[layer]}, {self._place(int(pos))}: "
-                f"effect {effect[number, layer, pos]:+.2f}."
+                f"{panel.site}: strongest at {panel.place(row, column, self._token(panel, column))}: "
+                f"effect {effect[number, row, column]:+.2f}."
             )
         pending = int((self.status == Status.PENDING).sum())
         if pending:
-            lines.append(f"{pending} of {self.status.size} cells are not computed.")
+            lines.append(f"{pending} of {int((self.status != Status.LEFT_OUT).sum())} cells are not computed.")
         return "\n".join(lines)
 
-    def _place(self, pos: int) -> str:
-        labels = {pair.clean.labels[pos] for pair in self.pairs}
-        return f"{labels.pop()} (position {pos})" if len(labels) == 1 else f"position {pos}"
+    def _token(self, panel: Panel, column: int) -> str | None:
+        """The token at a column that is a position, where all pairs agree on it."""
+        labels = {pair.clean.labels[column] for pair in self.pairs} if panel.columns == "pos" else set()
+        return labels.pop() if len(labels) == 1 else None
 
     def save(self, path: str | Path) -> Path:
         """Write the result to one safetensors file, with everything that is no array as JSON in its header.
@@ -282,9 +393,8 @@ class PatchingResult:
             arrays[f"baselines/{metric}"] = self.baselines[metric]
         header = {
             "pairs": [asdict(pair) for pair in self.pairs],
-            "sites": self.sites,
-            "layers": self.layers,
-            "direction": self.direction,
+            "panels": [asdict(panel) for panel in self.panels],
+            "story": asdict(self.story),
             "metric": self.metric,
             "metrics": self.metrics,
             "vocab": {str(token): label for token, label in self.vocab.items()},
@@ -327,9 +437,8 @@ class PatchingResult:
     def _read(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
         return cls(
             pairs=tuple(_pair(pair) for pair in header["pairs"]),
-            sites=tuple(header["sites"]),
-            layers=tuple(header["layers"]),
-            direction=header["direction"],
+            panels=tuple(_panel(panel) for panel in header["panels"]),
+            story=Story(**header["story"] | {"sides": tuple(header["story"]["sides"])}),
             metric=header["metric"],
             values={metric: arrays[f"values/{metric}"] for metric in header["metrics"]},
             baselines={metric: arrays[f"baselines/{metric}"] for metric in header["metrics"]},
@@ -352,15 +461,25 @@ class PatchingResult:
     def __repr__(self) -> str:
         pending = int((self.status == Status.PENDING).sum())
         return (
-            f"PatchingResult({', '.join(self.sites)}: {len(self.layers)} layers x {self.length} tokens, "
+            f"PatchingResult({self.shape_in_words()}, "
             f"{len(self.pairs)} pair{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
             f"{f', {pending} cells not computed' * (pending > 0)})"
         )
 
+    def shape_in_words(self) -> str:
+        """The panels and their sizes, such as "z: 12 layers x 12 heads"."""
+        sizes: dict[str, list[str]] = {}
+        for panel in self.panels:
+            rows = "layers" if panel.lines[0].head is None else "heads"
+            columns = {"pos": "tokens", "layer": ""}.get(panel.columns, f"{panel.columns}s")
+            size = f"{len(panel.lines)} {rows}" + (f" x {panel.width(self.length)} {columns}" if columns else "")
+            sizes.setdefault(size, []).append(panel.site)
+        return "; ".join(f"{', '.join(sites)}: {size}" for size, sites in sizes.items())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PatchingResult):
             return NotImplemented
-        named = ("pairs", "sites", "layers", "direction", "metric", "metrics", "vocab", "provenance", "code")
+        named = ("pairs", "panels", "story", "metric", "metrics", "vocab", "provenance", "code")
         arrays: list[tuple[NDArray[Any], NDArray[Any]]] = [
             (self.status, other.status),
             (self.top_ids, other.top_ids),
@@ -385,6 +504,20 @@ class PatchingResult:
         return name
 
 
+def _share(
+    values: NDArray[np.floating[Any]], host: NDArray[np.float64], donor: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far values have gone from the host's to the donor's."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share: NDArray[np.float64] = np.where(donor != host, (values - host) / (donor - host), np.nan)
+    return share + 0.0  # no negative zeros
+
+
+def _panel(data: Mapping[str, Any]) -> Panel:
+    lines = tuple(Line(**line) for line in data["lines"])
+    return Panel(data["site"], lines, data["columns"], tuple(data["labels"]), tuple(data["notes"]))
+
+
 def _tokens(data: Mapping[str, Any]) -> Tokens:
     return Tokens(tuple(data["ids"]), tuple(data["labels"]))
 
@@ -402,4 +535,5 @@ def _pair(data: Mapping[str, Any]) -> Pair:
         answer_source=data["answer_source"],
         clean_top=_predictions(data["clean_top"]),
         corrupt_top=_predictions(data["corrupt_top"]),
+        noised=tuple(data["noised"]),
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 JobState = Literal["running", "done", "cancelled", "failed"]
 Dtype = Literal["float32", "int32", "uint8"]
 Theme = Literal["auto", "light", "dark"]
+Columns = Literal["pos", "head", "neuron", "role", "layer"]
 
 
 class WireArray(TypedDict):
@@ -36,7 +37,7 @@ class WirePrompt(TypedDict):
 
 
 class WirePair(TypedDict):
-    """A clean and a corrupt prompt of equal length."""
+    """The two sides of a pair, of equal length. The second has no tokens where there is no second prompt."""
 
     clean: WirePrompt
     corrupt: WirePrompt
@@ -48,7 +49,7 @@ class WirePair(TypedDict):
     wrong_answer_id: int
     answer_source: Literal["given", "model"]
     differs: list[int]
-    """Positions at which the two prompts hold different tokens."""
+    """Positions at which the two sides differ: other tokens, or noise."""
 
 
 class WireTerm(TypedDict):
@@ -67,17 +68,58 @@ class WireMetric(TypedDict):
     baselines: list[list[float]]
 
 
-class GridSpec(TypedDict):
-    """All that a patching grid shows apart from its cells. Cell arrays have the axes (pair, site, layer, pos)."""
+class WireLine(TypedDict):
+    """A row of a panel: a layer, or one head of it."""
 
+    layer: int
+    head: int | None
+
+
+class WirePanel(TypedDict):
+    """One site of a grid: what its rows and columns stand for."""
+
+    term: WireTerm
+    lines: list[WireLine]
+    columns: Columns
+    labels: list[str]
+    """One for each column: numbers of heads or neurons, names of roles; none where columns are positions."""
+    notes: list[str]
+    """What there is to say about each column; or none at all."""
+
+
+class WireStory(TypedDict):
+    """The words of an experiment. `$answer`, `$wrong_answer` and `$what` are filled in by the page."""
+
+    question: str
+    question_of_several: str
+    cell: str
+    label: str
+    deed: str
+    negative: str
+    positive: str
+    sides: list[str]
+    """What the two baselines are called."""
+    host: int
+    """Which of the two an effect of 0 means; the other is 1."""
+    averaging: Literal["shares", "values"]
+
+
+class GridSpec(TypedDict):
+    """All that a patching grid shows apart from its cells.
+
+    Cell arrays have the axes (pair, panel, row, column), as long as the longest panel; what a smaller one has not is
+    left out.
+    """
+
+    story: WireStory
     direction: Literal["denoising", "noising"]
-    sites: list[WireTerm]
-    layers: list[int]
+    panels: list[WirePanel]
     pairs: list[WirePair]
     metrics: list[WireMetric]
     top_k: int
     code_sites: dict[str, str]
-    """For each site, the lines of nnsight of one cell: $layer, $pos, $clean_ids, $corrupt_ids, $metric."""
+    """For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $clean_ids, $corrupt_ids,
+    $metric."""
     code_metrics: dict[str, str]
     """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
     provenance: list[str]
@@ -88,23 +130,32 @@ class GridArrays(TypedDict):
     """Everything known of every cell, committed when a job starts and when it ends."""
 
     values: WireArray
-    """float32 (metric, pair, site, layer, pos): raw values; NaN where not computed."""
+    """float32 (metric, pair, panel, row, column): raw values; NaN where not computed."""
     status: WireArray
-    """uint8 (pair, site, layer, pos): 0 pending, 1 computed, 2 known without a run, 3 left out."""
+    """uint8 (pair, panel, row, column): 0 pending, 1 computed, 2 known without a run, 3 left out,
+    4 estimated by attribution patching until the exact value arrives."""
     top_ids: WireArray
-    """int32 (pair, site, layer, pos, k): most likely next tokens after the patch; -1 where not computed."""
+    """int32 (pair, panel, row, column, k): most likely next tokens after the patch; -1 where not computed."""
     top_probs: WireArray
-    """float32 (pair, site, layer, pos, k): their probabilities."""
+    """float32 (pair, panel, row, column, k): their probabilities."""
     vocab: dict[str, str]
     """Label of every token id in `top_ids`."""
 
 
-class Cell(TypedDict):
-    """A cell of the grid: a site's name, a layer's number and a token position."""
+class CellPlace(TypedDict):
+    """The part of a cell's name that all cells have: a site and a layer's number."""
 
     site: str
     layer: int
+
+
+class Cell(CellPlace, total=False):
+    """A cell of the grid, named by what its panel's rows and columns are."""
+
+    head: int
     pos: int
+    neuron: int
+    role: str
 
 
 class JobStatus(TypedDict):
@@ -119,11 +170,11 @@ class JobStatus(TypedDict):
 
 
 class RowsMessage(TypedDict):
-    """To the page: new rows of cells. A row is one (site, layer); its indices are in `rows`.
+    """To the page: new rows of cells. Each is named by its (panel, row) in `rows`.
 
-    Buffers, in order: values float32 (metric, row, pair, pos), status uint8 (row, pair, pos), top_ids int32
-    (row, pair, pos, k), top_probs float32 (row, pair, pos, k). `seq` counts up by one; on a gap the page asks for a
-    resync, which commits the arrays as a whole.
+    Buffers, in order: values float32 (metric, row, pair, column), status uint8 (row, pair, column), top_ids int32
+    (row, pair, column, k), top_probs float32 (row, pair, column, k). `seq` counts up by one; on a gap the page asks
+    for a resync, which commits the arrays as a whole.
     """
 
     kind: Literal["rows"]

@@ -10,6 +10,7 @@ import pytest
 
 from interp_widgets.results.errors import ResultError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
+from interp_widgets.results.story import patching_story
 from interp_widgets.results.tokens import Token
 from tests import made
 
@@ -25,7 +26,7 @@ def with_values(**arrays: list[float]) -> PatchingResult:
 def test_an_effect_is_the_share_of_the_gap_and_is_not_clipped() -> None:
     result = with_values(logit_diff=[2, 5, 1])
     assert result.effect()[0, 0, 0].tolist() == [0, 1.5, -0.5]
-    noising = replace(result, direction="noising")
+    noising = replace(result, story=patching_story("noising"))
     assert noising.effect()[0, 0, 0].tolist() == [1, -0.5, 1.5]
 
 

@@ -6,6 +6,8 @@ export type Dtype = "float32" | "int32" | "uint8";
 
 export type Theme = "auto" | "light" | "dark";
 
+export type Columns = "pos" | "head" | "neuron" | "role" | "layer";
+
 /** An array in C order, little-endian; `data` is a binary buffer. */
 export interface WireArray {
   dtype: Dtype;
@@ -25,7 +27,7 @@ export interface WirePrompt {
   top: WirePrediction[];
 }
 
-/** A clean and a corrupt prompt of equal length. */
+/** The two sides of a pair, of equal length. The second has no tokens where there is no second prompt. */
 export interface WirePair {
   clean: WirePrompt;
   corrupt: WirePrompt;
@@ -36,7 +38,7 @@ export interface WirePair {
   answer_id: number;
   wrong_answer_id: number;
   answer_source: "given" | "model";
-  /** Positions at which the two prompts hold different tokens. */
+  /** Positions at which the two sides differ: other tokens, or noise. */
   differs: number[];
 }
 
@@ -54,15 +56,56 @@ export interface WireMetric {
   baselines: number[][];
 }
 
-/** All that a patching grid shows apart from its cells. Cell arrays have the axes (pair, site, layer, pos). */
+/** A row of a panel: a layer, or one head of it. */
+export interface WireLine {
+  layer: number;
+  head: number | null;
+}
+
+/** One site of a grid: what its rows and columns stand for. */
+export interface WirePanel {
+  term: WireTerm;
+  lines: WireLine[];
+  columns: Columns;
+  /** One for each column: numbers of heads or neurons, names of roles; none where columns are positions. */
+  labels: string[];
+  /** What there is to say about each column; or none at all. */
+  notes: string[];
+}
+
+/** The words of an experiment. `$answer`, `$wrong_answer` and `$what` are filled in by the page. */
+export interface WireStory {
+  question: string;
+  question_of_several: string;
+  cell: string;
+  label: string;
+  deed: string;
+  negative: string;
+  positive: string;
+  /** What the two baselines are called. */
+  sides: string[];
+  /** Which of the two an effect of 0 means; the other is 1. */
+  host: number;
+  averaging: "shares" | "values";
+}
+
+/**
+ * All that a patching grid shows apart from its cells.
+ *
+ * Cell arrays have the axes (pair, panel, row, column), as long as the longest panel; what a smaller one has not is
+ * left out.
+ */
 export interface GridSpec {
+  story: WireStory;
   direction: "denoising" | "noising";
-  sites: WireTerm[];
-  layers: number[];
+  panels: WirePanel[];
   pairs: WirePair[];
   metrics: WireMetric[];
   top_k: number;
-  /** For each site, the lines of nnsight of one cell: $layer, $pos, $clean_ids, $corrupt_ids, $metric. */
+  /**
+   * For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $clean_ids, $corrupt_ids,
+   * $metric.
+   */
   code_sites: Record<string, string>;
   /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */
   code_metrics: Record<string, string>;
@@ -72,23 +115,33 @@ export interface GridSpec {
 
 /** Everything known of every cell, committed when a job starts and when it ends. */
 export interface GridArrays {
-  /** float32 (metric, pair, site, layer, pos): raw values; NaN where not computed. */
+  /** float32 (metric, pair, panel, row, column): raw values; NaN where not computed. */
   values: WireArray;
-  /** uint8 (pair, site, layer, pos): 0 pending, 1 computed, 2 known without a run, 3 left out. */
+  /**
+   * uint8 (pair, panel, row, column): 0 pending, 1 computed, 2 known without a run, 3 left out,
+   * 4 estimated by attribution patching until the exact value arrives.
+   */
   status: WireArray;
-  /** int32 (pair, site, layer, pos, k): most likely next tokens after the patch; -1 where not computed. */
+  /** int32 (pair, panel, row, column, k): most likely next tokens after the patch; -1 where not computed. */
   top_ids: WireArray;
-  /** float32 (pair, site, layer, pos, k): their probabilities. */
+  /** float32 (pair, panel, row, column, k): their probabilities. */
   top_probs: WireArray;
   /** Label of every token id in `top_ids`. */
   vocab: Record<string, string>;
 }
 
-/** A cell of the grid: a site's name, a layer's number and a token position. */
-export interface Cell {
+/** The part of a cell's name that all cells have: a site and a layer's number. */
+export interface CellPlace {
   site: string;
   layer: number;
-  pos: number;
+}
+
+/** A cell of the grid, named by what its panel's rows and columns are. */
+export interface Cell extends CellPlace {
+  head?: number;
+  pos?: number;
+  neuron?: number;
+  role?: string;
 }
 
 /** How far the computation is. `eta` is the time left in seconds, null when unknown. */
@@ -102,11 +155,11 @@ export interface JobStatus {
 }
 
 /**
- * To the page: new rows of cells. A row is one (site, layer); its indices are in `rows`.
+ * To the page: new rows of cells. Each is named by its (panel, row) in `rows`.
  *
- * Buffers, in order: values float32 (metric, row, pair, pos), status uint8 (row, pair, pos), top_ids int32
- * (row, pair, pos, k), top_probs float32 (row, pair, pos, k). `seq` counts up by one; on a gap the page asks for a
- * resync, which commits the arrays as a whole.
+ * Buffers, in order: values float32 (metric, row, pair, column), status uint8 (row, pair, column), top_ids int32
+ * (row, pair, column, k), top_probs float32 (row, pair, column, k). `seq` counts up by one; on a gap the page asks
+ * for a resync, which commits the arrays as a whole.
  */
 export interface RowsMessage {
   kind: "rows";
