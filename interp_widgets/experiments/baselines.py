@@ -26,22 +26,21 @@ _CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_inf
 """Makes a warning point to the line that called this package, where Python can."""
 
 
-def choose_answers(request: Request, pair: int, logits: torch.Tensor, labels: Labels) -> tuple[int, int]:
+def choose_answers(request: Request, pair: int, own: tuple[int, int], labels: Labels) -> tuple[int, int]:
     """Return the token ids of the answer and the wrong answer, which are the model's own where none were given.
 
     Args:
         request: the grid.
         pair: number of the pair.
-        logits: (2, d_vocab): of the clean and of the corrupt run.
+        own: token ids of the model's own top predictions, which stand in for those.
         labels: names for the message.
 
     Raises:
         NoGapError: both come out the same, and the metric in front needs two.
     """
     given = (request.answers[pair], request.wrong_answers[pair])
-    top = logits.argmax(-1).tolist()
-    answer, wrong = (int(own) if token is None else token for token, own in zip(given, top, strict=True))
-    if answer == wrong and request.metrics.front == "logit_diff":
+    answer, wrong = (top if token is None else token for token, top in zip(given, own, strict=True))
+    if answer == wrong and request.options.metrics.front == "logit_diff":
         where = f"Pair {pair}: the" if len(request.pairs) > 1 else "The"
         if given == (None, None):
             what = f"model's top next token is '{labels(answer)}' for both prompts"
@@ -77,7 +76,7 @@ def check_gap(
         MetricError: a user's metric gave NaN or infinity.
         NoGapError: both values are equal.
     """
-    name = request.metrics.front
+    name = request.options.metrics.front
     clean, corrupt = (float(value) for value in values)
     where = f"pair {pair}: " if len(request.pairs) > 1 else ""
     if not np.isfinite(values).all():

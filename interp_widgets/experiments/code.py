@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from interp_widgets.experiments.cells import Cells
 from interp_widgets.experiments.metrics import Metrics
 from interp_widgets.models.access import Access
 from interp_widgets.models.probe import Form
@@ -35,8 +36,9 @@ _NAMES = frozenset(
 """What the printed lines call things: a function of one of these names goes by another."""
 
 
-def cell_code(access: Access, sites: Sequence[Site], direction: Direction, metrics: Metrics) -> CellCode:
+def cell_code(access: Access, cells: Cells, direction: Direction, metrics: Metrics) -> CellCode:
     """Write the templates for every site of a grid."""
+    sites = [panel.site for panel in cells.panels]
     printed = {name: f"print(float({expression}))" for name, expression in _METRICS.items()}
     printed["kl"] = f"{_unedited(access, 'clean')}\n{printed['kl']}"
     if metrics.own is not None:

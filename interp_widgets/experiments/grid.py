@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interp_widgets.experiments.known import DONOR, UNKNOWN
+from interp_widgets.experiments.cells import Cells
+from interp_widgets.experiments.known import DONOR
 from interp_widgets.experiments.metrics import MetricContext, Metrics
 from interp_widgets.models.labels import Labels
-from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.story import Story
@@ -21,7 +21,7 @@ from interp_widgets.results.story import Story
 T = TypeVar("T", bound=np.generic)
 
 Cell = tuple[int, int, int, int]
-"""Index of a cell: (prompt, site, layer, pos)."""
+"""Index of a cell: (prompt, panel, row, column)."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Grid:
     pairs: tuple[Pair, ...]
     baselines: Sequence[Scores]
     """For each pair, the scores of its clean and its corrupt run, in this order."""
-    panels: tuple[Panel, ...]
-    positions: tuple[int, ...]
+    cells: Cells
     story: Story
     metrics: Metrics
     labels: Labels
@@ -71,23 +70,20 @@ class Grid:
     vocab: dict[int, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        length = len(self.pairs[0].clean)
-        shape = (len(self.pairs), len(self.panels), len(self.panels[0].lines), length)
+        asked = self.cells.asked(len(self.pairs[0].clean))
+        shape = (len(self.pairs), *asked.shape)
         top = (*shape, self.baselines[0].top_ids.shape[1])
         self.values = {name: np.full(shape, np.nan, dtype=np.float32) for name in self.metrics.names}
-        self.status = np.full(shape, Status.LEFT_OUT, dtype=np.uint8)
-        self.status[..., list(self.positions)] = Status.PENDING
+        self.status = np.where(np.broadcast_to(asked, shape), Status.PENDING, Status.LEFT_OUT).astype(np.uint8)
         self.top_ids = np.full(top, -1, dtype=np.int32)
         self.top_probs = np.full(top, np.nan, dtype=np.float32)
         self.vocab = {}
 
-    def fill_known(self, prompt: int, equals: NDArray[np.int8]) -> None:
-        """Fill the cells of a pair that equal one of its two runs, (site, layer, pos)."""
-        donor = self.story.donor
-        status = self.status[prompt]
-        for site, layer, pos in zip(*np.nonzero((equals != UNKNOWN) & (status == Status.PENDING)), strict=True):
-            run = donor if equals[site, layer, pos] == DONOR else 1 - donor
-            self.put((prompt, int(site), int(layer), int(pos)), self.baselines[prompt], run, Status.KNOWN)
+    def fill_known(self, equals: Iterable[tuple[Cell, int]]) -> None:
+        """Fill cells that equal one of the two runs, HOST or DONOR, of their pair."""
+        for cell, run in equals:
+            side = self.story.donor if run == DONOR else self.story.host
+            self.put(cell, self.baselines[cell[0]], side, Status.KNOWN)
 
     def put(self, cell: Cell, scores: Scores, row: int, status: Status) -> None:
         """Fill one cell with the scores of a row."""
@@ -107,7 +103,7 @@ class Grid:
         """Freeze what there is by now: the arrays are copies that cannot be written."""
         return PatchingResult(
             pairs=self.pairs,
-            panels=self.panels,
+            panels=self.cells.panels,
             story=self.story,
             metric=self.metrics.front,
             values={name: _frozen(values) for name, values in self.values.items()},

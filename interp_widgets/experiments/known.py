@@ -1,58 +1,97 @@
-"""Cells of a patching grid that are certain before any of them is run."""
+"""Cells of a grid that are certain before any of them is run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from interp_widgets.models.access import Runs
-from interp_widgets.results.terms import Site
+from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.contrast import Scene
+from interp_widgets.experiments.sweep import site_index
+from interp_widgets.results.terms import STREAM_SITES, Site
 
 HOST, DONOR, UNKNOWN = 0, 1, -1
 
 _STREAM: frozenset[Site] = frozenset({"resid_pre", "resid_mid", "resid_post"})
+_READ_BY_OTHERS: frozenset[Site] = frozenset({"resid_pre", "k", "v"})
+"""What the final position of the last layer still reads of other positions."""
 
 
-def known_cells(
-    runs: Runs, clean: int, corrupt: int, shared: int, sites: Sequence[Site], layers: Sequence[int], *, causal: bool
-) -> NDArray[np.int8]:
-    """Return which run each cell of a pair equals: HOST, DONOR or UNKNOWN, with the axes (site, layer, pos).
+class Known:
+    """Tells of each cell of a pair which run it equals without running it.
 
     A patch equals the host run where it puts in what is there already. It equals the donor run where the stream then is
     the donor's at every position. In the last layer only the final position is still read once attention is done.
 
     Args:
-        runs: the activations of both prompts, in rows `clean` and `corrupt`.
-        clean: row of the clean prompt.
-        corrupt: row of the corrupt prompt.
-        shared: how many leading tokens the prompts share.
-        sites: the grid's sites.
-        layers: the grid's layers.
+        scene: what was read of the pair.
+        n_layers: of the model.
         causal: whether positions before the first different token are sure to agree. Edits that a user stored on the
             model may carry anything anywhere; then only equal activations count.
     """
-    length = runs.stream[0].shape[1]
-    cells = np.full((len(sites), len(layers), length), UNKNOWN, dtype=np.int8)
-    last = len(runs.stream) - 2
-    for (row, site), (column, layer) in _product(sites, layers):
-        activations = runs.site(site, layer)
-        differs = (activations[clean] != activations[corrupt]).any(-1).cpu().numpy()
-        if causal:
-            differs[:shared] = False
-        cell = cells[row, column]
-        cell[~differs] = HOST
-        if not causal:
-            continue
-        if site in _STREAM and differs.sum() == 1:
-            cell[differs] = DONOR
-        if layer == last and site != "resid_pre":
-            cell[:-1] = HOST
-            if site in _STREAM and differs[-1]:
-                cell[-1] = DONOR
-    return cells
 
+    def __init__(self, scene: Scene, n_layers: int, *, causal: bool) -> None:
+        self._scene = scene
+        self._last = n_layers - 1
+        self._causal = causal
+        self._differs: dict[tuple[Site, int], NDArray[np.bool_]] = {}
 
-def _product(sites: Sequence[Site], layers: Sequence[int]) -> list[tuple[tuple[int, Site], tuple[int, int]]]:
-    return [(site, layer) for site in enumerate(sites) for layer in enumerate(layers)]
+    def __call__(self, target: Target) -> int:
+        """Return HOST, DONOR or UNKNOWN."""
+        if target.positions != target.sources:
+            return HOST if self._same(target) else UNKNOWN
+        differs = [self._differing(target.site, layer) for layer in target.layers]
+        if not any(self._taken(target, array).any() for array in differs):
+            return HOST
+        if not self._causal:
+            return UNKNOWN
+        if target.layers[0] == self._last and target.site not in _READ_BY_OTHERS and self._unread(target):
+            return HOST
+        return DONOR if self._closes(target, differs[-1]) else UNKNOWN
+
+    def _closes(self, target: Target, differs: NDArray[np.bool_]) -> bool:
+        """Whether the stream becomes the donor's wherever it matters."""
+        if target.site not in _STREAM or not self._scene.closes:
+            return False
+        matters = differs.copy()
+        if target.layers[-1] == self._last and target.site != "resid_pre":
+            matters[:-1] = False
+        return bool(matters.any()) and self._taken(target, matters).sum() == matters.sum()
+
+    def _unread(self, target: Target) -> bool:
+        length = self._scene.hosts.ids.shape[1]
+        return target.positions is not None and length - 1 not in target.positions
+
+    @staticmethod
+    def _taken(target: Target, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The part of an array (position, unit) that a target replaces."""
+        rows = differs if target.positions is None else differs[list(target.positions)]
+        return rows if target.unit is None or target.site in STREAM_SITES else rows[:, target.unit]
+
+    def _differing(self, site: Site, layer: int) -> NDArray[np.bool_]:
+        """Where host and donor differ, (position, unit), or (position,) for streams."""
+        found = self._differs.get((site, layer))
+        if found is None:
+            host, donor = self._scene.host(site, layer), self._scene.donor(site, layer)
+            differs = host != donor
+            if site == "pattern":
+                differs = differs.any(-1).T
+            elif site != "mlp_post":
+                differs = differs.any(-1)
+            found = self._differs[site, layer] = differs.cpu().numpy()
+            if self._causal:
+                found[: self._scene.shared] = False
+        return found
+
+    def _same(self, target: Target) -> bool:
+        assert target.positions is not None
+        assert target.sources is not None
+        return all(
+            torch.equal(
+                self._scene.host(target.site, layer)[site_index(target.site, to, target.unit)],
+                self._scene.donor(target.site, layer)[site_index(target.site, at, target.unit)],
+            )
+            for layer in target.layers
+            for to, at in zip(target.positions, target.sources, strict=True)
+        )

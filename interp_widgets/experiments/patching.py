@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Generator, Sequence
 from typing import Any
 
-import torch
-
-from interp_widgets.experiments.baselines import check_gap, choose_answers
-from interp_widgets.experiments.code import cell_code
+from interp_widgets.experiments.contrast import PromptContrast
 from interp_widgets.experiments.finish import finish
-from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
-from interp_widgets.experiments.known import known_cells
-from interp_widgets.experiments.metrics import Metric, MetricContext
-from interp_widgets.experiments.request import Request, parse_request
-from interp_widgets.experiments.sweep import Done, Edit, Hosts, Row, sweep
-from interp_widgets.models.access import Runs
+from interp_widgets.experiments.gridrun import GridRun
+from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_sites
 from interp_widgets.models.answers import Answers
-from interp_widgets.models.fingerprint import fingerprint
-from interp_widgets.models.finite import check_finite
-from interp_widgets.models.labels import Labels
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
-from interp_widgets.results.errors import NonFiniteError
-from interp_widgets.results.panel import Line, Panel
-from interp_widgets.results.patching import Pair, PatchingResult, Status
-from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.panel import Columns
+from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import patching_story
-from interp_widgets.results.terms import Direction, Site
-from interp_widgets.results.tokens import shared_prefix
-
-_CACHE_BYTES = 2**30
-"""Activations of both runs that are kept at a time; pairs beyond that wait for their turn."""
+from interp_widgets.results.terms import Direction, Site, parse_direction
 
 
 def run_patching(
@@ -51,6 +31,12 @@ def run_patching(
     metric: Metric = "logit_diff",
     layers: Sequence[int] | int | None = None,
     positions: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | None = None,
+    neurons: Sequence[int] | int | None = None,
+    by: Columns | None = None,
+    window: int = 1,
+    roles: RolesLike = None,
+    corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
@@ -71,21 +57,33 @@ def run_patching(
         answer: the token that the clean prompt calls for, as text or id; one for all pairs, or one for each. The
             model's own top prediction where not given.
         wrong_answer: the same for the corrupt prompt.
-        sites: where to patch, one or more of resid_pre, resid_mid, resid_post, attn_out and mlp_out. `attn_out` and
-            `mlp_out` are what is added to the stream, after any norm or multiplier on the way.
+        sites: where to patch, one or more of resid_pre, resid_mid, resid_post, attn_out, mlp_out; z, q, k, v, pattern;
+            and mlp_post. `attn_out` and `mlp_out` are what is added to the stream, after any norm or multiplier on the
+            way; `z` is what a head reads, before the output projection; with grouped queries, `k` and `v` are patched
+            by key-value head.
         direction: "denoising" copies clean into corrupt, "noising" corrupt into clean.
         metric: the number in front: "logit_diff", "prob", "logprob", "kl", "rank" or "loss" (all six are kept), or a
             function from logits (row, d_vocab) at the last position to (row,), with a `MetricContext` as its second
             argument if it takes two.
         layers: layers to patch, one or more, negative ones counted from the end; all by default.
-        positions: positions to patch, one or more; all by default. Cells of other positions have the status `LEFT_OUT`.
+        positions: positions to patch, one or more; all by default. Cells of other positions have the status `LEFT_OUT`;
+            where columns are no positions, a cell replaces these positions together.
+        heads: heads to patch; all by default.
+        neurons: neurons to patch; all by default.
+        by: what the columns are: "pos" (default of the stream's sites; rows of a site with heads are then heads),
+            "head" (default of z, q, k, v and pattern: all positions of a head together), "neuron" (default of
+            mlp_post), "role" (default where `roles` are given), or "layer" (all of a layer together, in one column).
+        window: how many layers a cell replaces together, around its own and clipped at both ends; ROME uses 10.
+        roles: for each pair, names of places in the clean prompt with their position or (start, stop); a cell replaces
+            the whole span. Prompts may then have different lengths.
+        corrupt_roles: the same places in the corrupt prompt, where they are elsewhere.
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most patches that run in one batch; chosen to suit the device by default, and halved when memory
             runs out.
         tokenizer: of a model that comes without one. It is needed for text only.
 
     Returns:
-        The complete grid, with the axes (prompt, site, layer, pos). After an interrupt or an error,
+        The complete grid, with the axes (prompt, site, row, column). After an interrupt or an error,
         `sys.last_value.partial` is what was computed until then.
 
     Raises:
@@ -96,7 +94,7 @@ def run_patching(
         MetricError: a metric of your own that failed or returned something other than one number a row.
         ModelError: a model that cannot be patched.
         SiteError: a site that its architecture does not have.
-        SelectionError: a layer or position out of range.
+        SelectionError: a layer, position, head, neuron or role that does not exist.
         UnknownNameError: a site, direction or metric that does not exist.
 
     Example:
@@ -124,6 +122,12 @@ def run_patching(
         metric=metric,
         layers=layers,
         positions=positions,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        window=window,
+        roles=roles,
+        corrupt_roles=corrupt_roles,
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
@@ -143,6 +147,12 @@ def patching(
     metric: Metric = "logit_diff",
     layers: Sequence[int] | int | None = None,
     positions: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | None = None,
+    neurons: Sequence[int] | int | None = None,
+    by: Columns | None = None,
+    window: int = 1,
+    roles: RolesLike = None,
+    corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
@@ -157,200 +167,20 @@ def patching(
     Yields:
         The result so far.
     """
-    request = parse_request(
-        model,
-        clean,
-        corrupt,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        sites=sites,
-        direction=direction,
-        metric=metric,
+    direction = parse_direction(direction)
+    options = parse_options(metric, top_k, max_rows)
+    grouping = Grouping(
+        sites=parse_sites(sites),
         layers=layers,
         positions=positions,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        window=window,
+        roles=roles,
+        corrupt_roles=corrupt_roles,
     )
-    return _Run(request).steps()
-
-
-class _Run:
-    """One grid on its way: what was read of the model, and the clock."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.labels = Labels(request.access.opened.tokenizer)
-        self.passes = 0.0
-        self.seconds = 0.0
-
-    def steps(self) -> Generator[PatchingResult, None, PatchingResult]:
-        """Yield the result so far after every chunk, and return the complete one."""
-        work = self._work()
-        while True:
-            started = time.perf_counter()
-            try:
-                grid = next(work)
-            except StopIteration as stop:
-                self.seconds += time.perf_counter() - started
-                complete: Grid = stop.value
-                return complete.result(self._provenance())
-            self.seconds += time.perf_counter() - started
-            yield grid.result(self._provenance())
-
-    def _work(self) -> Generator[Grid, None, Grid]:
-        request = self.request
-        self._fingerprint = fingerprint(request.access.opened.module)
-        blocks = list(_blocks(request))
-        known, logits, runs = [], [], None
-        for block in blocks:
-            runs = self._read(block)
-            logits.append(runs.logits)
-            known += [self._known(runs, number, pair) for number, pair in enumerate(block)]
-        grid, contexts = self._grid(torch.cat(logits))
-        for prompt, cells in enumerate(known):
-            grid.fill_known(prompt, cells)
-        yield grid
-        for block in blocks:
-            if runs is None or len(blocks) > 1:
-                runs = None  # before the next block is read, so that only one is ever kept
-                runs = self._read(block)
-            rows, cells_of = self._rows(grid, runs, block)
-            hosts = Hosts(self._ids(block), runs.stream)
-            for done in sweep(request.access, hosts, rows, max_rows=request.max_rows):
-                self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
-                yield grid
-        return grid
-
-    def _ids(self, block: Sequence[int]) -> torch.Tensor:
-        ids = [
-            side.ids for pair in block for side in (self.request.pairs[pair].clean, self.request.pairs[pair].corrupt)
-        ]
-        return torch.tensor(ids, device=self.request.access.opened.device)
-
-    def _read(self, block: Sequence[int]) -> Runs:
-        """Run both prompts of some pairs; rows alternate between clean and corrupt."""
-        access = self.request.access
-        runs = access.read(self._ids(block), parts=not {"resid_pre", "resid_post"}.issuperset(self.request.sites))
-        self.passes += 2 * len(block)
-        check_finite(runs.stream, runs.logits, access.opened.name, access.opened.dtype)
-        return runs
-
-    def _known(self, runs: Runs, number: int, pair: int) -> Any:
-        request = self.request
-        prompts = request.pairs[pair]
-        return known_cells(
-            runs,
-            2 * number,
-            2 * number + 1,
-            shared_prefix(prompts.clean.ids, prompts.corrupt.ids),
-            request.sites,
-            request.layers,
-            causal=not request.access.edited,
-        )
-
-    def _grid(self, logits: torch.Tensor) -> tuple[Grid, list[MetricContext]]:
-        """Measure the baselines. `logits` alternate between the clean and the corrupt run of each pair."""
-        request = self.request
-        pairs: list[Pair] = []
-        contexts: list[MetricContext] = []
-        baselines: list[Scores] = []
-        for number, prompts in enumerate(request.pairs):
-            both = logits[2 * number : 2 * number + 2]
-            answers = choose_answers(request, number, both, self.labels)
-            context = MetricContext(number, *answers, clean_logits=both[0], corrupt_logits=both[1])
-            scores = score(both, request.metrics, context, request.top_k)
-            check_gap(request, number, scores.values[request.metrics.front], both, self.labels, context)
-            given = request.answers[number] is not None and request.wrong_answers[number] is not None
-            pairs.append(
-                Pair(
-                    clean=prompts.clean,
-                    corrupt=prompts.corrupt,
-                    answer=self.labels.token(context.answer),
-                    wrong_answer=self.labels.token(context.wrong_answer),
-                    answer_source="given" if given else "model",
-                    clean_top=predictions(scores, 0, self.labels),
-                    corrupt_top=predictions(scores, 1, self.labels),
-                )
-            )
-            contexts.append(context)
-            baselines.append(scores)
-        grid = Grid(
-            pairs=tuple(pairs),
-            baselines=baselines,
-            panels=tuple(Panel(site, tuple(map(Line, request.layers)), "pos") for site in request.sites),
-            positions=request.positions,
-            story=patching_story(request.direction),
-            metrics=request.metrics,
-            labels=self.labels,
-            code=cell_code(request.access, request.sites, request.direction, request.metrics),
-        )
-        return grid, contexts
-
-    def _rows(self, grid: Grid, runs: Runs, block: Sequence[int]) -> tuple[list[Row], list[list[Cell]]]:
-        """Write the rows of some pairs, each with the cells that it fills."""
-        request = self.request
-        host = 1 if request.direction == "denoising" else 0
-        last = request.access.n_layers - 1
-        cells_of: dict[tuple[int, Site, int, int], list[Cell]] = defaultdict(list)
-        for cell in grid.pending():
-            pair, site, layer, pos = cell[0], request.sites[cell[1]], request.layers[cell[2]], cell[3]
-            if pair not in block:
-                continue
-            if site == "resid_post" and layer < last:  # the same place, one layer cheaper
-                site, layer = "resid_pre", layer + 1
-            cells_of[pair, site, layer, pos].append(cell)
-        rows = []
-        for pair, site, layer, pos in cells_of:
-            at = 2 * block.index(pair)
-            value = runs.site(site, layer)[at + 1 - host, pos]
-            rows.append(Row(at + host, (Edit(site, layer, pos, value),)))
-        return rows, list(cells_of.values())
-
-    def _record(self, grid: Grid, contexts: Sequence[MetricContext], done: Done, cells: Sequence[list[Cell]]) -> None:
-        request = self.request
-        self.passes += done.layer_passes / request.access.n_layers
-        finite = torch.isfinite(done.logits).all(-1).tolist()
-        if not all(finite):
-            _, site, layer, pos = cells[finite.index(False)][0]
-            raise NonFiniteError(
-                f"Patching {request.sites[site]} at layer {request.layers[layer]}, position {pos} gives NaN or "
-                f"infinity, though both runs are finite. Try a wider dtype than {request.access.opened.dtype}."
-            )
-        by_pair: dict[int, list[int]] = defaultdict(list)
-        for number, filled in enumerate(cells):
-            by_pair[filled[0][0]].append(number)
-        for pair, numbers in by_pair.items():
-            scores = score(done.logits[numbers], request.metrics, contexts[pair], request.top_k)
-            for row, number in enumerate(numbers):
-                for cell in cells[number]:
-                    grid.put(cell, scores, row, Status.COMPUTED)
-
-    def _provenance(self) -> Provenance:
-        opened = self.request.access.opened
-        return Provenance(
-            model=opened.name,
-            fingerprint=self._fingerprint,
-            dtype=opened.dtype,
-            versions=_versions(),
-            forward_passes=self.passes,
-            seconds=self.seconds,
-        )
-
-
-@cache
-def _versions() -> dict[str, str]:
-    # Read where it is loaded already: importing the root from here would turn the direction of imports around.
-    own = str(sys.modules[__name__.partition(".")[0]].__version__)
-    return {"interp_widgets": own} | {name: version(name) for name in ("nnsight", "torch", "transformers")}
-
-
-def _blocks(request: Request) -> Iterator[range]:
-    """Cut the pairs into blocks whose cached activations fit in memory."""
-    access = request.access
-    length = len(request.pairs[0].clean)
-    kept = 1 if {"resid_pre", "resid_post"}.issuperset(request.sites) else 3
-    width = access.opened.config.hidden_size * access.opened.module.dtype.itemsize
-    size = max(1, _CACHE_BYTES // (2 * length * access.n_layers * width * kept))
-    for first in range(0, len(request.pairs), size):
-        yield range(first, min(first + size, len(request.pairs)))
+    reader = Reader(model, tokenizer)
+    pairs = reader.pairs(clean, corrupt, aligned=roles is None)
+    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=patching_story(direction).host)
+    return GridRun(request, PromptContrast(request.access, pairs, direction)).steps()

@@ -10,11 +10,12 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from interp_widgets.models.access import Access, Write
-from interp_widgets.results.terms import Site
+from interp_widgets.results.terms import HEAD_SITES, NEURON_SITES, Site
 
 _GROUP = 3
 """Layers a wave spans at most: more would grow the batch beyond the processor's cache before its first rows end."""
@@ -29,13 +30,29 @@ _LOGITS = 2**26
 class Edit:
     """Put `value` at a site of a layer.
 
-    `position` is one position with a value of shape (d_model,), or None for all of them with (position, d_model).
+    `position` is one position, or None for all of them; `unit` one head or neuron, or None for all. The value has the
+    shape that the site has there: (d_model,) for one position of the stream, (position, d_head) for all of one head.
     """
 
     site: Site
     layer: int
     position: int | None
     value: torch.Tensor
+    unit: int | None = None
+
+    @property
+    def index(self) -> tuple[Any, ...]:
+        """Where the value goes in one row of the site's activations."""
+        return site_index(self.site, self.position, self.unit)
+
+
+def site_index(site: Site, position: int | None, unit: int | None) -> tuple[Any, ...]:
+    """Index one row of a site's activations by position (the query's, for patterns) and by head or neuron."""
+    at = slice(None) if position is None else position
+    of = slice(None) if unit is None else unit
+    if site == "pattern":
+        return of, at
+    return (at, of) if site in HEAD_SITES or site in NEURON_SITES else (at,)
 
 
 @dataclass(frozen=True)
@@ -163,7 +180,8 @@ def _writer(edits: list[tuple[int, Edit]]) -> Write:
     def change(activations: torch.Tensor) -> torch.Tensor:
         changed = activations.clone()
         for number, edit in edits:
-            changed[number, slice(None) if edit.position is None else edit.position] = edit.value.to(changed)
+            place = (number, *edit.index)
+            changed[place] = edit.value.to(changed)
         return changed
 
     return change

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ from interp_widgets.models.guard import exclusive
 from interp_widgets.models.opening import Opened
 from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids, submodule
 from interp_widgets.results.errors import ModelError, SiteError
-from interp_widgets.results.terms import SITES, Site
+from interp_widgets.results.terms import SITES, STREAM_SITES, Site
 
 Write = Callable[[torch.Tensor], torch.Tensor]
 """Gets a site's activations, (row, position, d_model), and returns them changed; it must not change them in place."""
@@ -93,6 +93,24 @@ class Access:
         """The sites that exist in this architecture."""
         return tuple(site for site in SITES if self._missing(site) is None)
 
+    @property
+    def n_heads(self) -> int:
+        return 0
+
+    @property
+    def n_kv_heads(self) -> int:
+        return 0
+
+    @property
+    def d_mlp(self) -> int | None:
+        return 0
+
+    def head_count(self, site: Site) -> int:
+        return 0
+
+    def shared_by(self, h: int) -> tuple[int, ...]:
+        return ()
+
     def check_site(self, site: Site) -> None:
         """Refuse a site that this architecture does not have.
 
@@ -108,6 +126,8 @@ class Access:
     def _missing(self, site: Site) -> str | None:
         if site in ("resid_pre", "resid_post"):
             return None
+        if site not in STREAM_SITES:
+            return "not yet."
         if self.anatomy.parts is None:
             return "no two modules of its blocks were found that make up what a block adds to the stream."
         if site == "resid_mid" and self.anatomy.parallel:
@@ -118,8 +138,9 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
-    def read(self, ids: torch.Tensor, *, parts: bool = True) -> Runs:
-        """Run prompts, (row, position) token ids, and keep their streams, with `parts` what blocks add too."""
+    def read(self, ids: torch.Tensor, sites: Collection[Site] = ()) -> Runs:
+        """Run prompts, (row, position) token ids, and keep their streams and what is at some sites."""
+        parts = not {"resid_pre", "resid_post"}.issuperset(sites)
         stream: list[torch.Tensor] = []
         attn: list[torch.Tensor] = []
         mlp: list[torch.Tensor] = []

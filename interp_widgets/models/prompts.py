@@ -22,16 +22,33 @@ Prompts: TypeAlias = "Prompt | Sequence[Prompt]"
 
 @dataclass(frozen=True)
 class PromptPair:
-    """A clean and a corrupt prompt with the same number of tokens."""
+    """The two sides of a pair."""
 
     clean: Tokens
     corrupt: Tokens
+    """Without any tokens where there is no second prompt."""
+    noised: tuple[int, ...] = ()
+    """Positions whose embeddings carry noise on the corrupt side."""
 
 
 def parse_pairs(
-    clean: Prompts, corrupt: Prompts, *, tokenizer: Any | None, n_vocab: int, context: int | None
+    clean: Prompts,
+    corrupt: Prompts,
+    *,
+    tokenizer: Any | None,
+    n_vocab: int,
+    context: int | None,
+    aligned: bool = True,
 ) -> tuple[PromptPair, ...]:
     """Tokenise both sides as the tokenizer does by default and check that they can be compared.
+
+    Args:
+        clean: a prompt or a list.
+        corrupt: the same on the other side.
+        tokenizer: for text.
+        n_vocab: how many token ids the model has.
+        context: most tokens that it takes.
+        aligned: whether prompts are compared position by position, so that all have the same length.
 
     Raises:
         PromptError: text without a tokenizer, an empty prompt, ids outside the vocabulary, sides or pairs of unequal
@@ -50,13 +67,16 @@ def parse_pairs(
     pairs = tuple(PromptPair(*sides_of_pair) for sides_of_pair in zip(*sides, strict=True))
     for number, pair in enumerate(pairs):
         where = f"pair {number}: " if len(pairs) > 1 else ""
-        _check_pair(pair, where, context)
+        _check_pair(pair, where, context, aligned=aligned)
+    if not aligned:
+        return pairs
     lengths = [len(pair.clean) for pair in pairs]
     odd = next((number for number, length in enumerate(lengths) if length != lengths[0]), None)
     if odd is not None:
         raise PromptError(
             f"Pair {odd} has {lengths[odd]} tokens but pair 0 has {lengths[0]}. All pairs of one grid must have the "
-            "same number of tokens, since its columns are positions. Run them apart, or write prompts of equal length."
+            "same number of tokens, since its columns are positions. Run them apart, write prompts of equal length, or "
+            "give `roles=` to compare them by what their tokens are for."
         )
     return pairs
 
@@ -117,15 +137,35 @@ def _ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tupl
     return tuple(int(item) for item in ids)
 
 
-def _check_pair(pair: PromptPair, where: str, context: int | None) -> None:
+def parse_prompts(
+    prompts: Prompts, name: str, *, tokenizer: Any | None, n_vocab: int, context: int | None
+) -> tuple[Tokens, ...]:
+    """Tokenise prompts that are not compared with others; they may have any lengths.
+
+    Raises:
+        PromptError: as for `parse_pairs`.
+    """
+    labels = Labels(tokenizer)
+    parsed = tuple(labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name))
+    if not parsed:
+        raise PromptError(f"There is no {name} prompt. Pass at least one.")
+    for number, tokens in enumerate(parsed):
+        _check_length(tokens, name, f"pair {number}: " if len(parsed) > 1 else "", context)
+    return parsed
+
+
+def _check_length(tokens: Tokens, name: str, where: str, context: int | None) -> None:
+    if context is not None and len(tokens) > context:
+        raise PromptError(
+            f"{where}the {name} prompt has {len(tokens)} tokens, but the model's context holds {context}. Shorten it."
+        )
+
+
+def _check_pair(pair: PromptPair, where: str, context: int | None, *, aligned: bool) -> None:
     clean, corrupt = pair.clean, pair.corrupt
     for name, tokens in (("clean", clean), ("corrupt", corrupt)):
-        if context is not None and len(tokens) > context:
-            raise PromptError(
-                f"{where}the {name} prompt has {len(tokens)} tokens, but the model's context holds {context}. "
-                "Shorten it."
-            )
-    if len(clean) != len(corrupt):
+        _check_length(tokens, name, where, context)
+    if aligned and len(clean) != len(corrupt):
         raise PromptError(
             f"{where}the prompts have {len(clean)} and {len(corrupt)} tokens, so their positions cannot be matched.\n"
             f"{describe_difference(clean, corrupt)}\n"

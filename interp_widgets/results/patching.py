@@ -352,7 +352,7 @@ class PatchingResult:
         )
         deed = Template(self.story.deed).safe_substitute(what=", ".join(self.sites))
         lines = [
-            f"{deed}, in {self.provenance.model}{several}.",
+            f"{deed}, in the {self.story.sides[self.story.host]} run of {self.provenance.model}{several}.",
             f"{said}{own}: {term.label} {one:+.3g} {self.story.sides[0]}, {other:+.3g} {self.story.sides[1]}.",
         ]
         for number, panel in enumerate(self.panels):

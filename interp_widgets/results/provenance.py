@@ -24,3 +24,5 @@ class Provenance:
     """Work done, in forward passes of one prompt through all layers."""
     seconds: float = field(default=0.0, compare=False)
     """Time spent computing, without the time in which nothing was asked of the model."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What was put where, in words: a noise's size and seed, what a mean was taken over, the layers of a window."""

@@ -7,8 +7,8 @@ from typing import Literal, cast, get_args
 
 from interp_widgets.results.errors import unknown_name
 
-Site = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"]
-"""A place in a transformer block where an activation of shape (position, d_model) is read or written."""
+Site = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "mlp_post"]
+"""A place in a transformer block where an activation is read or written."""
 
 Direction = Literal["denoising", "noising"]
 """Which run is patched: `denoising` copies clean into corrupt, `noising` copies corrupt into clean."""
@@ -17,6 +17,12 @@ MetricName = Literal["logit_diff", "prob", "logprob", "kl", "rank", "loss"]
 """A number read from the logits at the last position."""
 
 SITES: tuple[Site, ...] = get_args(Site)
+STREAM_SITES: tuple[Site, ...] = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+"""Sites of shape (position, d_model)."""
+HEAD_SITES: tuple[Site, ...] = ("z", "q", "k", "v", "pattern")
+"""Sites of shape (position, head, d_head), and the pattern with (head, query, key)."""
+NEURON_SITES: tuple[Site, ...] = ("mlp_post",)
+"""Sites of shape (position, neuron)."""
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
@@ -37,6 +43,12 @@ SITE_TERMS: dict[Site, Term] = {
     "resid_post": Term("resid_post", "resid_post", "the stream leaving the layer"),
     "attn_out": Term("attn_out", "attn_out", "what attention adds"),
     "mlp_out": Term("mlp_out", "mlp_out", "what the MLP adds"),
+    "z": Term("z", "z", "what a head reads"),
+    "q": Term("q", "q", "what a head asks for"),
+    "k": Term("k", "k", "what a head matches on"),
+    "v": Term("v", "v", "what a head could read"),
+    "pattern": Term("pattern", "pattern", "where a head looks"),
+    "mlp_post": Term("mlp_post", "mlp_post", "the MLP's neurons after their nonlinearity"),
 }
 
 METRIC_TERMS: dict[MetricName, Term] = {

@@ -64,12 +64,12 @@ def test_complete_means_that_nothing_is_pending() -> None:
     status[0, 0, 0, 1] = Status.PENDING
     partial = replace(result, status=status)
     assert not partial.complete
-    assert "1 of 36 cells are not computed." in partial.summary()
+    assert "1 of 32 cells are not computed." in partial.summary()
 
 
 def test_the_summary_says_where_it_is_strongest() -> None:
     text = made.result().summary()
-    assert "from the clean into the corrupt run of made by hand" in text
+    assert "from the clean run, in the corrupt run of made by hand" in text
     assert "logit difference +3.5 clean, -3.5 corrupt" in text
     assert "resid_pre: strongest at layer 0, ␣John (position 5): effect +1.00." in text
 

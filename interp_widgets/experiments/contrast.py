@@ -1,0 +1,163 @@
+"""What a grid lies between: the runs that cells start from, and what is put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+
+from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.sweep import Edit, Hosts, site_index
+from interp_widgets.models.access import Access, Runs
+from interp_widgets.models.prompts import PromptPair
+from interp_widgets.results.story import Story, patching_story
+from interp_widgets.results.terms import Direction, Site
+from interp_widgets.results.tokens import Tokens, shared_prefix
+
+Source: TypeAlias = "Callable[[Site, int], torch.Tensor]"
+"""Gives the activations at a site of a layer, as one row of `Runs.site`."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One prompt's run, among others that were read with it."""
+
+    runs: Runs
+    row: int
+
+    def __call__(self, site: Site, layer: int) -> torch.Tensor:
+        """Return the activations at a site of a layer, without the axis of rows."""
+        return self.runs.site(site, layer)[self.row]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What was read of one pair."""
+
+    hosts: Hosts
+    """The runs that rows start from, of all pairs that were read together."""
+    row: int
+    """Which of the hosts is this pair's."""
+    host: Source
+    donor: Source
+    """What is put in."""
+    logits: torch.Tensor
+    """(2, d_vocab): of both sides, which are the baselines."""
+    shared: int
+    """How many leading positions are sure to agree in a causal model."""
+    passes: float
+    """Forward passes that reading it took."""
+    closes: bool = True
+    """Whether putting in everything that differs gives the other baseline, as it does between two runs."""
+
+
+class Contrast(Protocol):
+    """A way to make the two sides of pairs."""
+
+    @property
+    def story(self) -> Story:
+        """The words for it."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What a result says of how its sides were made."""
+
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Return the token counts of both sides of each pair; pairs of one size are read together."""
+
+    def read(self, pairs: Sequence[int], sites: Sequence[Site]) -> list[Scene]:
+        """Run both sides of some pairs of one size, keeping the activations at some sites."""
+
+    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
+        """Return the token ids that stand in for an answer and a wrong answer that were not given."""
+
+    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
+        """Return what a cell changes in the host's run."""
+
+
+@dataclass(frozen=True)
+class PromptContrast:
+    """Two prompts: one run is patched with activations of the other."""
+
+    access: Access
+    pairs: Sequence[PromptPair]
+    direction: Direction
+
+    @property
+    def story(self) -> Story:
+        """The words for it."""
+        return patching_story(self.direction)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Nothing besides the prompts, which the result has."""
+        return {}
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return the token counts of both sides of each pair."""
+        return [(len(pair.clean), len(pair.corrupt)) for pair in self.pairs]
+
+    def read(self, pairs: Sequence[int], sites: Sequence[Site]) -> list[Scene]:
+        """Run both prompts of some pairs, in one batch where they are equally long."""
+        clean, corrupt = ([side(self.pairs[pair]) for pair in pairs] for side in (_clean, _corrupt))
+        if len(clean[0]) == len(corrupt[0]):
+            alternating = [tokens for both in zip(clean, corrupt, strict=True) for tokens in both]
+            runs, ids = self._run(alternating, sites)
+            sides = [(Side(runs, row), Side(runs, row + 1)) for row in range(0, len(alternating), 2)]
+            all_ids = (ids, ids)
+        else:
+            (first, first_ids), (second, second_ids) = (self._run(side, sites) for side in (clean, corrupt))
+            sides = [(Side(first, row), Side(second, row)) for row in range(len(pairs))]
+            all_ids = (first_ids, second_ids)
+        host = self.story.host
+        hosts = Hosts(all_ids[host], sides[0][host].runs.stream)
+        return [
+            Scene(
+                hosts=hosts,
+                row=both[host].row,
+                host=both[host],
+                donor=both[1 - host],
+                logits=torch.stack([side.runs.logits[side.row] for side in both]),
+                shared=shared_prefix(self.pairs[pair].clean.ids, self.pairs[pair].corrupt.ids),
+                passes=2,
+            )
+            for pair, both in zip(pairs, sides, strict=True)
+        ]
+
+    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
+        """What the model says to either prompt."""
+        answer, wrong_answer = logits.argmax(-1).tolist()
+        return answer, wrong_answer
+
+    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
+        """Copy the donor's activation."""
+        return copies(scene.donor, target)
+
+    def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
+        ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)
+        return self.access.read(ids, sites), ids
+
+
+def copies(source: Source, target: Target) -> tuple[Edit, ...]:
+    """Return the edits that put a source's activations where a target says."""
+    edits = []
+    for layer in target.layers:
+        values = source(target.site, layer)
+        if target.positions is None or target.sources is None:
+            edits.append(
+                Edit(target.site, layer, None, values[site_index(target.site, None, target.unit)], target.unit)
+            )
+            continue
+        for to, at in zip(target.positions, target.sources, strict=True):
+            edits.append(Edit(target.site, layer, to, values[site_index(target.site, at, target.unit)], target.unit))
+    return tuple(edits)
+
+
+def _clean(pair: PromptPair) -> Tokens:
+    return pair.clean
+
+
+def _corrupt(pair: PromptPair) -> Tokens:
+    return pair.corrupt
