@@ -205,7 +205,7 @@ class GridRun:
             versions=_versions(),
             forward_passes=self.passes,
             seconds=self.seconds,
-            settings=self.contrast.settings,
+            settings={**self.contrast.settings, **self.request.cells.settings},
         )
 
 
