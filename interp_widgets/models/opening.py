@@ -81,7 +81,14 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
             f"model is {kind_of(model)}. Pass nnsight's TransformersModel, a Hugging Face model with "
             "`tokenizer=`, a local folder, or a repository id."
         )
-    if any(parameter.is_meta for parameter in opened.module.parameters()):
+    # What accelerate keeps on disk looks like meta too; it is loaded when its module runs.
+    offloaded = bool(getattr(opened.module, "hf_device_map", None))
+    if offloaded and opened.device.type == "meta":
+        raise ModelError(
+            f"{opened.name} keeps its token embedding on disk, and nnsight then has no device to put tokens on. Give "
+            "the embedding a place in memory in `device_map`."
+        )
+    if not offloaded and any(parameter.is_meta for parameter in opened.module.parameters()):
         raise ModelError(f"{opened.name} has no weights: it lives on the meta device. Load it with {_LOAD}.")
     return opened
 
