@@ -23,15 +23,6 @@ from interp_widgets.results.errors import ModelError
 from tests.experiments import zoo
 
 
-@pytest.fixture(scope="session")
-def story_model() -> Path:
-    """A model that writes English stories, where this checkout has one beside it."""
-    folder = Path(__file__).parents[3] / "shared" / "models" / "stories260K"
-    if not folder.exists():
-        pytest.skip("no English model beside this checkout")
-    return folder
-
-
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_each_family_is_found_as_its_source_reads(name: str) -> None:
     family = zoo.FAMILIES[name]
