@@ -88,28 +88,14 @@ def printed_by(code):
     return done.stdout.strip()
 
 
-def test_importing_is_light():
+def test_transformers_model_classes_come_with_the_import_and_not_in_the_call():
     code = (
-        "import sys; from interp_widgets import teaching; teaching.prompts; "
-        "print([m for m in ('torch', 'nnsight', 'transformers') if m in sys.modules])"
-    )
-    assert printed_by(code) == "[]"
-
-
-def test_transformers_model_classes_come_with_the_name_and_not_in_the_call():
-    code = (
-        "import sys; from interp_widgets.teaching import load; "
+        "import sys; from interp_widgets import teaching; "
         "print([m for m in ('transformers.modeling_utils', 'safetensors.torch') if m not in sys.modules]); "
-        "before = set(sys.modules); load(); "
+        "before = set(sys.modules); teaching.load(); "
         "print([m for m in ('torch._dynamo', 'torch.distributed.tensor') if m in set(sys.modules) - before])"
     )
     assert printed_by(code).split("\n") == ["[]", "[]"]
-
-
-def test_an_unknown_name_is_refused_as_by_any_module():
-    with pytest.raises(AttributeError, match=r"^module 'interp_widgets\.teaching' has no attribute 'lode'$"):
-        _ = teaching.lode
-    assert "load" in dir(teaching)
 
 
 def test_what_is_saved_is_read_back(tmp_path):
