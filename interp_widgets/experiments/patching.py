@@ -229,7 +229,7 @@ class _Run:
     def _read(self, block: Sequence[int]) -> Runs:
         """Run both prompts of some pairs; rows alternate between clean and corrupt."""
         access = self.request.access
-        runs = access.read(self._ids(block), parts=not {"resid_pre", "resid_post"}.issuperset(self.request.sites))
+        runs = access.read(self._ids(block), self.request.sites)
         self.passes += 2 * len(block)
         check_finite(runs.stream, runs.logits, access.opened.name, access.opened.dtype)
         return runs
