@@ -39,5 +39,5 @@ def test_what_can_only_be_a_folder_is_not_asked_of_the_hub(path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="is a file. Pass the folder around it"):
+    with pytest.raises(ModelError, match=r"is a file\. Pass the folder around it"):
         open_model(tmp_path / "config.json", None)
