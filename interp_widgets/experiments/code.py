@@ -180,9 +180,8 @@ def _heads(access: Access, site: Site, at: str, unit: str) -> Lines | None:
             "v": f"{unit} * {step} + {group + 1}",
         }[site]
     else:
-        index = {"q": unit, "k": f"{layout.n_heads} + {unit}", "v": f"{layout.n_heads + layout.n_kv_heads} + {unit}"}[
-            site
-        ]
+        first = {"q": 0, "k": layout.n_heads, "v": layout.n_heads + layout.n_kv_heads}[site]
+        index = f"{first} + {unit}" if first else unit
     total = layout.n_heads + 2 * layout.n_kv_heads
     return _inner(f"{attention}.{where.qkv[0]}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {index}")
 

@@ -72,7 +72,11 @@ def test_every_site_of_a_cell(name: str, direction: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_bigcode", "gpt_neox", "falcon", "phi3", "mpt", "opt"])
 def test_heads_and_neurons(name: str, by: Any, tmp_path: Path) -> None:
     model = NNsight(zoo.model(name))
-    sites = ("z", "q", "k", "v") if by == "pos" else ("z", "q", "k", "v", "mlp_post")
+    sites = {
+        "pos": ("z", "q", "k", "v"),
+        "layer": ("z", "mlp_post"),  # a fused projection's q, k and v lie apart
+        None: ("z", "q", "k", "v", "mlp_post"),
+    }[by]
     result = run_patching(model, CLEAN, CORRUPT, sites=sites, by=by, **GIVEN)
     check(result, tmp_path, model)
 
