@@ -7,7 +7,7 @@ import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme
 import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend } from "./patching_grid/controls";
-import { findCell, GridData, nameCell, sameCell } from "./patching_grid/data";
+import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
 import { gridToPng, type Look } from "./patching_grid/export_png";
 import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
@@ -120,8 +120,7 @@ class PatchingGrid {
   #actions(): Actions {
     return {
       select: (cell) => {
-        const { spec } = this.#data;
-        this.#write("selected", cell && nameCell(spec, cell));
+        this.#write("selected", cell && nameCell(this.#data.spec, cell));
         if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
@@ -146,8 +145,8 @@ class PatchingGrid {
 
   #addRows(message: RowsMessage, buffers: Bytes[]): void {
     this.#data.apply(message, buffers);
-    for (const [site, layer] of message.rows) {
-      if (site < this.#data.sites && layer < this.#data.layers) this.#grid.refreshRow(site, layer);
+    for (const [panel, row] of message.rows) {
+      if (this.#data.has({ panel, row, column: 0 })) this.#grid.refreshRow(panel, row);
     }
     this.#version++;
     this.#redraw();
@@ -219,7 +218,7 @@ class PatchingGrid {
 
   #look(): Look {
     const mono = getComputedStyle(this.#root.querySelector(".iw-site") ?? this.#root).fontFamily;
-    return { sans: getComputedStyle(this.#root).fontFamily, mono, view: this.#panels.view };
+    return { sans: getComputedStyle(this.#root).fontFamily, mono, views: this.#panels.views };
   }
 
   #contentWidth(): number {
@@ -230,13 +229,15 @@ class PatchingGrid {
 
   #point(): void {
     const cursor = this.#panels.cursor;
-    this.#header.point(cursor?.cell.pos ?? this.#scene?.selected?.pos ?? null);
+    const { spec } = this.#data;
+    this.#header.point(positionOf(spec, cursor?.cell ?? null) ?? positionOf(spec, this.#scene?.selected ?? null));
     // Of the pinned cell everything is in the read-out already.
     if (!cursor || !this.#scene || sameCell(cursor.cell, this.#scene.selected)) {
       this.#tooltip.hide();
       return;
     }
-    this.#tooltip.show(tipContent(this.#scene, cursor.cell), this.#panels.clientBoxOf(cursor.cell), this.#root);
+    const { cell, all } = this.#panels.onScreen(cursor.cell);
+    this.#tooltip.show(tipContent(this.#scene, cursor.cell), cell, all, this.#root);
   }
 }
 

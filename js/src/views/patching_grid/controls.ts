@@ -3,7 +3,7 @@ import { formatCount, formatEffect, formatLimit } from "../../core/format";
 import { niceLimit } from "../../core/scales";
 import { Segmented } from "../../core/segmented";
 import type { Actions, Scene } from "./scene";
-import { legendWords } from "./words";
+import { meanOf, pairWord } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -22,10 +22,10 @@ export class Legend {
 
   update(scene: Scene): void {
     if (!this.#changed(scene.spec, scene.grid, scene.version, scene.limit, scene.palette, scene.job.state)) return;
-    const { grid, limit, palette, job } = scene;
+    const { grid, limit, job } = scene;
     const survey = grid.survey(limit);
-    const [negative, positive] = legendWords(scene.spec);
-    const colors = scene.spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
+    const { negative, positive } = scene.spec.story;
+    const colors = rampOf(scene);
     const bar = h("div", { class: "iw-ramp" });
     bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
     const end = formatLimit(limit);
@@ -38,6 +38,7 @@ export class Legend {
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
     if (survey.known) mark("known", "not run, known without it");
+    if (survey.estimated) mark("estimated", "estimate");
     if (survey.pending) mark("pending", job.state === "running" ? "still to come" : "not computed");
     if (survey.undefined) mark("undefined", "no value");
     fill(
@@ -59,6 +60,11 @@ export class Legend {
     this.#limits.element.hidden = options.length < 2;
     this.#limits.update(options, limit);
   }
+}
+
+/** The colours of the scale from −limit to +limit. */
+export function rampOf({ spec, palette }: Pick<Scene, "spec" | "palette">): string[] {
+  return spec.story.host === 1 ? palette.scale.css : [...palette.scale.css].reverse();
 }
 
 /** Metric, pair and zoom. */
@@ -111,14 +117,15 @@ export class Controls {
     const count = spec.pairs.length;
     this.#pairs.hidden = count < 2;
     if (count < 2) return;
+    const word = pairWord(spec);
     const numbers: (number | null)[] = [null, ...spec.pairs.keys()];
     if (count <= MOST_BUTTONS) {
       const options = numbers.map((value) => ({
         value,
         text: value === null ? "mean" : String(value + 1),
-        title: value === null ? `mean of ${count} pairs` : `pair ${value + 1}`,
+        title: value === null ? meanOf(spec) : `${word} ${value + 1}`,
       }));
-      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, "pair"), this.#pairButtons.element);
+      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, word), this.#pairButtons.element);
       this.#pairButtons.update(options, pair);
       return;
     }
@@ -127,7 +134,7 @@ export class Controls {
         "select",
         { "aria-label": "pair of prompts" },
         ...numbers.map((value) =>
-          h("option", { value: value ?? "" }, value === null ? `mean of ${count} pairs` : `pair ${value + 1}`),
+          h("option", { value: value ?? "" }, value === null ? meanOf(spec) : `${word} ${value + 1}`),
         ),
       );
       select.addEventListener("change", () => this.actions.setPair(select.value === "" ? null : Number(select.value)));

@@ -4,7 +4,6 @@ import type { CodePanel } from "./code";
 import { gridToCsv } from "./export_csv";
 import type { Actions, Scene } from "./scene";
 import type { TableView } from "./table_view";
-import { directionOf } from "./words";
 
 interface Views {
   panels: HTMLElement;
@@ -63,7 +62,7 @@ export class Footer {
 
   update(scene: Scene): void {
     this.#scene = scene;
-    if (this.#changed(scene.spec)) fill(this.#facts, [directionOf(scene.spec), ...scene.spec.provenance].join(" · "));
+    if (this.#changed(scene.spec)) fill(this.#facts, [scene.spec.story.label, ...scene.spec.provenance].join(" · "));
   }
 
   #button(action: string, text: string, title: string, run: () => void): HTMLButtonElement {
