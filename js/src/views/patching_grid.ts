@@ -8,6 +8,7 @@ import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend } from "./patching_grid/controls";
 import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
+import { canShowEach, EachPair } from "./patching_grid/each_pair";
 import { gridToPng, type Look } from "./patching_grid/export_png";
 import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
@@ -36,6 +37,7 @@ class PatchingGrid {
   readonly #header: Header;
   readonly #job: JobStrip;
   readonly #panels: Panels;
+  readonly #each: EachPair;
   readonly #table = new TableView();
   readonly #readout: Readout;
   readonly #legend: Legend;
@@ -45,6 +47,7 @@ class PatchingGrid {
   #data: GridData;
   #grid: ShownGrid;
   #version = 0;
+  #wantsEach = false;
   #frame = 0;
   #scene: Scene | null = null;
 
@@ -60,13 +63,15 @@ class PatchingGrid {
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip(actions, this.#messages.live);
     this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
+    this.#each = new EachPair(actions);
+    const plots = h("div", {}, this.#panels.element, this.#each.element);
     this.#readout = new Readout(actions);
     this.#legend = new Legend(actions);
     this.#controls = new Controls(actions);
     this.#code = new CodePanel(actions);
     this.#footer = new Footer(
       actions,
-      { panels: this.#panels.element, table: this.#table, code: this.#code },
+      { plots, table: this.#table, code: this.#code },
       this.#messages.live ? () => this.#messages.request("html") : null,
       (scene) => gridToPng(scene, this.#look()),
     );
@@ -76,7 +81,7 @@ class PatchingGrid {
       h("style", {}, css),
       this.#header.element,
       this.#job.element,
-      this.#panels.element,
+      plots,
       this.#table.element,
       this.#readout.element,
       h("div", { class: "iw-bar-row" }, this.#legend.element, this.#controls.element),
@@ -124,7 +129,10 @@ class PatchingGrid {
         if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
-      setPair: (pair) => this.#write("pair", pair),
+      setPair: (pair) => {
+        this.#wantsEach = pair === "each";
+        this.#write("pair", pair === "each" ? null : pair);
+      },
       setLimit: (limit) => this.#write("color_limit", limit),
       cancel: () => this.#messages.send({ kind: "cancel" }),
       zoom: (factor) => this.#panels.zoom(factor),
@@ -191,6 +199,7 @@ class PatchingGrid {
       version: this.#version,
       metric,
       pair,
+      each: this.#wantsEach && pair === null && canShowEach(this.#data),
       limit: this.model.get("color_limit") > 0 ? this.model.get("color_limit") : 1,
       job: this.model.get("job"),
       selected: findCell(spec, this.model.get("selected")),
@@ -199,10 +208,12 @@ class PatchingGrid {
       width,
     };
     this.#scene = scene;
+    this.#panels.element.hidden = scene.each;
     for (const part of [
       this.#header,
       this.#job,
       this.#panels,
+      this.#each,
       this.#table,
       this.#readout,
       this.#legend,

@@ -62,24 +62,10 @@ export class ColumnAxis {
     return this.level(cellWidth) ? LEVEL + (this.title ? TITLE : 0) : this.#slanted;
   }
 
-  /** How far the first label reaches beyond the left edge of the cells. */
-  overhang(cellWidth: number): number {
-    if (this.level(cellWidth)) return 0;
-    return Math.max(0, (this.#widths[0] ?? 0) * Math.cos(SLANT) - cellWidth / 2);
-  }
-
   paint(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
-    const from = Math.max(0, Math.ceil(view.left - 0.5));
-    const to = Math.min(this.#labels.length, Math.floor(view.left + view.columnsSeen + 0.5));
-    let gap = (this.#widest + 7) / view.cellWidth;
-    let numbered = false;
-    if (!this.#numbers) {
-      const tight = this.level(view.cellWidth) ? 1 : LINE / Math.sin(SLANT) / view.cellWidth;
-      // Every hundredth token is no landmark, but its number is; numbers need not crowd.
-      numbered = tight > 4;
-      gap = numbered ? 2.4 * tight : tight;
-    }
-    for (const column of thinLabels(this.#labels.length, gap, { first: this.#first, from, to })) {
+    // Every hundredth token is no landmark, but its number is.
+    const numbered = !this.#numbers && this.#tightness(view) > 4;
+    for (const column of this.#ticks(view)) {
       const { text, accent } = this.#labels[column];
       this.#draw(context, view, numbered && !accent ? String(column) : text, accent, palette, x, y, column);
     }
@@ -89,6 +75,21 @@ export class ColumnAxis {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillText(this.title, x + view.extent.width / 2, y + LEVEL + 2);
+  }
+
+  /** How many cells the line of a slanted label takes. */
+  #tightness(view: Viewport): number {
+    return this.level(view.cellWidth) ? 1 : LINE / Math.sin(SLANT) / view.cellWidth;
+  }
+
+  /** The columns that have a label. */
+  #ticks(view: Viewport): number[] {
+    const from = Math.max(0, Math.ceil(view.left - 0.5));
+    const to = Math.min(this.#labels.length, Math.floor(view.left + view.columnsSeen + 0.5));
+    const tight = this.#tightness(view);
+    // Numbers need not crowd.
+    const gap = this.#numbers ? (this.#widest + 7) / view.cellWidth : tight > 4 ? 2.4 * tight : tight;
+    return thinLabels(this.#labels.length, gap, { first: this.#first, from, to });
   }
 
   /** One label on top of the others, on a patch of the surface. */
@@ -104,12 +105,18 @@ export class ColumnAxis {
     if (column + 0.5 < view.left || column + 0.5 > view.left + view.columnsSeen) return;
     const { text, accent } = this.#labels[column];
     if (!text) return;
-    this.#at(context, view, x, y, column, () => {
-      const width = this.#widths[column];
-      context.fillStyle = surface;
-      if (this.level(view.cellWidth)) context.fillRect(-width / 2 - 3, -LINE / 2, width + 6, LINE);
-      else context.fillRect(-width - 3, -LINE * 0.8, width + 5, LINE * 1.6);
-    });
+    const level = this.level(view.cellWidth);
+    const reach = (this.#widths[column] + this.#widest) / 2 / view.cellWidth;
+    // A level label that this one would touch goes as a whole: half a number reads as another one.
+    const covered = level ? this.#ticks(view).filter((tick) => Math.abs(tick - column) < reach) : [];
+    for (const tick of [column, ...covered]) {
+      this.#at(context, view, x, y, tick, () => {
+        const width = this.#widths[tick];
+        context.fillStyle = surface;
+        if (level) context.fillRect(-width / 2 - 3, -LINE / 2, width + 6, LINE);
+        else context.fillRect(-width - 3, -LINE * 0.8, width + 5, LINE * 1.6);
+      });
+    }
     this.#draw(context, view, text, accent, { ...palette, muted: palette.fg }, x, y, column, true);
   }
 

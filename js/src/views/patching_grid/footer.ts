@@ -6,7 +6,7 @@ import type { Actions, Scene } from "./scene";
 import type { TableView } from "./table_view";
 
 interface Views {
-  panels: HTMLElement;
+  plots: HTMLElement;
   table: TableView;
   code: CodePanel;
 }
@@ -35,7 +35,7 @@ export class Footer {
     }
     const toggles = [
       this.#toggle("code", "code", "the lines of nnsight that compute the pinned cell", this.views.code.element),
-      this.#toggle("table", "table", "the cells as a table", this.views.table.element, this.views.panels),
+      this.#toggle("table", "table", "the cells as a table", this.views.table.element, this.views.plots),
     ];
     const saves = [
       html,

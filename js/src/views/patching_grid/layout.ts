@@ -38,7 +38,7 @@ const LEAST = 13;
 /** Panels that are wider than this in cells that can be hit are pooled instead of growing. */
 const DENSE = 620;
 /** Room for a panel's name. */
-const NAME = 84;
+const NAME = 108;
 
 function cellHeight(width: number, { rows, heads }: Shape): number {
   const inProportion = Math.min(Math.max(width * 0.62, 13), 22, (heads ? 720 : 460) / rows);

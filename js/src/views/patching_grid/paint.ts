@@ -47,6 +47,7 @@ interface Stretch {
 
 // Smaller cells than this have no room for gaps and marks, and are painted as pixels.
 const ROOM_FOR_MARKS = 7;
+const ROOM_FOR_GAPS = 11;
 const STRIPES = 4;
 
 /** The colour of an effect says towards which side it goes, so that warm is the first side whichever is the host. */
@@ -79,6 +80,24 @@ export function paintCells(context: CanvasRenderingContext2D, picture: CellsPict
     }
   }
   paint.finish();
+  if (!large) partLayers(context, picture, x, y);
+}
+
+/** A hairline between the heads of one layer and those of the next, where there are no gaps between cells. */
+function partLayers(
+  context: CanvasRenderingContext2D,
+  { grid, panel, view, scale }: CellsPicture,
+  x: number,
+  y: number,
+): void {
+  const { lines } = grid.data.spec.panels[panel];
+  const { width, height } = view.extent;
+  if (view.cellHeight < 3) return;
+  lines.forEach(({ layer, head }, row) => {
+    const edge = height - (row - view.bottom) * view.cellHeight;
+    if (head === null || row === 0 || lines[row - 1].layer === layer || edge < 0 || edge > height) return;
+    context.clearRect(x, y + Math.round(edge * scale) / scale, width, 1 / scale);
+  });
 }
 
 function lookOf({ grid, limit, palette }: CellsPicture, at: number): Look | null {
@@ -121,7 +140,7 @@ function paintBoxes(
   x: number,
   y: number,
 ): Painter {
-  const gap = Math.min(view.cellWidth, view.cellHeight) >= 11 ? 1 : 1 / scale;
+  const gap = Math.min(view.cellWidth, view.cellHeight) >= ROOM_FOR_GAPS ? 1 : 1 / scale;
   const lower = y + view.extent.height;
   return {
     cell({ fill, striped, mark, beyond }, { columns, rows }) {
@@ -219,13 +238,14 @@ function paintPixels(
   const width = Math.round(view.extent.width * scale);
   const height = Math.round(view.extent.height * scale);
   const words = new Uint32Array(width * height);
+  const gaps = [view.cellWidth, view.cellHeight].map((size) => (size >= ROOM_FOR_GAPS ? Math.round(scale) : 0));
   const period = Math.round(STRIPES * scale);
   return {
     cell({ fill, striped, mark }, { columns, rows }) {
       const color = fill === null ? word(mark === "paper" ? palette.line : palette.faint) : palette.scale.words[fill];
       const stripe = striped ? word(stripeColor(palette, fill ?? 0)) : 0;
-      for (let py = height - rows[1]; py < height - rows[0]; py++) {
-        for (let px = columns[0]; px < columns[1]; px++) {
+      for (let py = height - rows[1] + gaps[1]; py < height - rows[0]; py++) {
+        for (let px = columns[0]; px < columns[1] - gaps[0]; px++) {
           if (fill !== null) words[py * width + px] = striped && (px + py) % period < scale ? stripe : color;
           else if (mark === "cross" || onPattern(mark, px, py)) words[py * width + px] = color;
         }

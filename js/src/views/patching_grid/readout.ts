@@ -1,5 +1,5 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatEffect, formatProbability } from "../../core/format";
+import { formatEffect, formatNumber, formatProbability } from "../../core/format";
 import { bare } from "../../core/labels";
 import { type CellIndex, positionOf } from "./data";
 import type { Actions, Scene } from "./scene";
@@ -54,12 +54,16 @@ export class Readout {
   }
 
   /** Leads from a mean to the pair that it hides best. */
-  #odd({ grid, spec }: Scene, cell: CellIndex): (Node | string)[] {
+  #odd({ grid, spec, data }: Scene, cell: CellIndex): (Node | string)[] {
     const odd = grid.odd(cell);
     if (!odd) return [];
     const show = h("button", { type: "button", class: "iw-link" }, `${pairWord(spec)} ${odd.pair + 1}`);
     show.addEventListener("click", () => this.actions.setPair(odd.pair));
-    return [" Furthest from the mean is ", show, ` with ${formatEffect(odd.effect)}.`];
+    if (spec.story.averaging === "shares")
+      return [" Furthest from the mean is ", show, ` with ${formatEffect(odd.effect)}.`];
+    const [host] = data.ends[grid.metric][odd.pair];
+    const change = formatNumber(data.valueAt(grid.metric, odd.pair, grid.at(cell)) - host, { plus: true });
+    return [" Furthest from the mean is ", show, `, where it moves by ${change}.`];
   }
 
   #hint(scene: Scene): (Node | string)[] {

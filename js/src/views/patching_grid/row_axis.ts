@@ -4,7 +4,7 @@ import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
 import { rowLabel } from "./words";
 
-const LINE = 15;
+const LINE = 12.9;
 
 /** Where a row is, in pixels below the upper edge of the cells. */
 export function rowMiddle(view: Viewport, row: number): number {
@@ -53,7 +53,7 @@ export class RowAxis {
     context.font = this.font;
     const width = context.measureText(text).width;
     context.fillStyle = surface;
-    context.fillRect(x - 10 - width, y + middle - 7, width + 9, 14);
+    context.fillRect(x - 10 - width, y + middle - 7, width + 5, 14);
     this.#write(context, text, palette.fg, x, y + middle);
   }
 

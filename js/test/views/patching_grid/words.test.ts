@@ -26,6 +26,7 @@ function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, m
     version: 0,
     metric,
     pair: pairShown,
+    each: false,
     limit: 1,
     job,
     selected: null,
