@@ -16,6 +16,7 @@ from interp_widgets.experiments.baselines import check_gap, choose_answers
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
 from interp_widgets.experiments.contrast import Contrast, Scene
+from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
@@ -24,13 +25,15 @@ from interp_widgets.experiments.sweep import Done, Row, sweep
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
 from interp_widgets.models.labels import Labels
-from interp_widgets.results.errors import NonFiniteError
+from interp_widgets.results.errors import MetricError, ModelError, NonFiniteError
 from interp_widgets.results.patching import Pair, PatchingResult, Status
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
 
 _CACHE_BYTES = 2**30
 """Activations of both sides that are kept at a time; pairs beyond that wait for their turn."""
+_WORTH = 100
+"""Forward passes for each pair from which on a grid is estimated first, which then adds a tenth of the time at most."""
 
 
 class GridRun:
@@ -59,7 +62,8 @@ class GridRun:
             yield grid.result(self._provenance())
 
     def _work(self) -> Generator[Grid, None, Grid]:
-        self._fingerprint = fingerprint(self.request.access.opened.module)
+        request = self.request
+        self._fingerprint = fingerprint(request.access.opened.module)
         blocks = list(self._blocks())
         logits: dict[int, torch.Tensor] = {}
         known: dict[int, list[tuple[Cell, int]]] = {}
@@ -69,17 +73,25 @@ class GridRun:
             for pair, scene in scenes.items():
                 logits[pair] = scene.logits
                 known[pair] = list(self._certain(pair, scene))
-        grid, contexts = self._grid([logits[pair] for pair in range(len(self.request.pairs))])
+        grid, contexts = self._grid([logits[pair] for pair in range(len(request.pairs))])
         for cells in known.values():
             grid.fill_known(cells)
         yield grid
+        if self._previews(grid):
+            for block in blocks:
+                if len(blocks) > 1:
+                    scenes = {}  # before the next block is read, so that only one is ever kept
+                    scenes = self._read(block)
+                self._estimate(grid, scenes, contexts)
+            grid.choose(request.exact)
+            yield grid
         for block in blocks:
             if len(blocks) > 1:
-                scenes = {}  # before the next block is read, so that only one is ever kept
+                scenes = {}
                 scenes = self._read(block)
             rows, cells_of = self._rows(grid, scenes)
             hosts = next(iter(scenes.values())).hosts
-            for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
+            for done in sweep(request.access, hosts, rows, max_rows=request.options.max_rows):
                 self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
                 yield grid
         return grid
@@ -159,6 +171,58 @@ class GridRun:
             ),
         )
         return grid, contexts
+
+    def _previews(self, grid: Grid) -> bool:
+        """Whether to estimate cells before they are run.
+
+        Raises:
+            MetricError: the estimates were asked for, and the metric in front has none.
+        """
+        request = self.request
+        if not request.estimates_asked and (
+            request.options.preview is False or self._ahead(grid) < _WORTH * len(grid.pairs)
+        ):
+            return False
+        try:
+            check_derivative(request.options.metrics, self.contrast.story.host)
+        except MetricError:
+            if request.estimates_asked:
+                raise
+            return False
+        return True
+
+    def _ahead(self, grid: Grid) -> float:
+        """How many forward passes the pending cells take, about."""
+        n_layers = self.request.access.n_layers
+        pending = (grid.status == Status.PENDING).sum(axis=(0, 3))
+        return sum(
+            float(pending[number, row]) * (n_layers - line.layer) / n_layers
+            for number, panel in enumerate(self.request.cells.panels)
+            for row, line in enumerate(panel.lines)
+        )
+
+    def _estimate(self, grid: Grid, scenes: Mapping[int, Scene], contexts: Sequence[MetricContext]) -> None:
+        request = self.request
+        pending: dict[int, list[Cell]] = {pair: [] for pair in scenes}
+        for cell in grid.pending():
+            if cell[0] in pending:
+                pending[cell[0]].append(cell)
+        some = [contexts[pair] for pair in scenes]
+        found = estimates(
+            request.access,
+            request.cells,
+            request.options.metrics,
+            list(scenes.values()),
+            some,
+            list(pending.values()),
+        )
+        try:
+            grid.estimate(found)
+        except (MetricError, ModelError):
+            if request.estimates_asked:
+                raise
+            return  # exact cells, which are what was asked for, need no gradients
+        self.passes += PASSES * len(scenes)
 
     def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> tuple[list[Row], list[list[Cell]]]:
         """Write the rows of some pairs, each with the cells that it fills."""
