@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import product
 
 import torch
 
@@ -41,13 +42,19 @@ def gradients(
     Raises:
         ModelError: a part of the model has none.
     """
+    patterns = [layer for site, layer in places if site == "pattern"]
+    heads: list[Site] = ["z", "v"]  # from which the gradient by a pattern follows
+    watched = {place for place in places if place[0] != "pattern"} | set(product(heads, patterns))
     added: dict[Place, torch.Tensor] = {}
+    values: dict[int, torch.Tensor] = {}
 
     def write(place: Place) -> Write | None:
-        if place not in places:
+        if place not in watched:
             return None
 
         def add_nothing(activations: torch.Tensor) -> torch.Tensor:
+            if place[0] == "v":
+                values[place[1]] = activations.detach()
             # The derivative by what is added is that by the activations, and works the same where a site is no tensor
             # of the model's own, such as the stream between attention and MLP.
             added[place] = torch.zeros_like(activations, requires_grad=True)
@@ -77,4 +84,8 @@ def gradients(
                 f"{access.opened.name} cannot be run back for gradients: {error}. Compute exact values only, with "
                 "preview=False."
             ) from error
-    return dict(zip(added, found, strict=True))
+    slopes = dict(zip(added, found, strict=True))
+    for layer in patterns:
+        assert access.inside.heads is not None  # else there is no z
+        slopes["pattern", layer] = access.inside.heads.pattern_slope(slopes["z", layer], values[layer])
+    return {place: slopes[place] for place in places}

@@ -57,12 +57,63 @@ def plain(name: str, model: Any) -> dict[tuple[str, int], torch.Tensor]:
     return slopes
 
 
+def plain_inside(name: str, model: Any) -> dict[tuple[str, int], torch.Tensor]:
+    """The gradient at heads and neurons, of GPT-2 (one projection for all three) and Llama (shared keys and values)."""
+    attention, out, down = {"gpt2": ("attn", "c_proj", "mlp.c_proj")}.get(
+        name, ("self_attn", "o_proj", "mlp.down_proj")
+    )
+    kept: dict[tuple[str, int], torch.Tensor] = {}
+    with ExitStack() as hooks, torch.enable_grad():
+
+        def keep_output(module: nn.Module, place: Any, item: int | None = None) -> None:
+            def hook(_m: Any, _a: Any, output: Any) -> None:
+                kept[place] = output if item is None else output[item]
+
+            hooks.callback(module.register_forward_hook(hook).remove)
+
+        def keep_input(module: nn.Module, place: Any) -> None:
+            hooks.callback(module.register_forward_pre_hook(lambda _m, args: kept.__setitem__(place, args[0])).remove)
+
+        for layer, block in enumerate(model.get_submodule(zoo.FAMILIES[name].blocks)):
+            part = block.get_submodule(attention)
+            keep_output(part, ("pattern", layer), 1)
+            keep_input(part.get_submodule(out), ("z", layer))
+            keep_input(block.get_submodule(down), ("mlp_post", layer))
+            for site in ("qkv",) if name == "gpt2" else ("q", "k", "v"):
+                keep_output(part.get_submodule("c_attn" if site == "qkv" else f"{site}_proj"), (site, layer))
+        logits = model(input_ids=torch.tensor(IDS), use_cache=False).logits[:, -1]
+    found = torch.autograd.grad(logit_diff(logits).sum(), list(kept.values()))
+    slopes: dict[tuple[str, int], torch.Tensor] = {}
+    for (site, layer), slope in zip(kept, found, strict=True):
+        if site == "qkv":
+            slopes |= {
+                (one, layer): part.unflatten(-1, (-1, 8)) for one, part in zip("qkv", slope.split(32, -1), strict=True)
+            }
+        else:
+            slopes[site, layer] = slope if site in ("pattern", "mlp_post") else slope.unflatten(-1, (-1, 8))
+    return slopes
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_gradients_at_heads_and_neurons_equal_those_of_plain_autograd(name: str) -> None:
+    model = zoo.build(name)
+    model.set_attn_implementation("eager")  # which tells its pattern
+    expected = plain_inside(name, model)
+    for places in (list(expected), [place for place in expected if place[0] == "pattern"]):
+        found = ours(model, places)
+        assert set(found) == set(places)
+        for place in places:
+            size = float(expected[place].abs().max())
+            assert size > 1e-4, place
+            torch.testing.assert_close(found[place], expected[place], atol=2e-5 * max(1, size), rtol=1e-4)
+
+
 def ours(model: Any, places: Any = None) -> dict[Any, torch.Tensor]:
     access = resolve(open_model(model))
     ids = torch.tensor(IDS)
     if places is None:
         places = [(site, layer) for site in STREAMS if site in access.sites for layer in range(access.n_layers)]
-    return gradients(access, ids, access.read(ids).stream[0], places, logit_diff)
+    return gradients(access, ids, access.read(ids, ()).stream[0], places, logit_diff)
 
 
 @pytest.mark.parametrize(
