@@ -408,11 +408,13 @@ def test_the_32_strongest_neurons_of_a_layer_are_run() -> None:
     for layer in range(3):
         assert strengths[layer][run[layer]].min() >= strengths[layer][~run[layer]].max()
 
-    chosen = [int(number) for number in np.flatnonzero(run[1])[:3]] + [int(np.flatnonzero(~run[1])[0])]
+    ran = np.flatnonzero(run[1])[:3].tolist()
+    chosen = sorted([*ran, int(np.flatnonzero(~run[1])[0])])
     exact = run_patching(model, CLEAN, CORRUPT, sites="mlp_post", neurons=chosen, **GIVEN)
     assert exact.estimates is None
     assert (exact.status == Status.COMPUTED).all()
-    np.testing.assert_allclose(exact.value()[0, 0, 1, :3], result.value()[0, 0, 1, chosen[:3]], atol=2e-5)
+    columns = [chosen.index(number) for number in ran]
+    np.testing.assert_allclose(exact.value()[0, 0, 1, columns], result.value()[0, 0, 1, ran], atol=2e-5)
     whole = run_patching(model, CLEAN, CORRUPT, sites="mlp_post", preview=False, **GIVEN)
     assert (whole.status == Status.COMPUTED).all()
     np.testing.assert_allclose(exact.value()[0, 0], whole.value()[0, 0][:, chosen], atol=2e-5)
