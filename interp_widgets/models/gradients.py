@@ -48,7 +48,7 @@ def gradients(
     added: dict[Place, torch.Tensor] = {}
     values: dict[int, torch.Tensor] = {}
 
-    def write(place: Place) -> Write | None:
+    def watch(place: Place) -> Write | None:
         if place not in watched:
             return None
 
@@ -64,8 +64,11 @@ def gradients(
 
     def enter(layer: int, arriving: torch.Tensor | None) -> torch.Tensor:
         stream = entering if arriving is None else arriving
-        change = write(("resid_pre", layer))
+        change = watch(("resid_pre", layer))
         return change(stream) if change else stream
+
+    def write(place: Place) -> Write | None:
+        return (lambda _stream: enter(0, None)) if place == ("resid_pre", 0) else watch(place)
 
     with torch.inference_mode(False), torch.enable_grad():
         ids, entering = ids.clone(), entering.clone()  # what comes from inference mode cannot be part of a graph

@@ -8,7 +8,7 @@ import numpy as np
 
 from interp_widgets.results.errors import ResultError
 from interp_widgets.results.patching import PatchingResult
-from interp_widgets.results.terms import SITE_TERMS, Site, metric_term
+from interp_widgets.results.terms import Site, metric_term
 from interp_widgets.views._patching_figure import _INK, _PAPER, _QUIET, _notebook_figure
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def draw_scatter(result: PatchingResult) -> Figure:
 
 def _frame(axis: Axes, result: PatchingResult, site: Site) -> None:
     cells = result.compare(site)
-    both = np.concatenate([cells.estimated, cells.exact, [0.0, 1.0]])
-    margin = 0.05 * float(np.ptp(both))
+    both = np.concatenate([cells.estimated, cells.exact, [0.0]])
+    margin = 0.05 * float(np.ptp(both)) or 1.0
     ends = (float(both.min()) - margin, float(both.max()) + margin)
     axis.plot(ends, ends, color=_QUIET, linewidth=0.8, zorder=1)
     axis.scatter(
@@ -68,14 +68,6 @@ def _frame(axis: Axes, result: PatchingResult, site: Site) -> None:
     correlation = cells.rank_correlation
     said = f"rank correlation {correlation:.2f}" if np.isfinite(correlation) else "too few cells to compare"
     axis.set_title(f"{site}\n", loc="left", fontsize=8.5, color=_INK, family="monospace", fontweight="bold")
-    axis.text(
-        0,
-        1.012,
-        f"{SITE_TERMS[site].meaning}\n{said}, {len(cells.exact)} cells",
-        transform=axis.transAxes,
-        fontsize=7,
-        color=_QUIET,
-        va="bottom",
-    )
+    axis.text(0, 1.02, f"{said}, {len(cells.exact)} cells", transform=axis.transAxes, fontsize=7, color=_QUIET)
     for spine in axis.spines.values():
         spine.set_color("#d9d8d5")

@@ -171,6 +171,23 @@ def test_edits_that_a_user_stored_are_part_of_the_run() -> None:
         torch.testing.assert_close(edited["resid_pre", layer], expected["resid_pre", layer], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_run_starts_from_what_enters_rather_than_from_its_tokens(edited: bool) -> None:
+    """Noised hosts have the tokens of the clean prompt."""
+    wrapped = NNsight(zoo.build("gpt2"))
+    if edited:
+        with wrapped.edit(inplace=True):
+            wrapped.transformer.h[1].mlp.output[:] = 0
+    access = resolve(open_model(wrapped))
+    assert access.edited == edited
+    places: Any = [("resid_pre", 0), ("attn_out", 2)]
+    first, second = torch.tensor(IDS[:1]), torch.tensor(IDS[1:])
+    entering = access.read(second, ()).stream[0]
+    found, expected = (gradients(access, ids, entering, places, logit_diff) for ids in (first, second))
+    for place in places:
+        torch.testing.assert_close(found[place], expected[place], atol=1e-6, rtol=1e-5)
+
+
 class Rounds(nn.Module):
     """A step without a derivative, as in some quantised layers."""
 
