@@ -72,7 +72,8 @@ def estimates(
         ModelError: a part of the model has none.
     """
     hosts, places = scenes[0].hosts, cells.places()
-    most = default_rows(access, hosts.ids.shape[1])
+    # The way back needs the activations of all layers, where other runs keep those of one at a time.
+    most = max(1, default_rows(access, hosts.ids.shape[1]) // access.n_layers)
     done = 0
     while done < len(scenes):
         some = range(done, min(done + most, len(scenes)))

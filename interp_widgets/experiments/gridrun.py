@@ -203,26 +203,25 @@ class GridRun:
 
     def _estimate(self, grid: Grid, scenes: Mapping[int, Scene], contexts: Sequence[MetricContext]) -> None:
         request = self.request
-        pending: dict[int, list[Cell]] = {pair: [] for pair in scenes}
+        wanted: dict[int, list[Cell]] = defaultdict(list)
         for cell in grid.pending():
-            if cell[0] in pending:
-                pending[cell[0]].append(cell)
-        some = [contexts[pair] for pair in scenes]
+            if cell[0] in scenes:
+                wanted[cell[0]].append(cell)
         found = estimates(
             request.access,
             request.cells,
             request.options.metrics,
-            list(scenes.values()),
-            some,
-            list(pending.values()),
+            [scenes[pair] for pair in wanted],
+            [contexts[pair] for pair in wanted],
+            list(wanted.values()),
         )
         try:
-            grid.estimate(found)
+            grid.estimate(found if wanted else ())
         except (MetricError, ModelError):
             if request.estimates_asked:
                 raise
             return  # exact cells, which are what was asked for, need no gradients
-        self.passes += PASSES * len(scenes)
+        self.passes += PASSES * len(wanted)
 
     def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> tuple[list[Row], list[list[Cell]]]:
         """Write the rows of some pairs, each with the cells that it fills."""

@@ -252,7 +252,9 @@ def test_pairs_are_estimated_together_or_one_by_one(monkeypatch: pytest.MonkeyPa
     for number, single in enumerate(alone):
         np.testing.assert_allclose(together.estimates.values[number], single.estimates.values[0], atol=2e-5)  # type: ignore[union-attr]
 
-    monkeypatch.setattr(estimate_module, "default_rows", lambda *_: 2)
+    monkeypatch.setattr(estimate_module, "default_rows", lambda *_: 6)  # two hosts of three layers
+    again = run_patching(model, clean, corrupt, sites=ALL, preview=True, **GIVEN)
+    np.testing.assert_allclose(again.estimates.values, together.estimates.values, atol=2e-5)  # type: ignore[union-attr]
     monkeypatch.setattr(gridrun, "_CACHE_BYTES", 1)  # so that pairs are read one at a time, and again for their rows
     again = run_patching(model, clean, corrupt, sites=ALL, preview=True, **GIVEN)
     np.testing.assert_allclose(again.estimates.values, together.estimates.values, atol=2e-5)  # type: ignore[union-attr]
@@ -354,6 +356,13 @@ def test_metrics_that_cannot_be_estimated_are_refused_where_estimates_are_asked_
         run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, metric="rank", **asked, **GIVEN)
     with pytest.raises(MetricError, match="kl is at its minimum in the clean run"):
         run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, metric="kl", direction="noising", **asked, **GIVEN)
+
+
+def test_a_grid_that_is_certain_needs_no_gradients() -> None:
+    result = run_patching(zoo.model("gpt2"), CLEAN, [5, 9, 31, 22, 40, 7], layers=0, preview=True, **GIVEN)
+    assert (result.status == Status.KNOWN).all()
+    assert result.provenance.forward_passes == 2
+    assert np.isnan(result.rank_correlation("resid_pre"))
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
