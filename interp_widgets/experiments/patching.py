@@ -214,7 +214,7 @@ class _Run:
                 runs = None  # before the next block is read, so that only one is ever kept
                 runs = self._read(block)
             rows, cells_of = self._rows(grid, runs, block)
-            hosts = Hosts(self._ids(block), runs.stream)
+            hosts = Hosts(self._ids(block), runs.stream, runs.past)
             for done in sweep(request.access, hosts, rows, max_rows=request.max_rows):
                 self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
                 yield grid
@@ -349,7 +349,7 @@ def _blocks(request: Request) -> Iterator[range]:
     access = request.access
     length = len(request.pairs[0].clean)
     kept = 1 if {"resid_pre", "resid_post"}.issuperset(request.sites) else 3
-    width = access.opened.config.hidden_size * access.opened.module.dtype.itemsize
-    size = max(1, _CACHE_BYTES // (2 * length * access.n_layers * width * kept))
+    width = access.opened.config.hidden_size * kept + access.cached
+    size = max(1, _CACHE_BYTES // (2 * length * access.n_layers * width * access.opened.module.dtype.itemsize))
     for first in range(0, len(request.pairs), size):
         yield range(first, min(first + size, len(request.pairs)))

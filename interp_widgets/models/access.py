@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from interp_widgets.models.guard import exclusive
 from interp_widgets.models.opening import Opened
+from interp_widgets.models.prefix import Past, Prefix, Recorder
 from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids, submodule
 from interp_widgets.results.errors import ModelError, SiteError
 from interp_widgets.results.terms import SITES, Site
@@ -38,6 +40,8 @@ class Runs:
     mlp: list[torch.Tensor]
     logits: torch.Tensor
     """(row, d_vocab): float32 logits at the last position."""
+    past: Past | None = None
+    """Keys and values, from which rows can run on; None where the architecture does not let them."""
 
     def site(self, site: Site, layer: int) -> torch.Tensor:
         """Return the activations at a site, (row, position, d_model)."""
@@ -71,6 +75,9 @@ class Access:
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
         self.trims = anatomy.parts is not None and not anatomy.mlp.flat
         """Whether the last MLP may run on the final position alone, the only one that is still read."""
+        self.cached = 0
+        """Numbers that keys and values of a token take in a layer; 0 where rows cannot run on from them."""
+        self._prefix: Prefix | None = None
 
     def __repr__(self) -> str:
         parts = self.anatomy.parts
@@ -118,13 +125,23 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
+    def after(self, prefix: Prefix) -> Access:
+        """Return the same model, with runs that go on after positions that a host's run has computed.
+
+        All that it is given and returns, prompts and activations, then begins at position `prefix.first`.
+        """
+        access = copy.copy(self)
+        access._prefix = prefix
+        return access
+
     def read(self, ids: torch.Tensor, *, parts: bool = True) -> Runs:
         """Run prompts, (row, position) token ids, and keep their streams, with `parts` what blocks add too."""
         stream: list[torch.Tensor] = []
         attn: list[torch.Tensor] = []
         mlp: list[torch.Tensor] = []
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        recorder = Recorder() if self.cached else None
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(recorder)):
             for layer in range(self.n_layers):
                 stream.append(self.blocks[layer].input.clone())
                 for envoys, values in self._in_order((self.attn, attn), (self.mlp, mlp)) if parts else ():
@@ -133,7 +150,7 @@ class Access:
                     values.append(value.reshape(stream[-1].shape) * self.scale)
             stream.append(first_tensor(self.blocks[-1].output).clone())
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
-        return Runs(stream, attn, mlp, kept["logits"])
+        return Runs(stream, attn, mlp, kept["logits"], None if recorder is None else recorder.past)
 
     def resume(
         self,
@@ -156,7 +173,7 @@ class Access:
         """
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(self._prefix)):
             for layer in range(start):
                 self.blocks[layer].skip(self._block_output(first))
             for layer in range(start, self.n_layers):
@@ -206,8 +223,11 @@ class Access:
         if self.anatomy.parts is not None:
             yield from (mlp, attn) if self.anatomy.mlp_first else (attn, mlp)
 
-    def _options(self) -> dict[str, Any]:
-        return {"use_cache": False} | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
+    def _options(self, cache: Recorder | Prefix | None = None) -> dict[str, Any]:
+        options: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            options["past_key_values"] = cache
+        return options | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
 
     def _block_output(self, stream: torch.Tensor) -> Any:
         length = self.anatomy.tuple_length
@@ -252,7 +272,7 @@ class _Found:
 
     modules: tuple[nn.Module, ...]
     anatomy: Anatomy
-    shortcuts: tuple[bool, bool] | None = None
+    shortcuts: tuple[bool, bool, int] | None = None
 
 
 _found: weakref.WeakKeyDictionary[nn.Module, _Found] = weakref.WeakKeyDictionary()
@@ -274,8 +294,8 @@ def resolve(opened: Opened) -> Access:
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
     if found.shortcuts is None:
-        found.shortcuts = _probe_shortcuts(access)
-    access.grows, access.trims = found.shortcuts
+        found.shortcuts = (*_probe_shortcuts(access), _probe_prefix(access))
+    access.grows, access.trims, access.cached = found.shortcuts
     return access
 
 
@@ -294,12 +314,33 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
         except (RuntimeError, ValueError, IndexError):  # what torch raises where shapes do not fit
             continue
         if _agree(logits, runs.logits, runs.stream[-1].dtype):
+            access.grows = grows
             return grows, trims
     raise ModelError(
         f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "
         "supported."
     )
+
+
+def _probe_prefix(access: Access) -> int:
+    """Find out whether rows run on from cached keys and values, and return how many numbers those are: see `cached`."""
+    ids = probe_ids(access.opened.module)
+    first = 2  # the prompts agree before it, so both run on from the keys and values of the first
+    try:
+        access.cached = 1
+        runs = access.read(ids)
+        if not runs.past:  # it has nothing of the kind
+            return 0
+        late = replace(runs, stream=[stream[:, first:] for stream in runs.stream])
+        logits = _resume_from(access.after(Prefix(runs.past, [0, 0], first)), ids[:, first:], late, access.grows)
+    except Exception:  # whatever a model may say to a cache that it does not know
+        return 0
+    finally:
+        access.cached = 0
+    if not _agree(logits, runs.logits, runs.stream[-1].dtype):
+        return 0
+    return sum(kept.numel() for pair in runs.past.values() for kept in pair) // (ids.numel() * access.n_layers)
 
 
 def _resume_from(access: Access, ids: torch.Tensor, runs: Runs, grows: bool) -> torch.Tensor:
