@@ -24,7 +24,7 @@ _TOKENS_GPU = 16384
 """Tokens a batch holds: enough to fill the machine, little enough that results come in quick succession."""
 _FEWEST_TOKENS = 8
 """Tokens a row counts as at least, since the logits that it ends in cost as much."""
-_BATCH_COST_CPU = 32
+_BATCH_COST_CPU = 64
 _BATCH_COST_GPU = 1024
 """Tokens that a layer could run in the time that it takes to start one more batch."""
 _LOGITS = 2**26

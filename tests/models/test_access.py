@@ -52,6 +52,27 @@ def test_only_two_families_refuse_a_growing_batch(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).grows == (name not in ("bloom", "gpt_bigcode"))
 
 
+ONE_HEAD = {"falcon_alibi", "gpt_bigcode"}
+"""Families of the zoo with one key-value head of width 8; others have four, those of `TWO_HEADS` two."""
+TWO_HEADS = {"llama", "mistral_sliding", "mixtral", "qwen2", "gemma2", "gemma3", "olmo2", "phi3", "stablelm"} | {
+    "starcoder2",
+    "cohere",
+    "granite",
+    "gpt_oss",
+    "olmo",
+    "glm4",
+    "smollm3",
+}
+WIDE = {"qwen3", "gemma"}  # two heads, of width 16
+
+
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+def test_every_family_runs_on_from_cached_keys_and_values(name: str) -> None:
+    """Alternating windows and ALiBi included, since masks and position tables are the model's own."""
+    heads = 1 if name in ONE_HEAD else 2 if name in TWO_HEADS | WIDE else 4
+    assert resolve(open_model(zoo.model(name))).cached == 2 * heads * (16 if name in WIDE else 8)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "gpt_neox", "mpt"])
 def test_without_its_row_a_family_is_found_by_search_or_does_without(
     name: str, monkeypatch: pytest.MonkeyPatch
