@@ -33,6 +33,8 @@ class Story:
     """Which of the two is the unedited run that every cell starts from: an effect of 0. The other one is 1."""
     averaging: Literal["shares", "values"] = "shares"
     """Over several pairs: the mean of their shares of the gap, or the share of the mean gap, for samples of noise."""
+    noun: str = "pair"
+    """What the axis of prompts counts: "pair", "prompt" or "sample"."""
 
     @property
     def donor(self) -> Literal[0, 1]:
@@ -74,4 +76,22 @@ def patching_story(direction: Direction) -> Story:
         positive="breaks the answer",
         sides=sides,
         host=0,
+    )
+
+
+def causal_trace_story() -> Story:
+    """The words of a causal trace: activations restored while there is noise on the subject."""
+    return Story(
+        question="Where does the model recall $answer?",
+        question_of_several="Where does the model recall the answer?",
+        cell="Each cell is one run with noise on the subject, in which one activation is restored from the clean run. "
+        "1 = the whole answer is back, 0 = no change.",
+        label="causal trace: clean → noised",
+        deed="Restoring $what from the clean run",
+        negative="pushes the answer further away",
+        positive="restores the answer",
+        sides=("clean", "noised"),
+        host=1,
+        averaging="values",
+        noun="sample",
     )

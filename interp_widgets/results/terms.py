@@ -58,7 +58,9 @@ METRIC_TERMS: dict[MetricName, Term] = {
     "prob": Term("prob", "probability", "probability of the answer", ""),
     "logprob": Term("logprob", "log probability", "natural log of the answer's probability", "nats"),
     "kl": Term("kl", "KL", "KL divergence of the predictions from those of the clean run", "nats"),
-    "rank": Term("rank", "rank", "number of tokens more likely than the answer; 0 is the top prediction", "places"),
+    "rank": Term(
+        "rank", "rank", "number of tokens more likely than the answer, ties half; 0 is the top prediction", "places"
+    ),
     "loss": Term("loss", "loss", "cross-entropy of the answer; lower is better", "nats"),
 }
 
