@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from interp_widgets.experiments.causal_trace import Subject, causal_trace
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.patching import patching
-from interp_widgets.models.answers import Answers
+from interp_widgets.experiments.request import RolesLike
+from interp_widgets.models.answers import Answer, Answers
 from interp_widgets.models.opening import ModelLike
-from interp_widgets.models.prompts import Prompts
+from interp_widgets.models.prompts import Prompt, Prompts
+from interp_widgets.results.panel import Columns
 from interp_widgets.results.terms import Direction, Site
 from interp_widgets.views.patching_grid import PatchingGrid
 
@@ -62,6 +65,72 @@ def show_patching(
         metric=metric,
         layers=layers,
         positions=positions,
+        top_k=top_k,
+        max_rows=max_rows,
+        tokenizer=tokenizer,
+    )
+    return PatchingGrid(steps)
+
+
+def show_causal_trace(
+    model: ModelLike,
+    prompt: Prompt,
+    *,
+    subject: Subject,
+    answer: Answer | None = None,
+    wrong_answer: Answer | None = None,
+    noise: float = 3.0,
+    samples: int = 10,
+    seed: int = 0,
+    sites: Site | Sequence[Site] = ("resid_post",),
+    window: int = 1,
+    metric: Metric = "prob",
+    layers: Sequence[int] | int | None = None,
+    positions: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | None = None,
+    neurons: Sequence[int] | int | None = None,
+    by: Columns | None = None,
+    roles: RolesLike = None,
+    top_k: int = 5,
+    max_rows: int | None = None,
+    tokenizer: Any | None = None,
+) -> PatchingGrid:
+    """Show where the model recalls what it knows of a subject, as a live grid: the causal trace of ROME.
+
+    The arguments are those of `run_causal_trace`, which returns the numbers without a view.
+
+    Returns:
+        The view. Colour is the share of the answer that comes back: 0 is the run with noise on the subject, 1 the run
+        without.
+
+    Raises:
+        InterpWidgetsError: see `run_causal_trace`.
+
+    Example:
+        >>> from interp_widgets import show_causal_trace, teaching
+        >>> prompt = "When Mary and John went to the store, John gave a drink to"
+        >>> view = show_causal_trace(teaching.load(), prompt, subject="Mary", samples=2)
+        >>> view.result.complete
+        True
+    """
+    steps = causal_trace(
+        model,
+        prompt,
+        subject=subject,
+        answer=answer,
+        wrong_answer=wrong_answer,
+        noise=noise,
+        samples=samples,
+        seed=seed,
+        sites=sites,
+        window=window,
+        metric=metric,
+        layers=layers,
+        positions=positions,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        roles=roles,
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,

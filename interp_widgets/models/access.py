@@ -138,14 +138,31 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
-    def read(self, ids: torch.Tensor, sites: Collection[Site] = ()) -> Runs:
-        """Run prompts, (row, position) token ids, and keep their streams and what is at some sites."""
+    def embedding_std(self) -> float:
+        """Standard deviation of the entries of what the token embedding hands over, over the whole vocabulary."""
+        table = self.opened.module.get_input_embeddings()
+        total = squares = count = 0.0
+        with torch.no_grad():
+            for ids in torch.arange(table.num_embeddings, device=table.weight.device).split(4096):
+                values = table(ids).double()
+                total, squares = total + float(values.sum()), squares + float(values.square().sum())
+                count += values.numel()
+        return float((squares / count - (total / count) ** 2) ** 0.5)
+
+    def read(self, ids: torch.Tensor, sites: Collection[Site] = (), *, embed: Write | None = None) -> Runs:
+        """Run prompts, (row, position) token ids, and keep their streams and what is at some sites.
+
+        `embed` gets what the token embedding hands over, and returns what goes on in its place.
+        """
         parts = not {"resid_pre", "resid_post"}.issuperset(sites)
         stream: list[torch.Tensor] = []
         attn: list[torch.Tensor] = []
         mlp: list[torch.Tensor] = []
         kept: dict[str, torch.Tensor] = {}
         with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+            if embed is not None:
+                embedding = self._envoy(self.opened.module.get_input_embeddings())
+                embedding.output = embed(embedding.output)
             for layer in range(self.n_layers):
                 stream.append(self.blocks[layer].input.clone())
                 for envoys, values in self._in_order((self.attn, attn), (self.mlp, mlp)) if parts else ():
