@@ -97,7 +97,7 @@ def test_rows_may_hold_several_edits() -> None:
     ids = torch.tensor([CLEAN, CORRUPT])
     runs = access.read(ids, ["mlp_out"])
     edits = tuple(Edit("resid_pre", 1, pos, runs.stream[1][0, pos]) for pos in range(len(CLEAN)))
-    both = (*edits, Edit("mlp_out", 2, None, runs.mlp[2][0]))
+    both = (*edits, Edit("mlp_out", 2, None, runs.site("mlp_out", 2)[0]))
     first, second = (
         done.logits for done in sweep(access, Hosts(ids, runs.stream), [Row(1, edits), Row(1, both)], max_rows=1)
     )
