@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,12 +198,12 @@ class Access:
         count = total = squares = 0.0
         ids = torch.arange(self.n_vocab, device=self._embedding.weight.device)
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
-            for part in ids.split(4096):
-                handed_over = self._embedding(part).double()
+            for start in range(0, self.n_vocab, 4096):
+                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).double()
                 count += handed_over.numel()
                 total += float(handed_over.sum())
                 squares += float(handed_over.square().sum())
-        return max(0.0, squares / count - (total / count) ** 2) ** 0.5
+        return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
 
     @property
     def _embedding(self) -> Any:
