@@ -476,7 +476,8 @@ class PatchingResult:
         pending = int((self.status == Status.PENDING).sum())
         return (
             f"PatchingResult({self.shape_in_words()}, "
-            f"{len(self.pairs)} {self.story.noun}{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
+            f"{len(self.pairs)} {self.story.noun}{'s' * (len(self.pairs) > 1)}, "
+            f"{self.story.label.partition(':')[0]}, {self.metric}"
             f"{f', {pending} cells not computed' * (pending > 0)})"
         )
 

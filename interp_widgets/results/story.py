@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Literal
 
-from interp_widgets.results.terms import Direction
+from interp_widgets.results.terms import Ablation, Direction
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,26 @@ def causal_trace_story() -> Story:
         host=1,
         averaging="values",
         noun="sample",
+    )
+
+
+def ablation_story(how: Ablation) -> Story:
+    """The words of ablation."""
+    deed, done = {
+        "zero": ("Setting $what to zero", "set to zero"),
+        "mean": ("Replacing $what by the mean over reference prompts", "replaced by its mean over reference prompts"),
+        "resample": ("Replacing $what by that of another prompt", "replaced by that of another prompt"),
+    }[how]
+    return Story(
+        question="What does the model need to say $answer rather than $wrong_answer?",
+        question_of_several="What does the model need to prefer the answer?",
+        cell=f"Each cell is one run of the prompt with one activation {done}. "
+        "1 = as if every token were equally likely, 0 = no change.",
+        label=f"{how} ablation",
+        deed=deed,
+        negative="strengthens the answer",
+        positive="weakens the answer",
+        sides=("intact", "uniform prediction"),
+        host=0,
+        noun="prompt",
     )
