@@ -50,7 +50,7 @@ def test_every_family_runs_on_from_cached_keys_and_values(name: str) -> None:
     assert access.n_kv_heads is not None
     assert access.d_head is not None
     shared = 2 * access.n_kv_heads * access.d_head
-    assert access.cached in (shared, 2 * (access.n_heads or 0) * access.d_head)  # Falcon keeps a copy for each query head
+    assert access.cached in (shared, 2 * (access.n_heads or 0) * access.d_head)  # of all query heads in Falcon
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
