@@ -10,19 +10,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp_widgets import teaching
+    from interp_widgets.experiments.ablation import run_ablation
+    from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_patching
+    from interp_widgets.show import show_ablation, show_causal_trace, show_patching
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
 
-__all__ = ["PatchingGrid", "PatchingResult", "run_patching", "show_patching", "teaching"]
+__all__ = [
+    "PatchingGrid",
+    "PatchingResult",
+    "run_ablation",
+    "run_causal_trace",
+    "run_patching",
+    "show_ablation",
+    "show_causal_trace",
+    "show_patching",
+    "teaching",
+]
 
 _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "run_ablation": "interp_widgets.experiments.ablation",
+    "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_patching": "interp_widgets.experiments.patching",
+    "show_ablation": "interp_widgets.show",
+    "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
 }
 

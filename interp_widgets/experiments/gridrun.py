@@ -12,10 +12,10 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import check_gap, choose_answers
+from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, Scene
+from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
 from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
 from interp_widgets.experiments.known import UNKNOWN, Known
@@ -26,7 +26,7 @@ from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
 from interp_widgets.models.labels import Labels
 from interp_widgets.results.errors import MetricError, ModelError, NonFiniteError
-from interp_widgets.results.patching import Pair, PatchingResult, Status
+from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Status
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
 
@@ -103,9 +103,9 @@ class GridRun:
         for pair, size in enumerate(self.contrast.sizes()):
             by_size[size].append(pair)
         kept = 1 + len({"attn_out" if site == "resid_mid" else site for site in self._sites()})
-        width = access.opened.config.hidden_size * access.opened.module.dtype.itemsize
+        width = (access.opened.config.hidden_size * kept + access.cached) * access.opened.module.dtype.itemsize
         for size, pairs in by_size.items():
-            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width * kept))
+            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width))
             for first in range(0, len(pairs), most):
                 yield pairs[first : first + most]
 
@@ -137,25 +137,25 @@ class GridRun:
         contexts: list[MetricContext] = []
         baselines: list[Scores] = []
         for number, (prompts, both) in enumerate(zip(request.pairs, logits, strict=True)):
-            answers = choose_answers(request, number, self.contrast.own_answers(both), self.labels)
+            own = self.contrast.own_answers(both, given_answers(request, number))
+            answers = choose_answers(request, number, own, self.labels)
             context = MetricContext(number, *answers, clean_logits=both[0], corrupt_logits=both[1])
             scores = score(both, request.options.metrics, context, request.options.top_k)
-            check_gap(request, number, scores.values[request.options.metrics.front], both, self.labels, context)
-            given = request.answers[number] is not None and request.wrong_answers[number] is not None
             pairs.append(
                 Pair(
                     clean=prompts.clean,
                     corrupt=prompts.corrupt,
                     answer=self.labels.token(context.answer),
                     wrong_answer=self.labels.token(context.wrong_answer),
-                    answer_source="given" if given else "model",
+                    answer_source="model" if None in given_answers(request, number) else "given",
                     clean_top=predictions(scores, 0, self.labels),
-                    corrupt_top=predictions(scores, 1, self.labels),
+                    corrupt_top=predictions(scores, 1, self.labels) if len(prompts.corrupt) else (),
                     noised=prompts.noised,
                 )
             )
             contexts.append(context)
             baselines.append(scores)
+        self._check_gaps(baselines, logits, contexts)
         grid = Grid(
             pairs=tuple(pairs),
             baselines=baselines,
@@ -163,14 +163,27 @@ class GridRun:
             story=self.contrast.story,
             metrics=request.options.metrics,
             labels=self.labels,
-            code=cell_code(
-                request.access,
-                request.cells,
-                "denoising" if self.contrast.story.host else "noising",
-                request.options.metrics,
-            ),
+            code=self._code(),
         )
         return grid, contexts
+
+    def _code(self) -> CellCode:
+        """The printed lines run two prompts, so there are none where a side is made in another way."""
+        if not isinstance(self.contrast, PromptContrast):
+            return CellCode({}, {})
+        direction = self.contrast.direction
+        return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+
+    def _check_gaps(
+        self, baselines: Sequence[Scores], logits: Sequence[torch.Tensor], contexts: Sequence[MetricContext]
+    ) -> None:
+        """Refuse baselines that leave nothing to take a share of: of each pair, or of the mean over all."""
+        story = self.contrast.story
+        ends = [scores.values[self.request.options.metrics.front] for scores in baselines]
+        if story.averaging == "values":
+            ends = [np.mean(ends, axis=0)]
+        for values, both, context in zip(ends, logits, contexts, strict=False):
+            check_gap(self.request, story, values, both, self.labels, context)
 
     def _previews(self, grid: Grid) -> bool:
         """Whether to estimate cells before they are run.

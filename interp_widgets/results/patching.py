@@ -406,7 +406,7 @@ class PatchingResult:
         term = metric_term(self.metric)
         first = self.pairs[0]
         one, other = self.baselines[self.metric].mean(axis=0)
-        several = f", mean of {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        several = f", mean of {len(self.pairs)} {self.story.noun}s" if len(self.pairs) > 1 else ""
         answers = {(pair.answer.label, pair.wrong_answer.label) for pair in self.pairs}
         own = (
             " (the model's own predictions where none were given)"
@@ -545,7 +545,8 @@ class PatchingResult:
         pending = self.remaining
         return (
             f"PatchingResult({self.shape_in_words()}, "
-            f"{len(self.pairs)} pair{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
+            f"{len(self.pairs)} {self.story.noun}{'s' * (len(self.pairs) > 1)}, "
+            f"{self.story.label.partition(':')[0]}, {self.metric}"
             f"{f', {pending} cells not computed' * (pending > 0)})"
         )
 
