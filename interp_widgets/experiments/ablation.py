@@ -80,7 +80,7 @@ def run_ablation(
         layers: layers to ablate; all by default.
         positions: positions to ablate; all by default.
         heads: heads to ablate; all by default.
-        neurons: neurons to ablate; all by default.
+        neurons: neurons to ablate; by default the 32 of each layer with the largest estimates, as for `run_patching`.
         by: what the columns are, as for `run_patching`.
         window: how many layers a cell ablates together, around its own and clipped at both ends.
         roles: for each prompt, names of places with their position or (start, stop), where they are to be columns.

@@ -97,7 +97,7 @@ def run_causal_trace(
         layers: layers to restore; all by default.
         positions: positions to restore; all by default.
         heads: heads to restore, of sites that have them; all by default.
-        neurons: neurons to restore, of mlp_post; all by default.
+        neurons: neurons to restore, of mlp_post; by default the 32 of each layer with the largest estimates.
         by: what the columns are, as for `run_patching`.
         roles: names of places in the prompt, each with its position or (start, stop), where they are to be columns.
         top_k: how many of the likeliest next tokens to keep for each cell.

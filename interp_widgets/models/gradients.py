@@ -26,7 +26,8 @@ def gradients(
     """Run prompts once, forth and back, and return the gradient of a number with respect to the activations at places.
 
     Nothing of the model changes: parameters get no gradients, and their `requires_grad` and the model's mode stay as
-    they are. Until the run is over it takes the memory of a training step's forward pass of these prompts.
+    they are. Until the run is over it takes the memory of a training step's forward pass of these prompts: in GPT-2
+    small a megabyte a token.
 
     Args:
         access: the model.

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnsight import NNsight
 from torch import nn
 
 from interp_widgets.experiments import estimate as estimate_module
 from interp_widgets.experiments import gridrun
+from interp_widgets.experiments.ablation import run_ablation
+from interp_widgets.experiments.causal_trace import run_causal_trace
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.patching import patching, run_patching
 from interp_widgets.models import gradients as gradients_module
@@ -363,6 +366,39 @@ def test_a_grid_that_is_certain_needs_no_gradients() -> None:
     assert (result.status == Status.KNOWN).all()
     assert result.provenance.forward_passes == 2
     assert np.isnan(result.rank_correlation("resid_pre"))
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_noised_and_ablated_runs_are_estimated_from_what_they_are(
+    edited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exact where the model is linear, which it would not be from another run: one with other noise, or none."""
+    monkeypatch.setattr(gridrun, "_WORTH", 0)
+    module = zoo.build("gpt2")
+    module.transformer.ln_f = nn.Identity()
+    model = NNsight(module)
+    if edited:
+        with model.edit(inplace=True):
+            model.transformer.h[0].mlp.output[:] = 0
+    last: dict[str, Any] = {"sites": "mlp_out", "layers": -1, "metric": "logit_diff", **GIVEN}
+    trace = run_causal_trace(model, CLEAN, subject=(2, 4), samples=3, **last)
+    ablation = run_ablation(model, CLEAN, how="zero", **last)
+    for result, count in ((trace, 3), (ablation, 1)):
+        cells = result.compare("mlp_out")
+        strong = np.abs(cells.exact) > 1e-3
+        assert strong.sum() == count
+        np.testing.assert_allclose(cells.estimated, cells.exact, rtol=1e-3, atol=1e-5)
+
+
+def test_the_strongest_neurons_of_noised_and_ablated_runs_are_run() -> None:
+    model = zoo.model("gpt2")
+    for result in (
+        run_causal_trace(model, CLEAN, subject=(2, 4), samples=2, sites="mlp_post", metric="logprob", **GIVEN),
+        run_ablation(model, CLEAN, sites="mlp_post", **GIVEN),
+    ):
+        assert result.complete
+        assert (result.status == Status.COMPUTED).sum(axis=-1).max() == 32
+        assert (result.status == Status.ESTIMATED).sum(axis=-1).max() == 96
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
