@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interp_widgets import teaching
     from interp_widgets.experiments.patching import run_patching
+    from interp_widgets.experiments.path_patching import run_path_patching
+    from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_patching
+    from interp_widgets.show import show_patching, show_path_patching
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
 
-__all__ = ["PatchingGrid", "PatchingResult", "run_patching", "show_patching", "teaching"]
+__all__ = [
+    "PatchingGrid",
+    "PatchingResult",
+    "Receiver",
+    "run_patching",
+    "run_path_patching",
+    "show_patching",
+    "show_path_patching",
+    "teaching",
+]
 
 _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "Receiver": "interp_widgets.experiments.receivers",
     "run_patching": "interp_widgets.experiments.patching",
+    "run_path_patching": "interp_widgets.experiments.path_patching",
     "show_patching": "interp_widgets.show",
+    "show_path_patching": "interp_widgets.show",
 }
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ import torch
 from interp_widgets.experiments.baselines import check_gap, choose_answers
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, Scene
+from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
@@ -25,7 +26,7 @@ from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
 from interp_widgets.models.labels import Labels
 from interp_widgets.results.errors import NonFiniteError
-from interp_widgets.results.patching import Pair, PatchingResult, Status
+from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Status
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
 
@@ -77,11 +78,11 @@ class GridRun:
             if len(blocks) > 1:
                 scenes = {}  # before the next block is read, so that only one is ever kept
                 scenes = self._read(block)
-            rows, cells_of = self._rows(grid, scenes)
             hosts = next(iter(scenes.values())).hosts
-            for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
-                self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
-                yield grid
+            for rows, cells_of in self._rows(grid, scenes):
+                for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
+                    self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
+                    yield grid
         return grid
 
     def _blocks(self) -> Iterator[list[int]]:
@@ -151,23 +152,33 @@ class GridRun:
             story=self.contrast.story,
             metrics=request.options.metrics,
             labels=self.labels,
-            code=cell_code(
-                request.access,
-                request.cells,
-                "denoising" if self.contrast.story.host else "noising",
-                request.options.metrics,
-            ),
+            code=self._code(),
         )
         return grid, contexts
 
-    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> tuple[list[Row], list[list[Cell]]]:
-        """Write the rows of some pairs, each with the cells that it fills."""
+    def _code(self) -> CellCode:
+        """The printed lines copy between two prompts, so there are none where cells do something else."""
+        if not isinstance(self.contrast, PromptContrast):
+            return CellCode({}, {})
+        direction = self.contrast.direction
+        return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+
+    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
+        """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""
         cells_of: dict[tuple[int, Target], list[Cell]] = defaultdict(list)
         for cell in grid.pending():
             if cell[0] in scenes:
                 cells_of[cell[0], self._cheapest(self.request.cells.target(*cell))].append(cell)
-        rows = [Row(scenes[pair].row, self.contrast.edits(scenes[pair], target)) for pair, target in cells_of]
-        return rows, list(cells_of.values())
+        keys = list(cells_of)
+        most = max(1, _CACHE_BYTES // max(1, *(scene.cell_bytes for scene in scenes.values())))
+        for first in range(0, len(keys), most):
+            some = keys[first : first + most]
+            rows = [
+                Row(scenes[pair].row, edits)
+                for pair, targets in groupby(some, key=lambda key: key[0])
+                for edits in self.contrast.edits(scenes[pair], [target for _, target in targets])
+            ]
+            yield rows, [cells_of[key] for key in some]
 
     def _cheapest(self, target: Target) -> Target:
         """Name the stream between two layers by the later one, which is the same place with one layer less to run."""

@@ -145,7 +145,7 @@ def _run(access: Access, hosts: Hosts, rows: list[Row]) -> torch.Tensor:
     """Return the logits of the rows, (row, d_vocab), in their order."""
     if access.edited:
         # The user's own edits may be anywhere, so that every layer of every row runs from its tokens.
-        return access.run(hosts.ids[[row.host for row in rows]], _plan(rows).get)
+        return access.run(hosts.ids[[row.host for row in rows]], plan(rows).get)
     start = min(row.start for row in rows)
     # Rows enter in the order of their layers, so the batch is ordered by them.
     order = sorted(range(len(rows)), key=lambda index: rows[index].start)
@@ -153,21 +153,21 @@ def _run(access: Access, hosts: Hosts, rows: list[Row]) -> torch.Tensor:
     entering: dict[int, list[int]] = defaultdict(list)
     for row in ordered:
         entering[row.start if access.grows else start].append(row.host)
-    plan = _plan(ordered)
+    writes = plan(ordered)
 
     def enter(layer: int, arriving: torch.Tensor | None) -> torch.Tensor:
         stream = hosts.stream[layer][entering[layer]]
         if arriving is not None:
             stream = torch.cat([arriving, stream.to(arriving)]) if len(stream) else arriving
-        change = plan.get(("resid_pre", layer))
+        change = writes.get(("resid_pre", layer))
         return change(stream) if change else stream
 
     ids = hosts.ids[:1] if access.grows else hosts.ids[:1].expand(len(rows), -1)
-    logits = access.resume(ids, start, enter, plan.get)
+    logits = access.resume(ids, start, enter, writes.get)
     return logits[torch.tensor(order, device=logits.device).argsort()]
 
 
-def _plan(rows: Sequence[Row]) -> dict[tuple[Site, int], Write]:
+def plan(rows: Sequence[Row]) -> dict[tuple[Site, int], Write]:
     """Collect what to write at each site of each layer."""
     edits: dict[tuple[Site, int], list[tuple[int, Edit]]] = defaultdict(list)
     for number, row in enumerate(rows):
