@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 
@@ -12,7 +13,7 @@ from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.contrast import PromptContrast, Scene, copies
 from interp_widgets.experiments.receivers import Receiver, Receivers
 from interp_widgets.experiments.sweep import Edit, Row, default_rows, plan
-from interp_widgets.models.access import Access
+from interp_widgets.models.access import Access, Write
 from interp_widgets.models.branching import branch
 from interp_widgets.results.story import Story, path_story
 from interp_widgets.results.terms import Site
@@ -84,7 +85,7 @@ class PathContrast:
         """Where a receiver's input is put in: an MLP's as what it makes of that input, which comes to the same."""
         if receiver.layer is None:
             return "resid_post", self.prompts.access.n_layers - 1
-        return "mlp_out" if receiver.input == "mlp_in" else receiver.input, receiver.layer
+        return cast("Site", "mlp_out" if receiver.input == "mlp_in" else receiver.input), receiver.layer
 
     def _put(self, receiver: Receiver, site: Site, layer: int, value: torch.Tensor) -> Iterator[Edit]:
         if receiver.head is not None:
@@ -127,13 +128,15 @@ class _Frozen:
             # One row as it is beside the changed ones, so that all are computed alike.
             rows = [Row(0, edits) for edits in ((), *replaced)]
             stream = self._stream(layer).expand(len(rows), -1, -1)
-            added = branch(self.access, layer, self._ids, stream, ("attn_out",), {"z": plan(rows)["z", layer]})
-            return added["attn_out"][1:] - added["attn_out"][0]
+            change: dict[Site, Write] = {site: plan(rows)[site, layer]}
+            added = branch(self.access, layer, self._ids, stream, ["attn_out"], change)["attn_out"]
+            return added[1:] - added[0]
         own = self.scene.host(site, layer)
         sent = own.new_zeros(len(targets), *own.shape)
         for row, edits in enumerate(replaced):
             for edit in edits:
-                sent[(row, *edit.index)] = edit.value - own[edit.index]
+                place = (row, *edit.index)
+                sent[place] = edit.value - own[edit.index]
         return sent
 
     def received(self, sent: torch.Tensor, site: Site, layer: int) -> torch.Tensor:
@@ -144,7 +147,7 @@ class _Frozen:
         if site == "mlp_out" and not self.access.anatomy.parallel:
             # The layer's own attention keeps what it adds, so only the stream behind it moves.
             stream = stream.expand(len(sent), -1, -1)
-            changes = {"resid_mid": lambda middle: _moved(middle, sent)}
+            changes: dict[Site, Write] = {"resid_mid": lambda middle: _moved(middle, sent)}
             return branch(self.access, layer, self._ids, stream, (site,), changes)[site]
         return branch(self.access, layer, self._ids, _moved(stream, sent), (site,))[site]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from interp_widgets.experiments.cells import plan_panels
 from interp_widgets.experiments.contrast import PromptContrast
@@ -186,16 +186,15 @@ def parse_senders(senders: Sender | Iterable[Sender]) -> tuple[Sender, ...]:
         SiteError: no names.
         UnknownNameError: a kind that does not exist.
     """
-    listed = [senders] if isinstance(senders, str) else senders
-    if not isinstance(listed, Iterable) or isinstance(listed, (bytes, bytearray)):
+    if not isinstance(senders, Iterable):
         raise SiteError(f"senders={senders!r} is {kind_of(senders)}. Name them, for instance senders=('z', 'mlp_out').")
-    named = tuple(dict.fromkeys(listed))
+    named = tuple(dict.fromkeys([senders] if isinstance(senders, str) else senders))
     if not named:
         raise SiteError("senders is empty. Name at least one, for instance senders=('z',).")
     for name in named:
         if name not in SENDERS:
             raise unknown_name("sender", name, SENDERS)
-    return cast("tuple[Sender, ...]", named)
+    return named
 
 
 def _in_one_column(request: Request) -> Request:

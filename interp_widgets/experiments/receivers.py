@@ -75,7 +75,7 @@ def parse_receivers(given: ReceiversLike, n_layers: int) -> tuple[Receiver, ...]
     """
     if isinstance(given, Receiver):
         given = (given,)
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if not isinstance(given, Iterable):
         raise SelectionError(f"receivers={given!r} is {kind_of(given)}. Write {_SHOWN}, or a list of such.")
     listed = tuple(dict.fromkeys(_parsed(receiver, n_layers) for receiver in given))
     if not listed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -12,13 +13,17 @@ import torch
 from torch import nn
 
 from interp_widgets.models.guard import exclusive
+from interp_widgets.models.heads import HeadLayout
+from interp_widgets.models.inside import Inside, examine_inside
+from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
-from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids, submodule
-from interp_widgets.results.errors import ModelError, SiteError
-from interp_widgets.results.terms import SITES, STREAM_SITES, Site
+from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids
+from interp_widgets.results.errors import ModelError, SelectionError, SiteError
+from interp_widgets.results.terms import HEAD_SITES, SITES, STREAM_SITES, Site
 
 Write = Callable[[torch.Tensor], torch.Tensor]
-"""Gets a site's activations, (row, position, d_model), and returns them changed; it must not change them in place."""
+"""Gets a site's activations, as `Runs.site` returns them, and returns them changed; it must not change them in place.
+"""
 
 Plan = Callable[[tuple[Site, int]], Write | None]
 """Says what to do at a site of a layer, if anything."""
@@ -26,28 +31,28 @@ Plan = Callable[[tuple[Site, int]], Write | None]
 
 @dataclass(frozen=True)
 class Runs:
-    """The activations of a batch of prompts.
-
-    Each list holds one tensor a layer, (row, position, d_model), on the device of its layer.
-    """
+    """The activations of a batch of prompts, each tensor on the device of its layer."""
 
     stream: list[torch.Tensor]
-    """What enters each layer, and at the end what leaves the last one."""
-    attn: list[torch.Tensor]
-    """What attention adds in each layer; empty where the architecture does not tell."""
-    mlp: list[torch.Tensor]
+    """What enters each layer, and at the end what leaves the last one, (row, position, d_model)."""
+    kept: Mapping[Site, list[torch.Tensor]]
+    """What was at the other sites that were read, one tensor a layer."""
     logits: torch.Tensor
     """(row, d_vocab): float32 logits at the last position."""
 
     def site(self, site: Site, layer: int) -> torch.Tensor:
-        """Return the activations at a site, (row, position, d_model)."""
+        """Return the activations at a site that was read.
+
+        Streams are (row, position, d_model); z, q, k and v (row, position, head, d_head), with the key-value heads for
+        k and v; pattern (row, head, query, key); mlp_post (row, position, d_mlp).
+        """
         if site == "resid_pre":
             return self.stream[layer]
         if site == "resid_post":
             return self.stream[layer + 1]
         if site == "resid_mid":
-            return self.stream[layer] + self.attn[layer]
-        return self.attn[layer] if site == "attn_out" else self.mlp[layer]
+            return self.stream[layer] + self.kept["attn_out"][layer]
+        return self.kept[site][layer]
 
 
 class Access:
@@ -56,15 +61,16 @@ class Access:
     Printing it says what was found.
     """
 
-    def __init__(self, opened: Opened, anatomy: Anatomy) -> None:
+    def __init__(self, opened: Opened, anatomy: Anatomy, find_inside: Callable[[], Inside]) -> None:
         self.opened = opened
         self.model: Any = opened.envoy
         self.anatomy = anatomy
         self.scale = anatomy.parts.multiplier(opened.config) if anatomy.parts else 1.0
         self.n_vocab = n_vocab(opened.module)
         self.blocks = [self._envoy(block) for block in anatomy.blocks]
-        self.attn = self._parts(anatomy.parts.attn) if anatomy.parts else []
-        self.mlp = self._parts(anatomy.parts.mlp) if anatomy.parts else []
+        self.layers = [self._layer(block) for block in anatomy.blocks]
+        """The blocks with their sites; heads and neurons only once one of their sites was asked about."""
+        self._find_inside = find_inside
         self.edited = any(envoy._edits for envoy in (self.model, *self.model.interleaver.envoys.values()))
         """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
@@ -88,28 +94,73 @@ class Access:
         """Number of blocks."""
         return len(self.blocks)
 
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """The sites that exist in this architecture."""
-        return tuple(site for site in SITES if self._missing(site) is None)
+    @cached_property
+    def inside(self) -> Inside:
+        """The heads and neurons, looked for when they are first asked about."""
+        inside = self._find_inside()
+        for layer, block in zip(self.layers, self.anatomy.blocks, strict=True):
+            if inside.heads is not None:
+                layer.heads = self._head_places(inside.heads, block)
+            if inside.down:
+                layer.down = self._envoy(block.get_submodule(inside.down))
+        return inside
 
     @property
-    def n_heads(self) -> int:
-        return 0
+    def n_heads(self) -> int | None:
+        """Number of query heads in each layer, None where they were not found."""
+        return self.inside.heads.n_heads if self.inside.heads else None
 
     @property
-    def n_kv_heads(self) -> int:
-        return 0
+    def n_kv_heads(self) -> int | None:
+        """Number of key-value heads in each layer, None where they were not found."""
+        return self.inside.heads.n_kv_heads if self.inside.heads else None
+
+    @property
+    def d_head(self) -> int | None:
+        """Width of one head, None where heads were not found."""
+        return self.inside.heads.d_head if self.inside.heads else None
 
     @property
     def d_mlp(self) -> int | None:
-        return 0
+        """Number of neurons in each layer, None where they were not found."""
+        return self.inside.d_mlp
 
     def head_count(self, site: Site) -> int:
-        return 0
+        """Return how many heads a site has: the query heads, or for k and v the key-value heads.
 
-    def shared_by(self, h: int) -> tuple[int, ...]:
-        return ()
+        Raises:
+            SiteError: a site that has no heads, here or in general.
+        """
+        if site not in HEAD_SITES:
+            raise SiteError(f"{site} has no heads. The sites with heads are {', '.join(HEAD_SITES)}.")
+        self.check_site(site)
+        layout = self._heads()
+        return layout.n_kv_heads if site in ("k", "v") else layout.n_heads
+
+    def shared_by(self, kv_head: int) -> tuple[int, ...]:
+        """Return the query heads that share a key-value head.
+
+        Raises:
+            SelectionError: a key-value head that does not exist.
+            SiteError: an architecture whose heads were not found.
+        """
+        layout = self._heads()
+        if not 0 <= kv_head < layout.n_kv_heads:
+            raise SelectionError(
+                f"There is no key-value head {kv_head}: {self.opened.name} has {layout.n_kv_heads}, counted from 0."
+            )
+        return tuple(range(kv_head * layout.group, (kv_head + 1) * layout.group))
+
+    def _heads(self) -> HeadLayout:
+        if self.inside.heads is None:
+            self.check_site("z")
+            raise AssertionError("z exists without heads")
+        return self.inside.heads
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that exist in this architecture."""
+        return tuple(site for site in SITES if self.missing(site) is None)
 
     def check_site(self, site: Site) -> None:
         """Refuse a site that this architecture does not have.
@@ -117,17 +168,18 @@ class Access:
         Raises:
             SiteError: with the sites that it has.
         """
-        reason = self._missing(site)
+        reason = self.missing(site)
         if reason:
             raise SiteError(
                 f"{site} does not exist in {type(self.opened.module).__name__}: {reason} Use {self._offer()}."
             )
 
-    def _missing(self, site: Site) -> str | None:
+    def missing(self, site: Site) -> str | None:
+        """Return why a site does not exist in this architecture, None if it does."""
         if site in ("resid_pre", "resid_post"):
             return None
         if site not in STREAM_SITES:
-            return "not yet."
+            return self.inside.missing.get(site)
         if self.anatomy.parts is None:
             return "no two modules of its blocks were found that make up what a block adds to the stream."
         if site == "resid_mid" and self.anatomy.parallel:
@@ -138,23 +190,45 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
-    def read(self, ids: torch.Tensor, sites: Collection[Site] = ()) -> Runs:
-        """Run prompts, (row, position) token ids, and keep their streams and what is at some sites."""
-        parts = not {"resid_pre", "resid_post"}.issuperset(sites)
+    def embedding_std(self) -> float:
+        """Return the standard deviation of the numbers in the embedding matrix."""
+        weight = self._embedding.weight.detach()
+        with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
+            parts = [part.double() for part in weight.split(4096)]
+            mean = sum(float(part.sum()) for part in parts) / weight.numel()
+            return float((sum(float((part - mean).square().sum()) for part in parts) / weight.numel()) ** 0.5)
+
+    @property
+    def _embedding(self) -> Any:
+        return self.opened.module.get_input_embeddings()  # type: ignore[operator]
+
+    def read(self, ids: torch.Tensor, sites: Collection[Site], *, embed: Write | None = None) -> Runs:
+        """Run prompts, (row, position) token ids, and keep their streams and what is at some sites.
+
+        Args:
+            ids: prompts, (row, position).
+            sites: which sites to keep beside the stream, resid_mid by way of attn_out.
+            embed: changes what the token embedding hands over, (row, position, d_embed).
+
+        Raises:
+            SiteError: a site that the architecture does not have.
+        """
+        for site in sites:
+            self.check_site(site)
+        wanted = {"attn_out" if site == "resid_mid" else site for site in sites} - {"resid_pre", "resid_post"}
         stream: list[torch.Tensor] = []
-        attn: list[torch.Tensor] = []
-        mlp: list[torch.Tensor] = []
+        layers: list[dict[Site, torch.Tensor]] = []
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
-            for layer in range(self.n_layers):
-                stream.append(self.blocks[layer].input.clone())
-                for envoys, values in self._in_order((self.attn, attn), (self.mlp, mlp)) if parts else ():
-                    value = first_tensor(envoys[layer].output)
-                    # A copy in any case: some blocks go on to add into these tensors.
-                    values.append(value.reshape(stream[-1].shape) * self.scale)
+        embedding = self._envoy(self._embedding) if embed is not None else None
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options()):
+            if embed is not None and embedding is not None:
+                embedding.output = embed(embedding.output)
+            for layer in self.layers:
+                stream.append(layer.block.input.clone())
+                layers.append(layer.read(wanted, stream[-1]))
             stream.append(first_tensor(self.blocks[-1].output).clone())
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
-        return Runs(stream, attn, mlp, kept["logits"])
+        return Runs(stream, {site: [layer[site] for layer in layers] for site in wanted}, kept["logits"])
 
     def resume(
         self,
@@ -170,20 +244,25 @@ class Access:
                 may grow, else as many as run.
             start: the first layer to run.
             enter: called at each layer with the stream that arrives, None at `start`; returns the stream to go on with.
-            write: not asked for resid_pre, which `enter` is about.
+            write: not asked for resid_pre, which `enter` is about. Asked for everything before the run.
 
         Returns:
             float32 logits at the last position, (row, d_vocab).
+
+        Raises:
+            SiteError: a site that the architecture does not have.
         """
+        changes = self._changes(write, start, SITES[1:])
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
-            for layer in range(start):
-                self.blocks[layer].skip(self._block_output(first))
-            for layer in range(start, self.n_layers):
-                stream = first if layer == start else enter(layer, self.blocks[layer].input)
-                self.blocks[layer].input = stream
-                self._write_block(layer, stream, write, trim=self.trims and layer == self.n_layers - 1)
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options()):
+            for number in range(start):
+                self.blocks[number].skip(self.block_output(first))
+            for number in range(start, self.n_layers):
+                layer = self.layers[number]
+                stream = first if number == start else enter(number, layer.block.input)
+                layer.block.input = stream
+                layer.write(changes[number], stream, trim=self.trims and number == self.n_layers - 1)
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
@@ -192,45 +271,38 @@ class Access:
 
         Returns:
             float32 logits at the last position, (row, d_vocab).
+
+        Raises:
+            SiteError: a site that the architecture does not have.
         """
+        changes = self._changes(write, 0, SITES)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
-            for layer in range(self.n_layers):
-                stream = self.blocks[layer].input
-                change = write(("resid_pre", layer))
-                if change is not None:
-                    stream = change(stream)
-                    self.blocks[layer].input = stream
-                self._write_block(layer, stream, write, trim=False)
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options()):
+            for number, layer in enumerate(self.layers):
+                stream = layer.block.input
+                if "resid_pre" in changes[number]:
+                    stream = changes[number]["resid_pre"](stream)
+                    layer.block.input = stream
+                layer.write(changes[number], stream)
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
-    def _write_block(self, layer: int, stream: torch.Tensor, write: Plan, *, trim: bool) -> None:
-        self._write_parts(layer, stream, write, trim)
-        change = write(("resid_post", layer))
-        if change is not None:
-            _replace(self.blocks[layer], change)
+    def _changes(self, write: Plan, start: int, sites: Sequence[Site]) -> dict[int, dict[Site, Write]]:
+        """Ask what to write at each layer, before a trace begins: looking for heads would run the model."""
+        changes: dict[int, dict[Site, Write]] = {}
+        for layer in range(start, self.n_layers):
+            asked = {site: write((site, layer)) for site in sites}
+            changes[layer] = {site: change for site, change in asked.items() if change is not None}
+        for site in {site for layer in changes.values() for site in layer}:
+            self.check_site(site)
+        return changes
 
-    def _write_parts(self, layer: int, stream: torch.Tensor, write: Plan, trim: bool) -> None:
-        for parts, site in self._in_order((self.attn, "attn_out"), (self.mlp, "mlp_out")):
-            if trim and site == "mlp_out":
-                parts[layer].input = parts[layer].input[:, -1:]
-                _replace(parts[layer], lambda last: nn.functional.pad(last, (0, 0, stream.shape[1] - 1, 0)))
-            change = write((site, layer))
-            if change is not None:
-                _replace(parts[layer], _scaled(change, self.scale, stream.shape))
-            if site == "attn_out" and (middle := write(("resid_mid", layer))) is not None:
-                # What attention adds is set so that everything after it sees the wanted stream.
-                _replace(parts[layer], _scaled(_through(middle, stream), self.scale, stream.shape))
-
-    def _in_order(self, attn: tuple[Any, Any], mlp: tuple[Any, Any]) -> Iterator[tuple[Any, Any]]:
-        if self.anatomy.parts is not None:
-            yield from (mlp, attn) if self.anatomy.mlp_first else (attn, mlp)
-
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """Return what every run is asked for: no cache, and the last position's logits alone where that is possible."""
         return {"use_cache": False} | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
 
-    def _block_output(self, stream: torch.Tensor) -> Any:
+    def block_output(self, stream: torch.Tensor) -> Any:
+        """Return what a block that leaves this stream hands over, for a block that is skipped."""
         length = self.anatomy.tuple_length
         return (stream, *(None,) * (length - 1)) if length else stream
 
@@ -243,44 +315,37 @@ class Access:
             )
         return envoys[id(module)]
 
-    def _parts(self, path: str) -> list[Any]:
-        modules = [submodule(block, path) for block in self.anatomy.blocks]
-        return [self._envoy(module) for module in modules if module is not None]
+    def _layer(self, block: nn.Module) -> Layer:
+        parts = self.anatomy.parts
+        attn, mlp = (
+            (self._envoy(block.get_submodule(path)) for path in (parts.attn, parts.mlp)) if parts else (None,) * 2
+        )
+        return Layer(self._envoy(block), attn, mlp, self.scale, self.anatomy.mlp_first)
 
-
-def _replace(envoy: Any, change: Write) -> None:
-    output = envoy.output
-    changed = change(first_tensor(output))
-    envoy.output = (changed, *output[1:]) if isinstance(output, (tuple, list)) else changed
-
-
-def _scaled(change: Write, scale: float, shape: Sequence[int]) -> Write:
-    def apply(raw: torch.Tensor) -> torch.Tensor:
-        added = raw.reshape(shape)  # some MLPs work on a flat list of positions (OPT)
-        changed = change(added) if scale == 1 else change(added * scale) / scale
-        return changed.reshape(raw.shape)
-
-    return apply
-
-
-def _through(change: Write, stream: torch.Tensor) -> Write:
-    return lambda added: change(stream + added) - stream
+    def _head_places(self, layout: HeadLayout, block: nn.Module) -> HeadPlaces:
+        attention = block.get_submodule(layout.where.attention)
+        projections = {path: self._envoy(attention.get_submodule(path)) for path in layout.where.qkv}
+        out = self._envoy(attention.get_submodule(layout.where.out))
+        return HeadPlaces(layout, self._envoy(attention), projections, out)
 
 
 @dataclass
 class _Found:
-    """What was found of a model, as long as it is made of the same modules."""
+    """What was found of a model, as long as it is made of the same modules and computes attention in the same way."""
 
     modules: tuple[nn.Module, ...]
+    implementation: str | None
     anatomy: Anatomy
     shortcuts: tuple[bool, bool] | None = None
+    inside: Inside | None = None
 
 
 _found: weakref.WeakKeyDictionary[nn.Module, _Found] = weakref.WeakKeyDictionary()
 
 
 def resolve(opened: Opened) -> Access:
-    """Find a model's sites. The probe runs are made once for each module, and again when a part of it was replaced.
+    """Find a model's sites. The probe runs are made once for each module, and again when a part of it was replaced
+    or its attention is computed in another way.
 
     Raises:
         ModelError: an architecture in which a stream alone does not determine what follows.
@@ -288,16 +353,24 @@ def resolve(opened: Opened) -> Access:
     module = opened.module
     modules = tuple(module.modules())[1:]  # without the key itself, which the cache must not keep alive
     found = _found.get(module)
-    if found is None or found.modules != modules:
+    implementation = getattr(opened.config, "_attn_implementation", None)
+    if found is None or (found.modules, found.implementation) != (modules, implementation):
         with exclusive(module):
-            found = _found[module] = _Found(modules, examine(module, opened.config))
-    access = Access(opened, found.anatomy)
+            found = _found[module] = _Found(modules, implementation, examine(module, opened.config))
+    access = Access(opened, found.anatomy, partial(_look_inside, opened, found))
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
     if found.shortcuts is None:
         found.shortcuts = _probe_shortcuts(access)
     access.grows, access.trims = found.shortcuts
     return access
+
+
+def _look_inside(opened: Opened, found: _Found) -> Inside:
+    if found.inside is None:
+        with exclusive(opened.module):
+            found.inside = examine_inside(opened.module, opened.config, found.anatomy)
+    return found.inside
 
 
 def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
@@ -307,7 +380,7 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
         ModelError: it does not, so something besides the stream runs through the model.
     """
     ids = probe_ids(access.opened.module)
-    runs = access.read(ids)
+    runs = access.read(ids, ())
     for grows, trims in product((True, False), (access.trims, False)):
         access.trims = trims
         try:

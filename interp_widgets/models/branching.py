@@ -21,7 +21,7 @@ def branch(
 ) -> dict[Site, torch.Tensor]:
     """Run one block on given streams and return what is at some sites inside it.
 
-    No other block is run, unless edits that are stored on the model need the layers before it.
+    No other block is run, unless there are edits stored on the model, which need them all.
 
     Args:
         access: the model.
@@ -48,5 +48,6 @@ def branch(
         place.block.input = stream
         place.write(changes, stream)
         found |= place.read(sites, stream)
-        tracer.stop()
+        if not access.edited:  # edits of later layers would wait in vain
+            tracer.stop()
     return found

@@ -1,15 +1,32 @@
-"""What is known of each architecture: where in a block attention and MLP hand over what they add to the stream.
+"""What is known of each architecture: where a block adds to the stream, and where its heads and neurons are.
 
 A row is data, never trusted blindly: `models.probe` checks on the model itself that the stream grows by exactly these
-two outputs. Architectures without a row are searched with `GENERIC` under the same check.
+two outputs, `models.inside` that heads and neurons are what they are taken for. Architectures without a row are
+searched for what similar ones use, under the same checks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Where a block's attention hands over its heads.
+
+    `attention` is the path inside the block to the module that computes all of it; the other paths start there. `out`
+    is the output projection, whose input is z. `qkv` names the projections of queries, keys and values: three, or one
+    that hands over all of them. That one has all query heads, then all keys, then all values; with `by_group` it has
+    for each key-value head in turn its query heads, its key and its value.
+    """
+
+    attention: str
+    qkv: tuple[str, ...]
+    out: str
+    by_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -18,64 +35,77 @@ class Parts:
 
     `attn` and `mlp` are paths inside the block to the modules whose outputs are added to the stream: after a norm that
     follows them where there is one, before the addition where the module makes it itself. `scale` names the
-    entry of the config by which both are multiplied on their way into the stream.
+    entry of the config by which both are multiplied on their way into the stream. `heads` and `down`, the path inside
+    the block to the MLP's last projection, are known in families with a row; a mixture of experts has no `down`.
     """
 
     attn: str
     mlp: str
     scale: str = ""
+    heads: Heads | None = None
+    down: str = ""
 
     def multiplier(self, config: Any) -> float:
         """By how much the modules' outputs are multiplied before they are added."""
         return float(getattr(config, self.scale)) if self.scale else 1.0
 
 
-_LLAMA = Parts("self_attn", "mlp")
-_GPT2 = Parts("attn", "mlp")
-_NORMED = Parts("post_attention_layernorm", "post_feedforward_layernorm")
+_SPLIT = ("q_proj", "k_proj", "v_proj")
+_LLAMA_HEADS = Heads("self_attn", _SPLIT, "o_proj")
+_GPT2_HEADS = Heads("attn", ("c_attn",), "c_proj")
+_BLOOM_HEADS = Heads("self_attention", ("query_key_value",), "dense", by_group=True)
+
+_LLAMA = Parts("self_attn", "mlp", heads=_LLAMA_HEADS, down="mlp.down_proj")
+_EXPERTS = Parts("self_attn", "mlp", heads=_LLAMA_HEADS)
+_NORMED = Parts("post_attention_layernorm", "post_feedforward_layernorm", heads=_LLAMA_HEADS, down="mlp.down_proj")
 
 FAMILIES: dict[str, Parts] = {
-    "bloom": Parts("self_attention.dense", "mlp.dense_4h_to_h"),  # both modules return the sum with the stream
+    # Both modules of BLOOM return the sum with the stream.
+    "bloom": Parts("self_attention.dense", "mlp.dense_4h_to_h", heads=_BLOOM_HEADS, down="mlp.dense_4h_to_h"),
     "cohere": _LLAMA,
     "cohere2": _LLAMA,
-    "falcon": Parts("self_attention", "mlp"),
+    "falcon": Parts("self_attention", "mlp", heads=_BLOOM_HEADS, down="mlp.dense_4h_to_h"),
     "gemma": _LLAMA,
     "gemma2": _NORMED,
     "gemma3": _NORMED,
     "gemma3_text": _NORMED,
     "glm": _LLAMA,
-    "glm4": Parts("post_self_attn_layernorm", "post_mlp_layernorm"),
-    "gpt2": _GPT2,
-    "gpt_bigcode": _GPT2,
-    "gpt_neo": _GPT2,
-    "gpt_neox": Parts("attention", "mlp"),
-    "gpt_oss": _LLAMA,
-    "gptj": _GPT2,
-    "granite": Parts("self_attn", "mlp", "residual_multiplier"),
-    "granitemoe": Parts("self_attn", "block_sparse_moe", "residual_multiplier"),
+    "glm4": Parts("post_self_attn_layernorm", "post_mlp_layernorm", heads=_LLAMA_HEADS, down="mlp.down_proj"),
+    "gpt2": Parts("attn", "mlp", heads=_GPT2_HEADS, down="mlp.c_proj"),
+    "gpt_bigcode": Parts("attn", "mlp", heads=replace(_GPT2_HEADS, by_group=True), down="mlp.c_proj"),
+    "gpt_neo": Parts("attn", "mlp", heads=Heads("attn.attention", _SPLIT, "out_proj"), down="mlp.c_proj"),
+    "gpt_neox": Parts("attention", "mlp", heads=replace(_BLOOM_HEADS, attention="attention"), down="mlp.dense_4h_to_h"),
+    "gpt_oss": _EXPERTS,
+    "gptj": Parts("attn", "mlp", heads=Heads("attn", _SPLIT, "out_proj"), down="mlp.fc_out"),
+    "granite": replace(_LLAMA, scale="residual_multiplier"),
+    "granitemoe": replace(_EXPERTS, mlp="block_sparse_moe", scale="residual_multiplier"),
     "llama": _LLAMA,
     "mistral": _LLAMA,
-    "mixtral": _LLAMA,
-    "mpt": Parts("attn", "ffn.down_proj"),  # ffn returns the sum with the stream
+    "mixtral": _EXPERTS,
+    # The module ffn of MPT returns the sum with the stream.
+    "mpt": Parts("attn", "ffn.down_proj", heads=Heads("attn", ("Wqkv",), "out_proj"), down="ffn.down_proj"),
     "olmo": _LLAMA,
     "olmo2": _NORMED,
     "olmo3": _NORMED,
-    "olmoe": _LLAMA,
-    "opt": Parts("self_attn", "fc2"),
-    "phi": _LLAMA,
-    "phi3": _LLAMA,
+    "olmoe": _EXPERTS,
+    "opt": Parts("self_attn", "fc2", heads=Heads("self_attn", _SPLIT, "out_proj"), down="fc2"),
+    "phi": Parts("self_attn", "mlp", heads=Heads("self_attn", _SPLIT, "dense"), down="mlp.fc2"),
+    "phi3": replace(_LLAMA, heads=Heads("self_attn", ("qkv_proj",), "o_proj")),
     "qwen2": _LLAMA,
-    "qwen2_moe": _LLAMA,
+    "qwen2_moe": _EXPERTS,
     "qwen3": _LLAMA,
-    "qwen3_moe": _LLAMA,
+    "qwen3_moe": _EXPERTS,
     "smollm3": _LLAMA,
     "stablelm": _LLAMA,
-    "starcoder2": _LLAMA,
+    "starcoder2": replace(_LLAMA, down="mlp.c_proj"),
 }
 
 _ATTENTIONS = ("self_attn", "attn", "attention", "self_attention")
 _MLPS = ("mlp", "ffn", "feed_forward", "block_sparse_moe", "moe", "fc2")
 _SCALES = ("residual_multiplier",)
+_QKV = (_SPLIT, ("c_attn",), ("query_key_value",), ("qkv_proj",), ("Wqkv",))
+_OUTS = ("o_proj", "out_proj", "c_proj", "dense")
+_DOWNS = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h", "w2")
 
 ALIBI = frozenset({"bloom", "mpt"})
 """Families whose positions are a bias on distance, so that no prompt is too long."""
@@ -91,6 +121,36 @@ def candidates(model_type: str, config: Any) -> Iterator[Parts]:
     for scale in ("", *(name for name in _SCALES if hasattr(config, name))):
         for attn, mlp in product(_ATTENTIONS, _MLPS):
             yield Parts(attn, mlp, scale)
+
+
+def head_candidates(parts: Parts) -> Iterator[Heads]:
+    """Yield where to look for a block's heads: as its row says, or where similar architectures have them."""
+    if parts.heads is not None:
+        yield parts.heads
+        return
+    for attention, qkv, out in product(_ATTENTIONS, _QKV, _OUTS):
+        for by_group in (False, True) if len(qkv) == 1 else (False,):
+            yield Heads(attention, qkv, out, by_group)
+
+
+def down_candidates(parts: Parts) -> Iterator[str]:
+    """Yield where to look for the MLP's last projection."""
+    if parts.down:
+        yield parts.down
+        return
+    for mlp in dict.fromkeys((parts.mlp, *_MLPS)):
+        yield mlp
+        for down in _DOWNS:
+            yield f"{mlp}.{down}"
+
+
+def value_limit(config: Any) -> float | None:
+    """Return the size at which a model clips what its projections of queries, keys and values hand over, if it does."""
+    for place in (config, getattr(config, "attn_config", None)):
+        limit = getattr(place, "clip_qkv", None)
+        if limit:
+            return float(limit)
+    return None
 
 
 def context_length(config: Any) -> int | None:

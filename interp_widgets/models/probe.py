@@ -85,7 +85,7 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
         if not all(_is_stream(tensor, ids) for tensor in (*before, *after)):
             continue
         check_finite([*before, after[-1]], None, name, before[0].dtype)
-        if not all(_close(old, new) for old, new in zip(after[:-1], before[1:], strict=True)):
+        if not all(close(old, new) for old, new in zip(after[:-1], before[1:], strict=True)):
             continue
         _check_causal(after, name)
         output = outputs[blocks[0]][1]
@@ -113,7 +113,7 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
 
 
 def _check_causal(after: list[torch.Tensor], name: str) -> None:
-    if any(not _close(tensor[0, :2], tensor[1, :2]) for tensor in after):
+    if any(not close(tensor[0, :2], tensor[1, :2]) for tensor in after):
         raise ModelError(
             f"{name} is not causal: its positions see the tokens that come after them, so a prompt has no next token "
             "to predict. Pass a causal language model, for instance from AutoModelForCausalLM.from_pretrained."
@@ -138,7 +138,7 @@ def _check_parts(
         if any(not isinstance(tensor, torch.Tensor) or tensor.numel() != before.numel() for tensor in added):
             return None
         grown = before + scale * (added[0].reshape(before.shape) + added[1].reshape(before.shape))
-        if not _close(grown, after, (after - before).abs().max()):
+        if not close(grown, after, (after - before).abs().max()):
             return None
     return outputs
 
@@ -199,7 +199,7 @@ def _record(module: nn.Module, ids: torch.Tensor, watched: tuple[nn.Module, ...]
     def keep(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         first = args[0] if args else next(iter(kwargs.values()), None)
         # Cloned, since some blocks go on to add into these tensors (Falcon's MLP output).
-        seen[part] = (_clone(first), _clone(output))
+        seen[part] = (clone(first), clone(output))
 
     with _hooked(watched, keep):
         module(input_ids=ids, use_cache=False)
@@ -214,11 +214,12 @@ def _hooked(modules: tuple[nn.Module, ...], hook: Any) -> Iterator[None]:
         yield
 
 
-def _clone(value: Any) -> Any:
+def clone(value: Any) -> Any:
+    """Copy a module's tensors, which some blocks go on to change."""
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, (tuple, list)):
-        return tuple(_clone(item) for item in value)
+        return tuple(clone(item) for item in value)
     return value
 
 
@@ -226,7 +227,7 @@ def _is_stream(value: Any, ids: torch.Tensor) -> bool:
     return isinstance(value, torch.Tensor) and tuple(value.shape[:2]) == tuple(ids.shape) and value.ndim == 3
 
 
-def _close(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> bool:
+def close(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> bool:
     """Whether two tensors agree but for rounding, small beside `scale` where one is given."""
     left, right = left.float(), right.float().to(left.device)
     rounding = 16 * torch.finfo(right.dtype).eps * float(right.abs().max())

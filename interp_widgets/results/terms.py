@@ -7,7 +7,19 @@ from typing import Literal, cast, get_args
 
 from interp_widgets.results.errors import unknown_name
 
-Site = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "mlp_post"]
+StreamSite = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"]
+"""A place in a transformer block where an activation is as wide as the stream: (position, d_model)."""
+
+HeadSite = Literal["z", "q", "k", "v", "pattern"]
+"""A place inside attention with a part for each head: (position, head, d_head), `pattern` (head, query, key).
+
+`k` and `v` have the key-value heads, of which several query heads may share one.
+"""
+
+NeuronSite = Literal["mlp_post"]
+"""A place inside the MLP with a number for each neuron: (position, d_mlp)."""
+
+Site = Literal[StreamSite, HeadSite, NeuronSite]
 """A place in a transformer block where an activation is read or written."""
 
 Direction = Literal["denoising", "noising"]
@@ -16,13 +28,10 @@ Direction = Literal["denoising", "noising"]
 MetricName = Literal["logit_diff", "prob", "logprob", "kl", "rank", "loss"]
 """A number read from the logits at the last position."""
 
-SITES: tuple[Site, ...] = get_args(Site)
-STREAM_SITES: tuple[Site, ...] = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
-"""Sites of shape (position, d_model)."""
-HEAD_SITES: tuple[Site, ...] = ("z", "q", "k", "v", "pattern")
-"""Sites of shape (position, head, d_head), and the pattern with (head, query, key)."""
-NEURON_SITES: tuple[Site, ...] = ("mlp_post",)
-"""Sites of shape (position, neuron)."""
+STREAM_SITES: tuple[StreamSite, ...] = get_args(StreamSite)
+HEAD_SITES: tuple[HeadSite, ...] = get_args(HeadSite)
+NEURON_SITES: tuple[NeuronSite, ...] = get_args(NeuronSite)
+SITES: tuple[Site, ...] = (*STREAM_SITES, *HEAD_SITES, *NEURON_SITES)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
@@ -43,12 +52,12 @@ SITE_TERMS: dict[Site, Term] = {
     "resid_post": Term("resid_post", "resid_post", "the stream leaving the layer"),
     "attn_out": Term("attn_out", "attn_out", "what attention adds"),
     "mlp_out": Term("mlp_out", "mlp_out", "what the MLP adds"),
-    "z": Term("z", "z", "what a head reads"),
-    "q": Term("q", "q", "what a head asks for"),
-    "k": Term("k", "k", "what a head matches on"),
-    "v": Term("v", "v", "what a head could read"),
-    "pattern": Term("pattern", "pattern", "where a head looks"),
-    "mlp_post": Term("mlp_post", "mlp_post", "the MLP's neurons after their nonlinearity"),
+    "z": Term("z", "z", "what each head hands to the output projection: its values, weighted by its pattern"),
+    "q": Term("q", "q", "each head's queries as projected, before any norm or rotation of them"),
+    "k": Term("k", "k", "each key-value head's keys as projected, before any norm or rotation of them"),
+    "v": Term("v", "v", "each key-value head's values as projected"),
+    "pattern": Term("pattern", "pattern", "how much each head's query position takes from each key position"),
+    "mlp_post": Term("mlp_post", "mlp_post", "the MLP's neurons, after nonlinearity and gate"),
 }
 
 METRIC_TERMS: dict[MetricName, Term] = {

@@ -112,7 +112,7 @@ def path_patched(
     positions: list[int] | None = None,
     receiver_positions: list[int] | None = None,
 ) -> torch.Tensor:
-    """Logits of the host prompt, with what the receivers read where the sender alone is the donor's, all else frozen."""
+    """Logits of the host prompt, where receivers read what they do when the sender alone is the donor's."""
     model.run(donor, {})
     changed = dict(model.kept)
     model.run(host, {})

@@ -114,7 +114,9 @@ def test_refused_at_once(clean: Any, corrupt: Any, options: dict[str, Any], erro
 
 @pytest.mark.parametrize("name", ["gptj", "gpt_neox", "phi", "falcon", "cohere"])
 def test_parallel_blocks_have_no_middle(name: str) -> None:
-    with pytest.raises(SiteError, match=r"attention and MLP run in parallel.* Use resid_pre, resid_post, attn_out or"):
+    with pytest.raises(
+        SiteError, match=r"attention and MLP run in parallel.* Use resid_pre, resid_post, attn_out, mlp_out"
+    ):
         patching(zoo.model(name), CLEAN, CORRUPT, sites="resid_mid")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -23,6 +23,19 @@ class Family:
     mlp: str = "mlp"
     parallel: bool = False
     multiplier: float = 1.0
+    attention: str = "self_attn"
+    """The module that computes attention; `qkv` and `out` are paths inside it."""
+    qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj")
+    layout: Literal["apart", "stacked", "groups"] = "apart"
+    """How one projection lays out its output: all queries, keys, values; or so for each key-value head."""
+    out: str = "o_proj"
+    down: str = "mlp.down_proj"
+    """The MLP's last projection, empty in a mixture of experts."""
+    heads: int = 4
+    kv_heads: int = 2
+    d_head: int = 8
+    missing: tuple[str, ...] = ()
+    """Sites inside attention that are no sites of single heads."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -45,28 +58,70 @@ _BLOCK = {
 }
 _POST = {"attn": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
 _H = "transformer.h"
+_GPT2_PARTS: dict[str, Any] = {
+    "attention": "attn",
+    "qkv": ("c_attn",),
+    "layout": "stacked",
+    "out": "c_proj",
+    "down": "mlp.c_proj",
+    "kv_heads": 4,
+}
+_NEOX_PARTS: dict[str, Any] = {
+    "attention": "attention",
+    "qkv": ("query_key_value",),
+    "layout": "groups",
+    "out": "dense",
+    "down": "mlp.dense_4h_to_h",
+    "kv_heads": 4,
+}
+_BLOOM_PARTS = _NEOX_PARTS | {"attention": "self_attention"}
+_BIGCODE_PARTS = _GPT2_PARTS | {"layout": "groups"}
+_PHI_PARTS: dict[str, Any] = {"out": "dense", "down": "mlp.fc2", "kv_heads": 4}
+# One norm over the queries of all heads, and one over all keys, stands between the projections and attention.
+_MIXED: dict[str, Any] = {"missing": ("q", "k")}
 
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family("GPT2LMHeadModel", _H, "attn", config=_GPT2),
+    "gpt2": Family("GPT2LMHeadModel", _H, "attn", **_GPT2_PARTS, config=_GPT2),
     "llama": Family("LlamaForCausalLM", config=_LLAMA),
-    "qwen3": Family("Qwen3ForCausalLM", config=_LLAMA | {"head_dim": 16}),
-    "gemma": Family("GemmaForCausalLM", config=_LLAMA | {"head_dim": 16}),
-    "gpt_neox": Family("GPTNeoXForCausalLM", "gpt_neox.layers", "attention", parallel=True, config=_BLOCK),
-    "gpt_neox_sequential": Family(
-        "GPTNeoXForCausalLM", "gpt_neox.layers", "attention", config=_BLOCK | {"use_parallel_residual": False}
+    "qwen3": Family("Qwen3ForCausalLM", d_head=16, config=_LLAMA | {"head_dim": 16}),
+    "gemma": Family("GemmaForCausalLM", d_head=16, config=_LLAMA | {"head_dim": 16}),
+    "gpt_neox": Family(
+        "GPTNeoXForCausalLM", "gpt_neox.layers", "attention", parallel=True, **_NEOX_PARTS, config=_BLOCK
     ),
-    "gptj": Family("GPTJForCausalLM", _H, "attn", parallel=True, config=_GPT2 | {"rotary_dim": 4}),
-    "phi": Family("PhiForCausalLM", parallel=True, config=_BLOCK),
+    "gpt_neox_sequential": Family(
+        "GPTNeoXForCausalLM",
+        "gpt_neox.layers",
+        "attention",
+        **_NEOX_PARTS,
+        config=_BLOCK | {"use_parallel_residual": False},
+    ),
+    "gptj": Family(
+        "GPTJForCausalLM",
+        _H,
+        "attn",
+        parallel=True,
+        attention="attn",
+        out="out_proj",
+        down="mlp.fc_out",
+        kv_heads=4,
+        config=_GPT2 | {"rotary_dim": 4},
+    ),
+    "phi": Family("PhiForCausalLM", parallel=True, **_PHI_PARTS, config=_BLOCK),
+    "phi_normed": Family("PhiForCausalLM", parallel=True, **_PHI_PARTS, config=_BLOCK | {"qk_layernorm": True}),
     "mistral_sliding": Family("MistralForCausalLM", config=_LLAMA | {"sliding_window": 3}),
-    "mixtral": Family("MixtralForCausalLM", config=_LLAMA | {"num_local_experts": 3}),
+    "mixtral": Family("MixtralForCausalLM", down="", config=_LLAMA | {"num_local_experts": 3}),
     "qwen2": Family("Qwen2ForCausalLM", config=_LLAMA),
     "gemma2": Family("Gemma2ForCausalLM", **_POST, config=_LLAMA | {"sliding_window": 3}),
     "gemma3": Family("Gemma3ForCausalLM", **_POST, config=_LLAMA | {"sliding_window": 3}),
-    "olmo2": Family("Olmo2ForCausalLM", **_POST, config=_LLAMA),
+    "olmo2": Family("Olmo2ForCausalLM", **_POST, **_MIXED, config=_LLAMA),
     "gpt_neo": Family(
         "GPTNeoForCausalLM",
         _H,
         "attn",
+        attention="attn.attention",
+        out="out_proj",
+        down="mlp.c_proj",
+        kv_heads=4,
         config={
             "hidden_size": 32,
             "num_layers": 2,
@@ -80,6 +135,9 @@ FAMILIES: dict[str, Family] = {
         "OPTForCausalLM",
         "model.decoder.layers",
         mlp="fc2",
+        out="out_proj",
+        down="fc2",
+        kv_heads=4,
         config=_BLOCK | {"ffn_dim": 48, "word_embed_proj_dim": 32},
     ),
     "bloom": Family(
@@ -87,35 +145,72 @@ FAMILIES: dict[str, Family] = {
         _H,
         "self_attention.dense",
         "mlp.dense_4h_to_h",
+        **_BLOOM_PARTS,
         config={"hidden_size": 32, "n_layer": 3, "n_head": 4},
     ),
     "falcon": Family(
-        "FalconForCausalLM", _H, "self_attention", parallel=True, config=_BLOCK | {"new_decoder_architecture": True}
+        "FalconForCausalLM",
+        _H,
+        "self_attention",
+        parallel=True,
+        **_BLOOM_PARTS | {"kv_heads": 2},
+        config=_BLOCK | {"new_decoder_architecture": True, "num_kv_heads": 2},
     ),
     "falcon_alibi": Family(
         "FalconForCausalLM",
         _H,
         "self_attention",
+        **_BLOOM_PARTS | {"kv_heads": 1},
         config=_BLOCK | {"alibi": True, "parallel_attn": False, "new_decoder_architecture": False},
+    ),
+    "falcon_old": Family(
+        "FalconForCausalLM",
+        _H,
+        "self_attention",
+        parallel=True,
+        **_BLOOM_PARTS,
+        config=_BLOCK | {"multi_query": False, "new_decoder_architecture": False},
     ),
     "mpt": Family(
         "MptForCausalLM",
         "transformer.blocks",
         "attn",
         "ffn.down_proj",
+        attention="attn",
+        qkv=("Wqkv",),
+        layout="stacked",
+        out="out_proj",
+        down="ffn.down_proj",
+        kv_heads=4,
         config={"d_model": 32, "n_layers": 3, "n_heads": 4},
     ),
-    "phi3": Family("Phi3ForCausalLM", config=_LLAMA | {"pad_token_id": 0}),
+    "phi3": Family("Phi3ForCausalLM", qkv=("qkv_proj",), layout="stacked", config=_LLAMA | {"pad_token_id": 0}),
     "stablelm": Family("StableLmForCausalLM", config=_LLAMA),
-    "starcoder2": Family("Starcoder2ForCausalLM", config=_LLAMA),
-    "gpt_bigcode": Family("GPTBigCodeForCausalLM", _H, "attn", config=_GPT2),
+    "starcoder2": Family("Starcoder2ForCausalLM", down="mlp.c_proj", config=_LLAMA),
+    "gpt_bigcode": Family("GPTBigCodeForCausalLM", _H, "attn", **_BIGCODE_PARTS | {"kv_heads": 1}, config=_GPT2),
+    "gpt_bigcode_old": Family(
+        "GPTBigCodeForCausalLM", _H, "attn", **_BIGCODE_PARTS, config=_GPT2 | {"multi_query": False}
+    ),
     "cohere": Family("CohereForCausalLM", parallel=True, config=_LLAMA),
     "granite": Family("GraniteForCausalLM", multiplier=0.3, config=_LLAMA | {"residual_multiplier": 0.3}),
     "gpt_oss": Family(
-        "GptOssForCausalLM", config=_LLAMA | {"num_local_experts": 3, "num_experts_per_tok": 2, "sliding_window": 3}
+        "GptOssForCausalLM",
+        down="",
+        config=_LLAMA | {"num_local_experts": 3, "num_experts_per_tok": 2, "sliding_window": 3},
     ),
     "olmo": Family("OlmoForCausalLM", config=_LLAMA),
     "glm4": Family("Glm4ForCausalLM", attn="post_self_attn_layernorm", mlp="post_mlp_layernorm", config=_LLAMA),
+    "glm": Family("GlmForCausalLM", config=_LLAMA | {"pad_token_id": 0}),
+    "olmo_clipped": Family("OlmoForCausalLM", config=_LLAMA | {"clip_qkv": 0.5}),
+    "olmoe": Family(
+        "OlmoeForCausalLM", down="", **_MIXED, config=_LLAMA | {"num_experts": 3, "num_experts_per_tok": 2}
+    ),
+    "qwen3_moe": Family(
+        "Qwen3MoeForCausalLM",
+        down="",
+        d_head=16,
+        config=_LLAMA | {"head_dim": 16, "num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    ),
     "smollm3": Family("SmolLM3ForCausalLM", config=_LLAMA),
 }
 

@@ -1,0 +1,286 @@
+"""Find heads and neurons inside a model's blocks by running it, and check that they are what they are taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from interp_widgets.models.families import Heads, Parts, down_candidates, head_candidates, value_limit
+from interp_widgets.models.heads import Attention, Change, HeadLayout, Shape
+from interp_widgets.models.probe import Anatomy, clone, close, first_tensor, probe_ids, submodule
+from interp_widgets.results.terms import HEAD_SITES, NEURON_SITES, HeadSite, Site
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was found inside attention and MLP."""
+
+    heads: HeadLayout | None
+    down: str
+    """Where in the block the MLP's last projection is; empty where there is no one row of neurons."""
+    d_mlp: int | None
+    missing: Mapping[Site, str]
+    """Why a site does not exist."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module in a probe run."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Any
+
+    @property
+    def input(self) -> Any:
+        return self.args[0] if self.args else next(iter(self.kwargs.values()), None)
+
+
+@dataclass
+class _Search:
+    """A search for heads: what was found so far, and why not more."""
+
+    layout: HeadLayout | None = None
+    missing: dict[Site, str] = field(default_factory=dict)
+
+
+_NO_PARTS = "what attention and MLP add to the stream was not found, so nothing inside them can be checked."
+_NO_HEADS = "no projections of queries, keys, values and attention's output were found whose sizes make up its heads."
+
+
+def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
+    """Run the model on a few tokens and find the heads and neurons of its blocks."""
+    if anatomy.parts is None:
+        return Inside(None, "", None, dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
+    search = _find_heads(module, config, anatomy, anatomy.parts)
+    down, d_mlp, reason = _find_neurons(module, anatomy, anatomy.parts)
+    missing = search.missing | ({} if down else {"mlp_post": reason})
+    return Inside(search.layout, down, d_mlp, missing)
+
+
+def _find_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts) -> _Search:
+    best = _Search(missing=dict.fromkeys(HEAD_SITES, _NO_HEADS))
+    for where in head_candidates(parts):
+        search = _try_heads(module, config, anatomy, parts, where)
+        if search is not None and len(search.missing) < len(best.missing):
+            best = search
+        if not best.missing:
+            break
+    return best
+
+
+def _try_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts, where: Heads) -> _Search | None:
+    """Look for heads in one place: None where there is nothing."""
+    attentions = [submodule(block, where.attention) for block in anatomy.blocks]
+    found = [[submodule(part, path) for path in (*where.qkv, where.out)] for part in attentions if part is not None]
+    modules = [tuple(part for part in row if part is not None) for row in found]
+    if len(modules) < len(anatomy.blocks) or any(len(row) <= len(where.qkv) for row in modules):
+        return None
+    added = [block.get_submodule(parts.attn) for block in anatomy.blocks]
+    others = [block.get_submodule(parts.mlp) for block in anatomy.blocks]
+    ids = probe_ids(module)
+    shape = (ids.shape[0], ids.shape[1])
+    calls = _watch(module, ids, (*attentions, *(part for row in modules for part in row), *added, *others))
+    if any(part not in calls for row in modules for part in row):
+        return None
+    layouts = {_layout(config, where, [calls[part] for part in row]) for row in modules}
+    if len(layouts) > 1 and None not in layouts:
+        return _Search(
+            missing=dict.fromkeys(HEAD_SITES, "its layers differ in the number or the width of their heads.")
+        )
+    layout = layouts.pop()
+    if layout is None or layouts:
+        return None
+    finished = {part: number for number, part in enumerate(calls)}
+    order = sorted(where.qkv, key=lambda path: finished[modules[0][where.qkv.index(path)]])
+    layout = HeadLayout(where, layout.n_heads, layout.n_kv_heads, layout.d_head, tuple(order), layout.limit)
+    for row, out, other in zip(modules, added, others, strict=True):
+        inner = sorted(finished[part] for part in row)
+        mixed = min(inner) < finished[other] < finished[out]
+        if finished[row[-1]] != inner[-1] or inner[-1] > finished[out] or mixed:
+            reason = "its modules do not run in the order of projections, output projection, and then the other part."
+            return _Search(missing=dict.fromkeys(HEAD_SITES, reason))
+    if not all(_hands_on(calls[row[-1]], calls[out]) for row, out in zip(modules, added, strict=True)):
+        reason = f"what its output projection ({where.out}) returns is not what attention adds."
+        return _Search(missing=dict.fromkeys(HEAD_SITES, reason))
+    probes = []
+    for part, row in zip(attentions, modules, strict=True):
+        assert part is not None
+        attention = Attention(layout, dict(zip(where.qkv, row, strict=False)), row[-1])
+        probes.append(_Probe(attention, partial(_again, part, calls[part]), shape))
+    return _Search(layout, _faults(probes, [calls[row[-1]].input for row in modules]))
+
+
+def _again(module: nn.Module, call: _Call) -> Any:
+    return module(*call.args, **call.kwargs)
+
+
+def _layout(config: Any, where: Heads, calls: list[_Call]) -> HeadLayout | None:
+    """Count heads by the widths of what the modules handle: None if the widths do not add up."""
+    heads = getattr(config, "num_attention_heads", None)
+    tensors = [*(call.output for call in calls[:-1]), calls[-1].input]
+    if not isinstance(heads, int) or any(not isinstance(tensor, torch.Tensor) for tensor in tensors):
+        return None
+    *projected, width = (int(tensor.shape[-1]) for tensor in tensors)
+    if width % heads:
+        return None
+    d_head = width // heads
+    if len(projected) == 1:
+        keys, odd = divmod(projected[0] - width, 2 * d_head)
+    else:
+        keys, odd = divmod(projected[1], d_head)
+        odd += abs(projected[0] - width) + abs(projected[2] - projected[1])
+    if odd or keys < 1 or heads % keys:
+        return None
+    return HeadLayout(where, heads, keys, d_head, where.qkv, value_limit(config))
+
+
+def _hands_on(projection: _Call, part: _Call) -> bool:
+    """Whether what a projection returns is what a part returns, or what a norm at its end gets."""
+    wanted = (first_tensor(part.output), part.input)
+    return any(
+        isinstance(tensor, torch.Tensor)
+        and tensor.numel() == projection.output.numel()
+        and close(projection.output.reshape(tensor.shape), tensor)
+        for tensor in wanted
+    )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """One block's attention, to be called again on what it got in the probe run."""
+
+    attention: Attention
+    call: Callable[[], Any]
+    shape: Shape
+
+    def moved(self, base: Mapping[HeadSite, torch.Tensor], site: HeadSite, heads: torch.Tensor) -> torch.Tensor:
+        """Which heads of z change when some heads of a site are disturbed."""
+        calm = self._z(base)
+        value = torch.where(heads[:, None], _noise(base[site], 7), base[site])
+        disturbed = self._z({**base, site: value})
+        far = (disturbed - calm).abs().amax((0, 1, 3))
+        return far > 16 * torch.finfo(calm.dtype).eps * calm.abs().max()
+
+    def _z(self, values: Mapping[HeadSite, torch.Tensor]) -> torch.Tensor:
+        return self.attention.z_of(self.call, self.shape, {site: _constant(value) for site, value in values.items()})
+
+
+def _constant(value: torch.Tensor) -> Change:
+    return lambda heads: value.to(heads)
+
+
+def _noise(like: torch.Tensor, seed: int) -> torch.Tensor:
+    # Differs from position to position: what all keys share, softmax takes out again.
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+    return noise.to(like) * float(like.abs().max())
+
+
+def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
+    """Check that heads are wired as taken for; say for each site what is wrong."""
+    missing: dict[Site, str] = {}
+    layout = probes[0].attention.layout
+    # Three blocks tell how they are wired; whether a pattern makes up z is checked in every one.
+    for probe in (probes[0], probes[len(probes) // 2], probes[-1]):
+        missing |= _miswired(probe)
+    if "v" in missing:
+        missing["z"] = "its heads do not take their values each from one key-value head, so they cannot be told apart."
+    for probe, true in zip(probes, z, strict=True):
+        values: list[torch.Tensor] = []
+
+        def keep(heads: torch.Tensor, values: list[torch.Tensor] = values) -> torch.Tensor:
+            values.append(heads)
+            return heads
+
+        probe.attention.z_of(probe.call, probe.shape, {"v": keep})
+        pattern = probe.attention.pattern_of(probe.call, probe.shape, {})
+        mixed = layout.mix(pattern, values[0])
+        if not close(mixed, layout.take("z", true, probe.shape)):
+            missing["pattern"] = "its z is not its values weighted by a pattern."
+    return missing
+
+
+def _miswired(probe: _Probe) -> dict[Site, str]:
+    """Check that each head moves what it should and no more: on noise, so that silenced heads count too."""
+    layout, shape = probe.attention.layout, probe.shape
+    any_z = probe.attention.z_of(probe.call, shape, {})
+    size = min(1.0, layout.limit or 1.0)
+    base: dict[HeadSite, torch.Tensor] = {}
+    sites: tuple[HeadSite, ...] = ("q", "k", "v")
+    for seed, site in enumerate(sites):
+        count = layout.n_heads if site == "q" else layout.n_kv_heads
+        like = torch.full((*shape, count, layout.d_head), size / 3).to(any_z)
+        base[site] = _noise(like, seed)
+    missing: dict[Site, str] = {}
+    for site in sites:
+        count, shared = (layout.n_heads, 1) if site == "q" else (layout.n_kv_heads, layout.group)
+        for heads in _subsets(count):
+            heads = heads.to(any_z.device)
+            if not torch.equal(probe.moved(base, site, heads), heads.repeat_interleave(shared)):
+                who = "a query head" if site == "q" else "a key-value head"
+                missing[site] = (
+                    f"changing {who} there does not change exactly the heads that read it: something mixes heads "
+                    "first, such as a norm over all of them."
+                )
+                break
+    return missing
+
+
+def _subsets(count: int) -> Iterator[torch.Tensor]:
+    """Yield sets of heads such that any two heads are told apart by one that has either alone."""
+    numbers = torch.arange(count)
+    for bit in range(max(1, (count - 1).bit_length())):
+        chosen = (numbers >> bit) % 2 == 1
+        for heads in (chosen, ~chosen):
+            if heads.any():
+                yield heads
+
+
+def _find_neurons(module: nn.Module, anatomy: Anatomy, parts: Parts) -> tuple[str, int | None, str]:
+    """Return where the MLP's last projection is and how many neurons it reads, or why there are none."""
+    for path in down_candidates(parts):
+        downs = [submodule(block, path) for block in anatomy.blocks]
+        projections = [down for down in downs if down is not None]
+        if len(projections) < len(anatomy.blocks) or any(next(down.children(), None) for down in projections):
+            continue
+        added = [block.get_submodule(parts.mlp) for block in anatomy.blocks]
+        ids = probe_ids(module)
+        calls = _watch(module, ids, (*projections, *added))
+        if any(down not in calls or not isinstance(calls[down].output, torch.Tensor) for down in projections):
+            continue
+        inputs = [calls[down].input for down in projections]
+        widths = {int(tensor.shape[-1]) for tensor in inputs}
+        if any(tensor.numel() != ids.numel() * tensor.shape[-1] for tensor in inputs):
+            continue
+        if all(_hands_on(calls[down], calls[part]) for down, part in zip(projections, added, strict=True)):
+            if len(widths) > 1:
+                return "", None, "its layers differ in the number of their neurons."
+            return path, widths.pop(), ""
+    if any("expert" in name for block in anatomy.blocks for name, _ in block.named_modules()):
+        return (
+            "",
+            None,
+            "its MLP is a mixture of experts: each position goes through some of many MLPs, not through one.",
+        )
+    return "", None, "no last projection of its MLP was found whose output is what the MLP adds."
+
+
+def _watch(module: nn.Module, ids: torch.Tensor, watched: tuple[nn.Module | None, ...]) -> dict[nn.Module, _Call]:
+    """Run the model and keep the watched modules' calls, in the order in which they finished."""
+    calls: dict[nn.Module, _Call] = {}
+
+    def keep(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        calls[part] = _Call(clone(args), {name: clone(value) for name, value in kwargs.items()}, clone(output))
+
+    with ExitStack() as hooks:
+        for part in dict.fromkeys(watched):
+            if part is not None:
+                hooks.callback(part.register_forward_hook(keep, with_kwargs=True).remove)
+        module(input_ids=ids, use_cache=False)
+    return calls
