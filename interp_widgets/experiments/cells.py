@@ -52,6 +52,16 @@ class Cells:
     """How many layers are replaced together around the layer of a cell."""
     n_layers: int
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a result says of its cells besides what its panels do."""
+        said = {}
+        if self.window > 1:
+            said["window"] = f"{self.window} layers around the one of a cell, clipped at both ends"
+        if self.positions is not None and any(panel.columns in ("head", "neuron", "layer") for panel in self.panels):
+            said["positions"] = ", ".join(map(str, self.positions))
+        return said
+
     def asked(self, length: int) -> NDArray[np.bool_]:
         """Return which cells are to be computed, (panel, row, column), padded to the largest panel."""
         widths = [panel.width(length) for panel in self.panels]

@@ -17,7 +17,7 @@ _METRICS: Mapping[str, str] = {
     "prob": "logits.softmax(-1)[$answer]",
     "logprob": "logits.log_softmax(-1)[$answer]",
     "kl": "(clean_logits.softmax(-1) * (clean_logits.log_softmax(-1) - logits.log_softmax(-1))).sum()",
-    "rank": "(logits > logits[$answer]).sum()",
+    "rank": "(logits > logits[$answer]).sum() + ((logits == logits[$answer]).sum() - 1) / 2",
     "loss": "-logits.log_softmax(-1)[$answer]",
 }
 

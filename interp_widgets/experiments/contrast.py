@@ -78,8 +78,8 @@ class Contrast(Protocol):
     def read(self, pairs: Sequence[int], sites: Sequence[Site]) -> list[Scene]:
         """Run both sides of some pairs of one size, keeping the activations at some sites."""
 
-    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
-        """Return the token ids that stand in for an answer and a wrong answer that were not given."""
+    def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
+        """Return the token ids that stand in for an answer and a wrong answer where they were not given."""
 
     def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
         """Return for each target what its cell changes in the host's run."""
@@ -134,7 +134,7 @@ class PromptContrast:
             for pair, both in zip(pairs, sides, strict=True)
         ]
 
-    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
+    def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
         """What the model says to either prompt."""
         answer, wrong_answer = logits.argmax(-1).tolist()
         return answer, wrong_answer
@@ -161,6 +161,13 @@ def copies(source: Source, target: Target) -> tuple[Edit, ...]:
         for to, at in zip(target.positions, target.sources, strict=True):
             edits.append(Edit(target.site, layer, to, values[site_index(target.site, at, target.unit)], target.unit))
     return tuple(edits)
+
+
+def likeliest(logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
+    """Return two tokens of one prediction, (d_vocab,): those given, and the likeliest others in place of the rest."""
+    others = (token for token in logits.topk(min(3, len(logits))).indices.tolist() if token not in given)
+    answer, wrong_answer = (next(others) if token is None else token for token in given)
+    return answer, wrong_answer
 
 
 def _clean(pair: PromptPair) -> Tokens:

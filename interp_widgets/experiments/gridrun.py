@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import check_gap, choose_answers
+from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
 from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
@@ -126,25 +126,25 @@ class GridRun:
         contexts: list[MetricContext] = []
         baselines: list[Scores] = []
         for number, (prompts, both) in enumerate(zip(request.pairs, logits, strict=True)):
-            answers = choose_answers(request, number, self.contrast.own_answers(both), self.labels)
+            own = self.contrast.own_answers(both, given_answers(request, number))
+            answers = choose_answers(request, number, own, self.labels)
             context = MetricContext(number, *answers, clean_logits=both[0], corrupt_logits=both[1])
             scores = score(both, request.options.metrics, context, request.options.top_k)
-            check_gap(request, number, scores.values[request.options.metrics.front], both, self.labels, context)
-            given = request.answers[number] is not None and request.wrong_answers[number] is not None
             pairs.append(
                 Pair(
                     clean=prompts.clean,
                     corrupt=prompts.corrupt,
                     answer=self.labels.token(context.answer),
                     wrong_answer=self.labels.token(context.wrong_answer),
-                    answer_source="given" if given else "model",
+                    answer_source="model" if None in given_answers(request, number) else "given",
                     clean_top=predictions(scores, 0, self.labels),
-                    corrupt_top=predictions(scores, 1, self.labels),
+                    corrupt_top=predictions(scores, 1, self.labels) if len(prompts.corrupt) else (),
                     noised=prompts.noised,
                 )
             )
             contexts.append(context)
             baselines.append(scores)
+        self._check_gaps(baselines, logits, contexts)
         grid = Grid(
             pairs=tuple(pairs),
             baselines=baselines,
@@ -162,6 +162,17 @@ class GridRun:
             return CellCode({}, {})
         direction = self.contrast.direction
         return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+
+    def _check_gaps(
+        self, baselines: Sequence[Scores], logits: Sequence[torch.Tensor], contexts: Sequence[MetricContext]
+    ) -> None:
+        """Refuse baselines that leave nothing to take a share of: of each pair, or of the mean over all."""
+        story = self.contrast.story
+        ends = [scores.values[self.request.options.metrics.front] for scores in baselines]
+        if story.averaging == "values":
+            ends = [np.mean(ends, axis=0)]
+        for values, both, context in zip(ends, logits, contexts, strict=False):
+            check_gap(self.request, story, values, both, self.labels, context)
 
     def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
         """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""
@@ -216,7 +227,7 @@ class GridRun:
             versions=_versions(),
             forward_passes=self.passes,
             seconds=self.seconds,
-            settings=self.contrast.settings,
+            settings={**self.contrast.settings, **self.request.cells.settings},
         )
 
 

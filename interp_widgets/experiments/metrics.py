@@ -38,7 +38,8 @@ def named_metrics(logits: torch.Tensor, context: MetricContext) -> dict[MetricNa
     """Return every named metric of logits (row, d_vocab), each as (row,).
 
     `kl` is KL(clean || patched) of the predictions and 0 at the clean run; `rank` counts the tokens whose logit is
-    strictly greater than the answer's. Meanings and units of all are in `results.terms`.
+    greater than the answer's, and half of those whose logit equals it: a uniform prediction ranks it in the middle.
+    Meanings and units of all are in `results.terms`.
     """
     # One pass over the vocabulary for all of them: with fifty thousand tokens it costs as much as a layer.
     logprobs = logits.log_softmax(-1)
@@ -49,7 +50,7 @@ def named_metrics(logits: torch.Tensor, context: MetricContext) -> dict[MetricNa
         "prob": answer.exp(),
         "logprob": answer,
         "kl": (clean - logprobs) @ clean.exp(),
-        "rank": (logits > logits[:, context.answer, None]).sum(-1),
+        "rank": (logits.shape[-1] - 1 + (logits - logits[:, context.answer, None]).sign_().sum(-1)) / 2,
         "loss": -answer,
     }
 

@@ -54,9 +54,9 @@ class PathContrast:
         scenes = self.prompts.read(pairs, sites)
         return [replace(scene, idle=self._idle, cell_bytes=self._cell_bytes(scene)) for scene in scenes]
 
-    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
+    def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
         """What the model says to either prompt."""
-        return self.prompts.own_answers(logits)
+        return self.prompts.own_answers(logits, given)
 
     def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
         """Put in what the receivers get from each sender alone."""

@@ -143,6 +143,14 @@ def parse_options(metric: Metric, top_k: int, max_rows: int | None) -> Options:
     return Options(Metrics(metric), top_k, max_rows)
 
 
+def parse_seed(seed: object) -> int:
+    """Return the seed of a random generator."""
+    plain = as_plain(seed)
+    if not (is_whole(plain) and 0 <= plain < 2**63):
+        raise ValueError(f"seed={seed!r} must be a whole number from 0 on.")
+    return int(plain)
+
+
 def parse_sites(sites: Site | Iterable[Site]) -> tuple[Site, ...]:
     """Return sites by name, each once."""
     if not isinstance(sites, Iterable) or isinstance(sites, (bytes, bytearray)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,12 +192,19 @@ class Access:
         return f"{', '.join(others)} or {last}"
 
     def embedding_std(self) -> float:
-        """Return the standard deviation of the numbers in the embedding matrix."""
-        weight = self._embedding.weight.detach()
+        """Return the standard deviation of the numbers that the token embedding hands over, over its vocabulary.
+
+        Gemma's module multiplies them, so that they are not those of its matrix.
+        """
+        count = total = squares = 0.0
+        ids = torch.arange(self.n_vocab, device=self._embedding.weight.device)
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
-            parts = [part.double() for part in weight.split(4096)]
-            mean = sum(float(part.sum()) for part in parts) / weight.numel()
-            return float((sum(float((part - mean).square().sum()) for part in parts) / weight.numel()) ** 0.5)
+            for start in range(0, self.n_vocab, 4096):
+                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).double()
+                count += handed_over.numel()
+                total += float(handed_over.sum())
+                squares += float(handed_over.square().sum())
+        return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
 
     @property
     def _embedding(self) -> Any:

@@ -199,6 +199,20 @@ class PatchingResult:
             spread: NDArray[np.float64] = np.nanstd(self.effect(metric), axis=0, ddof=1)
         return spread
 
+    def interval(self, metric: str | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The 95% confidence interval of the mean of `effect` over pairs: (low, high), each (site, row, column).
+
+        By Student's t, so it takes pairs as independent draws whose effects are roughly normal. NaN where fewer than
+        two pairs are computed.
+        """
+        effect = self.effect(metric)
+        count = np.isfinite(effect).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean = np.nanmean(effect, axis=0)
+            half = np.where(count > 1, _t95(count - 1) * self.spread(metric) / np.sqrt(count), np.nan)
+        return mean - half, mean + half
+
     def panel_effect(self, site: Site, metric: str | None = None) -> NDArray[np.float64]:
         """`effect` of one site alone, with the axes (prompt, row, column) and nothing beyond its own cells.
 
@@ -340,7 +354,7 @@ class PatchingResult:
         term = metric_term(self.metric)
         first = self.pairs[0]
         one, other = self.baselines[self.metric].mean(axis=0)
-        several = f", mean of {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        several = f", mean of {len(self.pairs)} {self.story.noun}s" if len(self.pairs) > 1 else ""
         answers = {(pair.answer.label, pair.wrong_answer.label) for pair in self.pairs}
         own = (
             " (the model's own predictions where none were given)"
@@ -462,7 +476,8 @@ class PatchingResult:
         pending = int((self.status == Status.PENDING).sum())
         return (
             f"PatchingResult({self.shape_in_words()}, "
-            f"{len(self.pairs)} pair{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
+            f"{len(self.pairs)} {self.story.noun}{'s' * (len(self.pairs) > 1)}, "
+            f"{self.story.label.partition(':')[0]}, {self.metric}"
             f"{f', {pending} cells not computed' * (pending > 0)})"
         )
 
@@ -502,6 +517,20 @@ class PatchingResult:
         if name not in self.values:
             raise unknown_name("metric", name, self.metrics)
         return name
+
+
+# Student's t at 97.5% for 1 to 30 degrees of freedom.
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
+    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+
+def _t95(freedom: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Student's t at 97.5%; beyond the table its expansion at the normal's, right to three places."""
+    table = np.array(_T)[np.clip(freedom, 1, len(_T)) - 1]
+    beyond = 1.95996 + 2.3722 / np.maximum(freedom, 1) + 2.82 / np.maximum(freedom, 1) ** 2
+    return np.where(freedom <= len(_T), table, beyond)
 
 
 def _share(

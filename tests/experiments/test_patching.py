@@ -20,7 +20,6 @@ from interp_widgets.experiments.sweep import Edit, Hosts, Row, default_rows, swe
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.opening import open_model
 from interp_widgets.results.patching import PatchingResult, Status
-from interp_widgets.results.terms import STREAM_SITES
 from tests.experiments import zoo
 
 CLEAN = [5, 9, 13, 22, 40, 7]
@@ -64,10 +63,9 @@ def test_what_is_known_equals_what_the_engine_computes() -> None:
     for name in ("gpt2", "gemma2", "falcon"):
         model = zoo.model(name)
         access = resolve(open_model(model))
-        sites = [site for site in STREAM_SITES if site in access.sites]
-        result = run_patching(model, CLEAN, CORRUPT, sites=sites, **GIVEN)
+        result = run_patching(model, CLEAN, CORRUPT, sites=[s for s in ALL if s in access.sites], **GIVEN)
         ids = torch.tensor([CLEAN, CORRUPT])
-        runs = access.read(ids, ("attn_out", "mlp_out"))
+        runs = access.read(ids, access.sites)
         known = [tuple(cell) for cell in np.argwhere(result.status[0] == Status.KNOWN)]
         assert len(known) > 10
         rows = [
@@ -84,7 +82,7 @@ def test_what_is_known_equals_what_the_engine_computes() -> None:
 def test_all_positions_of_any_stream_site_give_the_donor(name: str) -> None:
     access = resolve(open_model(zoo.model(name)))
     ids = torch.tensor([CLEAN, CORRUPT])
-    runs = access.read(ids, ("attn_out", "mlp_out"))
+    runs = access.read(ids, ["resid_mid"])
     rows = [
         Row(1, (Edit(site, layer, None, runs.site(site, layer)[0]),))
         for site in ("resid_pre", "resid_mid", "resid_post")
@@ -97,7 +95,7 @@ def test_all_positions_of_any_stream_site_give_the_donor(name: str) -> None:
 def test_rows_may_hold_several_edits() -> None:
     access = resolve(open_model(zoo.model("gpt2")))
     ids = torch.tensor([CLEAN, CORRUPT])
-    runs = access.read(ids, ("attn_out", "mlp_out"))
+    runs = access.read(ids, ["mlp_out"])
     edits = tuple(Edit("resid_pre", 1, pos, runs.stream[1][0, pos]) for pos in range(len(CLEAN)))
     both = (*edits, Edit("mlp_out", 2, None, runs.site("mlp_out", 2)[0]))
     first, second = (
