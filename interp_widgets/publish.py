@@ -52,15 +52,16 @@ def execute(notebook: Any, folder: Path, timeout: int = 1800) -> None:
 def publish(notebook: Any, title: str) -> str:
     """Turn an executed notebook (an `nbformat` node) into one self-contained page.
 
-    Views of this package answer as they do in the notebook. Other widgets fall back on their picture or text.
+    Views of this package answer as they do in the notebook. Other widgets fall back on their picture or HTML, and are
+    left out where they have none.
     """
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     views = saved_views(notebook.metadata)
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            _freeze(output, views)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _freeze(output, views)]
     exporter = HTMLExporter(
         template_name="basic",
         config=Config({"HTMLExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True}}),
@@ -73,13 +74,17 @@ def publish(notebook: Any, title: str) -> str:
     )
 
 
-def _freeze(output: Any, views: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put a frozen page in the place of a live view of ours, and let other widgets fall back on what else they left."""
+def _freeze(output: Any, views: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Put a frozen page in the place of a live view of ours; False where an output has nothing to show on a page."""
     data = output.get("data", {})
-    state = views.get(data.pop(_VIEW, {}).get("model_id", ""))
+    if _VIEW not in data:
+        return True
+    state = views.get(data.pop(_VIEW).get("model_id", ""))
     if state is not None:
         snapshot = Snapshot(page(state, bundle=state["_esm"], title="view"))
         output["data"] = {"text/html": snapshot._repr_html_()}
+    # A widget's text is as old as the widget: a finished progress bar still says 0%.
+    return bool(output["data"].keys() - {"text/plain"})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -102,7 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError) as error:
         parser.error(f"{options.notebook} could not be read as a notebook: {error}")
     if options.execute:
-        execute(notebook, options.notebook.resolve().parent)
+        from nbclient.exceptions import CellExecutionError
+
+        try:
+            execute(notebook, options.notebook.resolve().parent)
+        except CellExecutionError as error:
+            parser.exit(1, f"{error}\n{options.notebook}: a cell failed (above), so no page was written.\n")
     target.write_text(publish(notebook, title=options.notebook.stem), encoding="utf-8")
     print(target)
 

@@ -1,12 +1,14 @@
-"""Fixtures that several folders share: Chromium for the browser tests."""
+"""Fixtures that several folders share: Chromium, a trained English model, and one thread for torch."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Browser, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,3 +34,21 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=found, args=_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread: tiny models lose more to waiting for each other than they gain, and figures must not depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def story_model() -> Path:
+    """A model that writes English stories, where this checkout has one beside it."""
+    folder = Path(__file__).parents[2] / "shared" / "models" / "stories260K"
+    if not folder.exists():
+        pytest.skip("no English model beside this checkout")
+    return folder

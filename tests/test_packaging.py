@@ -31,7 +31,7 @@ def test_each_view_has_a_page_a_bundle_and_a_test():
 
 def test_importing_the_package_loads_nothing_heavy():
     code = (
-        "import sys, interp_widgets; dir(interp_widgets); from interp_widgets import teaching; "
+        "import sys, interp_widgets; dir(interp_widgets); "
         "print([name for name in ('torch', 'numpy', 'nnsight', 'transformers', 'ipywidgets', 'matplotlib', 'pandas') "
         "if name in sys.modules])"
     )

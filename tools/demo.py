@@ -19,7 +19,8 @@ def main(notebook: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     print(f"No display here: executing {notebook.relative_to(ROOT)} ...", flush=True)
     publish = [sys.executable, "-m", "interp_widgets.publish", "--execute", str(notebook), "--output", str(target)]
-    subprocess.run(publish, cwd=ROOT, check=True)
+    if status := subprocess.run(publish, cwd=ROOT, check=False).returncode:
+        sys.exit(status)  # it has said why
     print(f"The notebook with its live views, as one page that needs no kernel and no network:\n  {target.as_uri()}")
 
 

@@ -9,8 +9,9 @@ from interp_widgets.experiments.cells import Cells
 from interp_widgets.experiments.metrics import Metrics
 from interp_widgets.models.access import Access
 from interp_widgets.models.probe import Form
+from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import CellCode
-from interp_widgets.results.terms import Direction, Site
+from interp_widgets.results.terms import HEAD_SITES, SITE_TERMS, Direction, Site
 
 _METRICS: Mapping[str, str] = {
     "logit_diff": "logits[$answer] - logits[$wrong_answer]",
@@ -21,29 +22,20 @@ _METRICS: Mapping[str, str] = {
     "loss": "-logits.log_softmax(-1)[$answer]",
 }
 
-_WHAT: dict[Site, str] = {
-    "resid_pre": "the stream that enters layer $layer",
-    "resid_mid": "the stream between attention and MLP of layer $layer",
-    "resid_post": "the stream that leaves layer $layer",
-    "attn_out": "what attention adds in layer $layer",
-    "mlp_out": "what the MLP adds in layer $layer",
-}
-
-
 _NAMES = frozenset(
-    {"torch", "model", "lm", "clean", "corrupt", "block", "donor", "stream", "added", "logits", "context"}
+    {"torch", "model", "lm", "clean", "corrupt", "block", "donor", "stream", "added", "inner", "logits", "context"}
 )
 """What the printed lines call things: a function of one of these names goes by another."""
 
 
 def cell_code(access: Access, cells: Cells, direction: Direction, metrics: Metrics) -> CellCode:
-    """Write the templates for every site of a grid."""
-    sites = [panel.site for panel in cells.panels]
+    """Write the templates for the sites of a grid, as far as a few lines can say what a cell does."""
     printed = {name: f"print(float({expression}))" for name, expression in _METRICS.items()}
     printed["kl"] = f"{_unedited(access, 'clean')}\n{printed['kl']}"
     if metrics.own is not None:
         printed[metrics.front] = _own(access, metrics)
-    return CellCode({site: _lines(access, site, direction) for site in sites}, printed)
+    written = {panel.site: _lines(access, cells, panel, direction) for panel in cells.panels}
+    return CellCode({site: lines for site, lines in written.items() if lines}, printed)
 
 
 def _own(access: Access, metrics: Metrics) -> str:
@@ -85,13 +77,24 @@ def _logits(access: Access) -> str:
     return f"{access.opened.handle}.output.logits[0, -1].float().save()"
 
 
-def _lines(access: Access, site: Site, direction: Direction) -> str:
+def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> str:
+    if cells.window > 1 or panel.columns == "role":
+        return ""
+    every = ":" if cells.positions is None else str(list(cells.positions))
+    at = "$pos" if panel.columns == "pos" else every
+    unit = "$neuron" if panel.columns == "neuron" else ":"
+    if panel.columns == "head" or panel.lines[0].head is not None:
+        unit = "$head"
+    found = _access(access, panel.site, at, unit)
+    if found is None:
+        return ""
+    read, write = found
     opened = access.opened
     model = opened.handle
     host, donor = ("corrupt", "clean") if direction == "denoising" else ("clean", "corrupt")
     block = f"{model}{access.blocks[0].path.removeprefix(access.model.path).removesuffix('.0')}[$layer]"
-    read, write = _access(access, site)
     training = any(part.training for part in opened.module.modules())
+    meaning = SITE_TERMS[panel.site].meaning
     lines = [
         "import torch",
         *opened.setup.splitlines(),
@@ -102,7 +105,7 @@ def _lines(access: Access, site: Site, direction: Direction) -> str:
         f"block = {block}",
         "",
         "with torch.no_grad():",
-        f"    # Keep {_WHAT[site]} in the {donor} run, at position $pos.",
+        f"    # Keep {panel.site} of the {donor} run: {meaning}.",
         f"    with {model}.trace({donor}):",
         *(f"        {line}" for line in read),
         "",
@@ -116,45 +119,93 @@ def _lines(access: Access, site: Site, direction: Direction) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _access(access: Access, site: Site) -> tuple[list[str], list[str]]:
-    """Return the lines that keep the donor's activation and those that put it in."""
+Lines = tuple[list[str], list[str]]
+"""Those that keep the donor's activation, and those that put it in."""
+
+
+def _access(access: Access, site: Site, at: str, unit: str) -> Lines | None:
+    """Return the lines for a site at some positions and units; None where a few lines do not do."""
+    if site in HEAD_SITES:
+        return _heads(access, site, at, unit)
     anatomy = access.anatomy
+    if site == "mlp_post":
+        return _inner(f"block.{access.inside.down}.input", "1, -1, " + str(access.d_mlp), f":, {at}, {unit}")
     if site == "resid_pre":
         return (
-            ["donor = block.input[:, $pos].save()"],
-            ["stream = block.input.clone()", "stream[:, $pos] = donor", "block.input = stream"],
+            [f"donor = block.input[:, {at}].save()"],
+            ["stream = block.input.clone()", f"stream[:, {at}] = donor", "block.input = stream"],
         )
     if site == "resid_post" or anatomy.parts is None:
-        return _output("block", "stream", Form(bool(anatomy.tuple_length), flat=False))
+        return _output("block", "stream", Form(bool(anatomy.tuple_length), flat=False), at)
     attn = f"block.{anatomy.parts.attn}"
     if site == "attn_out":
-        return _output(attn, "added", anatomy.attn)
+        return _output(attn, "added", anatomy.attn, at)
     if site == "mlp_out":
-        return _output(f"block.{anatomy.parts.mlp}", "added", anatomy.mlp)
+        return _output(f"block.{anatomy.parts.mlp}", "added", anatomy.mlp, at)
     item = "[0]" if anatomy.attn.in_tuple else ""
     times, over = (f" * {access.scale}", f" / {access.scale}") if access.scale != 1 else ("", "")
     return (
         [
-            "stream = block.input[:, $pos]",
-            f"donor = (stream + {attn}.output{item}[:, $pos]{times}).save()",
+            f"stream = block.input[:, {at}]",
+            f"donor = (stream + {attn}.output{item}[:, {at}]{times}).save()",
         ],
         [
-            "stream = block.input[:, $pos]",
+            f"stream = block.input[:, {at}]",
             f"added = {attn}.output{item}.clone()",
-            "added[:, $pos] = " + (f"(donor - stream){over}" if over else "donor - stream"),
+            f"added[:, {at}] = " + (f"(donor - stream){over}" if over else "donor - stream"),
             f"{attn}.output = " + (f"(added, *{attn}.output[1:])" if item else "added"),
         ],
     )
 
 
-def _output(module: str, name: str, form: Form) -> tuple[list[str], list[str]]:
-    item = "[0]" if form.in_tuple else ""
-    at = "[$pos]" if form.flat else "[:, $pos]"
+def _heads(access: Access, site: Site, at: str, unit: str) -> Lines | None:
+    layout = access.inside.heads
+    if layout is None or site == "pattern":  # a pattern takes more than a few lines
+        return None
+    where = layout.where
+    attention = f"block.{where.attention}"
+    if site == "z":
+        return _inner(f"{attention}.{where.out}.input", f"1, -1, {layout.n_heads}, {layout.d_head}", f":, {at}, {unit}")
+    if len(where.qkv) == 3:
+        count = layout.n_heads if site == "q" else layout.n_kv_heads
+        projection = where.qkv[("q", "k", "v").index(site)]
+        return _inner(f"{attention}.{projection}.output", f"1, -1, {count}, {layout.d_head}", f":, {at}, {unit}")
+    if unit == ":":
+        return None
+    group, step = layout.group, layout.group + 2
+    if where.by_group:  # of each key-value head its queries, its key and its value
+        index = {
+            "q": f"{unit} // {group} * {step} + {unit} % {group}",
+            "k": f"{unit} * {step} + {group}",
+            "v": f"{unit} * {step} + {group + 1}",
+        }[site]
+    else:
+        first = {"q": 0, "k": layout.n_heads, "v": layout.n_heads + layout.n_kv_heads}[site]
+        index = f"{first} + {unit}" if first else unit
+    total = layout.n_heads + 2 * layout.n_kv_heads
+    return _inner(f"{attention}.{where.qkv[0]}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {index}")
+
+
+def _inner(place: str, shape: str, index: str) -> Lines:
+    """Lines for what a module takes in or hands over, seen in another shape."""
     return (
-        [f"donor = {module}.output{item}{at}.clone().save()"],
+        [f"donor = {place}.view({shape})[{index}].clone().save()"],
+        [
+            f"inner = {place}.clone()",
+            f"inner.view({shape})[{index}] = donor",
+            f"{place} = inner",
+        ],
+    )
+
+
+def _output(module: str, name: str, form: Form, at: str) -> Lines:
+    item = "[0]" if form.in_tuple else ""
+    place = f"[{at}]" if form.flat else f"[:, {at}]"
+    return (
+        [f"donor = {module}.output{item}{place}.clone().save()"],
         [
             f"{name} = {module}.output{item}.clone()",
-            f"{name}{at} = donor",
+            f"{name}{place} = donor",
             f"{module}.output = " + (f"({name}, *{module}.output[1:])" if item else name),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,8 +21,17 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in chain(module.named_parameters(), module.named_buffers()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(_sample(tensor))
+        digest.update(_sample(_loaded(module, name) if tensor.is_meta else tensor))
     return digest.hexdigest()[:16]
+
+
+def _loaded(module: nn.Module, name: str) -> torch.Tensor:
+    """Return a weight that accelerate keeps on disk: the hook of its module knows where."""
+    path, _, own = name.rpartition(".")
+    hook: Any = module.get_submodule(path)._hf_hook
+    (weights,) = (one.weights_map for one in getattr(hook, "hooks", [hook]) if getattr(one, "weights_map", None))
+    loaded: torch.Tensor = weights[own]
+    return loaded
 
 
 def _sample(tensor: torch.Tensor) -> bytes:

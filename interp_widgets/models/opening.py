@@ -81,7 +81,14 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
             f"model is {kind_of(model)}. Pass nnsight's TransformersModel, a Hugging Face model with "
             "`tokenizer=`, a local folder, or a repository id."
         )
-    if any(parameter.is_meta for parameter in opened.module.parameters()):
+    # What accelerate keeps on disk looks like meta too; it is loaded when its module runs.
+    offloaded = bool(getattr(opened.module, "hf_device_map", None))
+    if offloaded and opened.device.type == "meta":
+        raise ModelError(
+            f"{opened.name} keeps its token embedding on disk, and nnsight then has no device to put tokens on. Give "
+            "the embedding a place in memory in `device_map`."
+        )
+    if not offloaded and any(parameter.is_meta for parameter in opened.module.parameters()):
         raise ModelError(f"{opened.name} has no weights: it lives on the meta device. Load it with {_LOAD}.")
     return opened
 
@@ -100,14 +107,21 @@ model = TransformersModel({path!r}, task="text-generation", dispatch=True)
 
 
 def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
-    if Path(path).is_absolute() and not Path(path).exists():
+    folder = Path(path).expanduser()
+    if folder.is_file():
+        raise ModelError(f"{str(path)!r} is a file. Pass the folder around it, which `save_pretrained` wrote.")
+    # A repository's id has one slash at most and no dots before it: anything else can only be a folder.
+    if not folder.is_dir() and (
+        folder.is_absolute() or isinstance(path, Path) or len(folder.parts) > 2 or str(path)[:1] in ".~"
+    ):
         raise ModelError(f"There is no folder {str(path)!r}. Pass one that `save_pretrained` wrote.")
-    path = str(path)
+    path = str(folder if folder.is_dir() else path)
     try:
         envoy = TransformersModel(path, task="text-generation", dispatch=True)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path!r} could not be loaded as a causal language model: {str(error).splitlines()[0]} Pass a folder that "
+            f"{path!r} could not be loaded as a causal language model: {str(error).splitlines()[0]} "
+            f"{'' if folder.is_dir() else 'There is no folder of this name either. '}Pass a folder that "
             "`save_pretrained` wrote, the id of a repository on the Hugging Face hub, or a model that you loaded."
         ) from error
     _check(envoy._module)

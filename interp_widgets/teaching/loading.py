@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from nnsight import TransformersModel
+from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from interp_widgets.results.errors import ModelError
 
 from .data import FOLDER
-
-if TYPE_CHECKING:
-    import torch
-    from nnsight import TransformersModel
-    from transformers import GPT2LMHeadModel
+from .tokenizer import END_OF_TEXT
 
 NAME = "interp_widgets.teaching"
 
@@ -39,11 +39,6 @@ def load(device: str | torch.device = "cpu") -> TransformersModel:
         >>> model.tokenizer.decode(token)
         ' Mary'
     """
-    from nnsight import TransformersModel
-    from transformers import PreTrainedTokenizerFast
-
-    from .tokenizer import END_OF_TEXT
-
     network = read_network(FOLDER).to(device)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(FOLDER / "tokenizer.json"),
@@ -64,10 +59,6 @@ def read_network(folder: Path, attention: str | None = None) -> GPT2LMHeadModel:
         folder: Holds ``config.json`` and ``model.safetensors``.
         attention: transformers' name of an attention implementation; ``"eager"`` gives patterns.
     """
-    import torch
-    from safetensors.torch import load_file
-    from transformers import GPT2Config, GPT2LMHeadModel
-
     settings = json.loads((folder / "config.json").read_text())
     if attention is not None:
         settings["attn_implementation"] = attention

@@ -58,3 +58,29 @@ def test_the_command_executes_a_notebook_and_names_the_page(tmp_path, capsys):
     main([str(source), "--execute"])
     assert capsys.readouterr().out.strip() == str(tmp_path / "small.html")
     assert "42" in (tmp_path / "small.html").read_text()
+
+
+def test_a_cell_that_fails_is_told_by_its_own_error_and_leaves_no_page(tmp_path, capsys):
+    source = tmp_path / "failing.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), source)
+    with pytest.raises(SystemExit) as stopped:
+        main([str(source), "--execute"])
+    assert stopped.value.code == 1
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError" in told
+    assert told.endswith("failing.ipynb: a cell failed (above), so no page was written.\n")
+    assert not (tmp_path / "failing.html").exists()
+
+
+def test_the_text_of_other_widgets_is_not_passed_off_as_their_state():
+    """A notebook's progress bar leaves the text with which it began."""
+    cells = [
+        "import ipywidgets\nbar = ipywidgets.IntProgress(0)\ndisplay(bar)\nbar.value = 100",
+        "print('IntProgress')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook).execute()
+    assert "IntProgress(value=0)" in str(notebook.cells[0].outputs)
+    body = publish(notebook, "Bars").partition("<main>")[2]
+    assert "IntProgress(value=0)" not in body
+    assert "IntProgress\n" in body  # what was printed stays

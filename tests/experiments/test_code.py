@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,18 +22,18 @@ from tests.experiments import zoo
 CLEAN = [5, 9, 13, 22]
 CORRUPT = [5, 9, 31, 22]
 ALL = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+RESID = {"site": "resid_pre", "layer": 1, "pos": 2}
 GIVEN: dict[str, Any] = {"answer": 11, "wrong_answer": 27}
 
 
-def printed(result: PatchingResult, site: str, layer: int, pos: int, metric: str) -> str:
+def printed(result: PatchingResult, cell: Mapping[str, Any], metric: str = "logit_diff") -> str:
     """The lines of a cell, filled as the view does."""
     pair = result.pairs[0]
     expression = Template(result.code.metrics[metric]).substitute(
         answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
     )
-    return Template(result.code.sites[site]).substitute(
-        layer=layer,
-        pos=pos,
+    return Template(result.code.sites[cell["site"]]).substitute(
+        **{name: value for name, value in cell.items() if name != "site"},
         clean_ids=list(pair.clean.ids),
         corrupt_ids=list(pair.corrupt.ids),
         metric=expression,
@@ -49,9 +50,13 @@ def run(code: str, folder: Path, **names: Any) -> float:
 
 
 def check(result: PatchingResult, folder: Path, model: Any, metric: str = "logit_diff") -> None:
-    for number, site in enumerate(result.sites):
-        value = run(printed(result, site, 1, 2, metric), folder, model=model)
-        assert value == pytest.approx(float(result.value(metric)[0, number, 1, 2]), abs=1e-4), (site, metric)
+    """One cell of every panel, not the first of anything."""
+    for number, panel in enumerate(result.panels):
+        row, column = len(panel.lines) // 2 + 1, min(2, panel.width(result.length) - 1)
+        row = min(row, len(panel.lines) - 1)
+        value = run(printed(result, panel.name(row, column), metric), folder, model=model)
+        expected = float(result.value(metric)[0, number, row, column])
+        assert value == pytest.approx(expected, abs=1e-4), (panel.name(row, column), metric)
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
@@ -61,6 +66,33 @@ def test_every_site_of_a_cell(name: str, direction: str, tmp_path: Path) -> None
     model = NNsight(zoo.model(name))
     result = run_patching(model, CLEAN, CORRUPT, sites=sites, direction=direction, **GIVEN)
     check(result, tmp_path, model)
+
+
+@pytest.mark.parametrize("by", [None, "pos", "layer"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_bigcode", "gpt_neox", "falcon", "phi3", "mpt", "opt"])
+def test_heads_and_neurons(name: str, by: Any, tmp_path: Path) -> None:
+    model = NNsight(zoo.model(name))
+    sites = {
+        "pos": ("z", "q", "k", "v"),
+        "layer": ("z", "mlp_post"),  # a fused projection's q, k and v lie apart
+        None: ("z", "q", "k", "v", "mlp_post"),
+    }[by]
+    result = run_patching(model, CLEAN, CORRUPT, sites=sites, by=by, **GIVEN)
+    check(result, tmp_path, model)
+
+
+def test_chosen_positions_are_put_in_together(tmp_path: Path) -> None:
+    model = NNsight(zoo.model("gpt2"))
+    result = run_patching(model, CLEAN, CORRUPT, sites=("z", "mlp_post"), positions=[2, 3], **GIVEN)
+    assert "[2, 3]" in result.code.sites["z"]
+    check(result, tmp_path, model)
+
+
+def test_what_a_few_lines_do_not_say_comes_without_code() -> None:
+    model = zoo.model("gpt2")
+    assert not run_patching(model, CLEAN, CORRUPT, sites="pattern", **GIVEN).code.sites
+    assert not run_patching(model, CLEAN, CORRUPT, sites="mlp_out", window=2, **GIVEN).code.sites
+    assert not run_patching(model, CLEAN, CORRUPT, roles={"end": -1}, **GIVEN).code.sites
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
@@ -83,7 +115,7 @@ def test_a_folder_is_loaded_first(story_model: Path, tmp_path: Path) -> None:
     )
     line = f'model = TransformersModel({str(story_model)!r}, task="text-generation", dispatch=True)'
     assert line in result.code.sites["resid_pre"]
-    code = printed(result, "resid_pre", 1, result.length - 1, "logit_diff")
+    code = printed(result, {"site": "resid_pre", "layer": 1, "pos": result.length - 1})
     assert run(code, tmp_path) == pytest.approx(float(result.value()[0, 0, 1, -1]), abs=1e-4)
 
 
@@ -124,7 +156,7 @@ class Instance:
 def test_an_own_metric_is_called(own: Any, name: str, direction: str, tmp_path: Path) -> None:
     model = NNsight(zoo.model("gpt2"))
     result = run_patching(model, CLEAN, CORRUPT, metric=own, direction=direction, **GIVEN)
-    code = printed(result, "resid_pre", 1, 2, result.metric)
+    code = printed(result, RESID, result.metric)
     assert ("# metric: your own function" in code) == (name == "metric")
     value = run(code, tmp_path, model=model, **{name: own})
     assert value == pytest.approx(float(result.value()[0, 0, 1, 2]), abs=1e-4)
@@ -132,8 +164,8 @@ def test_an_own_metric_is_called(own: Any, name: str, direction: str, tmp_path: 
 
 def test_only_what_a_metric_needs_is_run() -> None:
     result = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, **GIVEN)
-    assert "clean_logits" not in printed(result, "resid_pre", 1, 2, "logit_diff")
-    assert "clean_logits" in printed(result, "resid_pre", 1, 2, "kl")
+    assert "clean_logits" not in printed(result, RESID)
+    assert "clean_logits" in printed(result, RESID, "kl")
 
 
 @pytest.mark.parametrize("wrap", [NNsight, lambda model: model])

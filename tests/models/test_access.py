@@ -23,15 +23,6 @@ from interp_widgets.results.errors import ModelError
 from tests.experiments import zoo
 
 
-@pytest.fixture(scope="session")
-def story_model() -> Path:
-    """A model that writes English stories, where this checkout has one beside it."""
-    folder = Path(__file__).parents[3] / "shared" / "models" / "stories260K"
-    if not folder.exists():
-        pytest.skip("no English model beside this checkout")
-    return folder
-
-
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_each_family_is_found_as_its_source_reads(name: str) -> None:
     family = zoo.FAMILIES[name]
@@ -52,12 +43,13 @@ def test_only_two_families_refuse_a_growing_batch(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).grows == (name not in ("bloom", "gpt_bigcode", "gpt_bigcode_old"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "gpt_neox", "mpt"])
 def test_without_its_row_a_family_is_found_by_search_or_does_without(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interp_widgets.models.families.FAMILIES", {})
-    access = resolve(open_model(zoo.build(name)))
+    access = resolve(open_model(zoo.build(name).to(dtype)))
     parts = access.anatomy.parts
     if name in ("gemma2", "mpt"):  # what their attention and MLP return is not what they add
         assert parts is None

@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from interp_widgets.teaching import card, choose
 from interp_widgets.teaching.data import CARD_PAGE, FOLDER
@@ -10,10 +9,7 @@ CARD = card.read()
 
 @pytest.fixture(scope="module")
 def measured():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield measure_all(FOLDER)
-    torch.set_num_threads(before)
+    return measure_all(FOLDER)
 
 
 @pytest.mark.parametrize("figure", CARD["figures"], ids=lambda figure: figure["name"])

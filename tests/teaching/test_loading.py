@@ -83,13 +83,19 @@ def test_generation():
     assert model.tokenizer.decode(out[0, -2:]) == " Mary."
 
 
-def test_importing_is_light():
-    code = (
-        "import sys; from interp_widgets import teaching; teaching.prompts; "
-        "print([m for m in ('torch', 'nnsight', 'transformers') if m in sys.modules])"
-    )
+def printed_by(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_transformers_model_classes_come_with_the_import_and_not_in_the_call():
+    code = (
+        "import sys; from interp_widgets import teaching; "
+        "print([m for m in ('transformers.modeling_utils', 'safetensors.torch') if m not in sys.modules]); "
+        "before = set(sys.modules); teaching.load(); "
+        "print([m for m in ('torch._dynamo', 'torch.distributed.tensor') if m in set(sys.modules) - before])"
+    )
+    assert printed_by(code).split("\n") == ["[]", "[]"]
 
 
 def test_what_is_saved_is_read_back(tmp_path):
