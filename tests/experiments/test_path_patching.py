@@ -189,7 +189,6 @@ def test_several_pairs_in_small_batches_are_as_each_alone() -> None:
 
 
 def test_edits_beyond_the_memory_budget_are_made_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    from interp_widgets.experiments import gridrun
     from interp_widgets.experiments.path_contrast import PathContrast
 
     model, receivers = zoo.model("gpt2"), made(RECEIVERS["several"])
@@ -203,7 +202,7 @@ def test_edits_beyond_the_memory_budget_are_made_in_portions(monkeypatch: pytest
 
     monkeypatch.setattr(PathContrast, "edits", counted)
     # Three heads of width 8 and two MLPs of width 32, in six positions of four bytes.
-    monkeypatch.setattr(gridrun, "_CACHE_BYTES", 5 * 6 * 4 * (3 * 8 + 2 * 32))
+    monkeypatch.setattr("interp_widgets.experiments.bench._CACHE_BYTES", 5 * 6 * 4 * (3 * 8 + 2 * 32))
     parts = run_path_patching(model, CLEAN, CORRUPT, receivers=receivers, **GIVEN)
     assert sizes == [5, 5, 4]  # all but the last MLP have someone to send to
     np.testing.assert_allclose(parts.value(), whole.value(), atol=1e-5)
