@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.patching import run_patching
+    from interp_widgets.experiments.path_patching import run_path_patching
+    from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_ablation, show_causal_trace, show_patching
+    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
@@ -22,24 +24,30 @@ __version__ = "0.1.0"
 __all__ = [
     "PatchingGrid",
     "PatchingResult",
+    "Receiver",
     "run_ablation",
     "run_causal_trace",
     "run_patching",
+    "run_path_patching",
     "show_ablation",
     "show_causal_trace",
     "show_patching",
+    "show_path_patching",
     "teaching",
 ]
 
 _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "Receiver": "interp_widgets.experiments.receivers",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_patching": "interp_widgets.experiments.patching",
+    "run_path_patching": "interp_widgets.experiments.path_patching",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
+    "show_path_patching": "interp_widgets.show",
 }
 
 
