@@ -268,6 +268,26 @@ def test_a_wrong_row_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
         access.check_site("z")
 
 
+@pytest.mark.parametrize(
+    ("qkv", "expected"),
+    [
+        (("q_proj", "v_proj", "k_proj"), {"q"}),
+        (("k_proj", "q_proj", "v_proj"), {"z", "v", "pattern"}),
+        (("v_proj", "k_proj", "q_proj"), set()),
+    ],
+    ids="-".join,
+)
+def test_a_row_that_swaps_two_projections_is_not_believed(
+    qkv: tuple[str, str, str], expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them moves its own heads alone, so that wiring does not tell them apart."""
+    row = families.FAMILIES["gptj"]
+    assert row.heads is not None
+    monkeypatch.setitem(families.FAMILIES, "gptj", replace(row, heads=replace(row.heads, qkv=qkv)))
+    sites = resolve(open_model(zoo.build("gptj"))).sites
+    assert not set(HEAD_SITES) & set(sites) - expected, sites
+
+
 def test_silenced_heads_are_found_all_the_same() -> None:
     model = zoo.build("llama")
     for layer in model.model.layers:
