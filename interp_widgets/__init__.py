@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
     from interp_widgets.views.patching_grid import PatchingGrid
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ModelReport",
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "inspect",
     "run_ablation",
     "run_causal_trace",
     "run_patching",
@@ -37,9 +41,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_patching": "interp_widgets.experiments.patching",
