@@ -1,5 +1,8 @@
 import { fill, h } from "./dom";
 
+// In a narrower frame a note beside a cell would lie on most of its row.
+const NARROW = 560;
+
 /** A note beside what the pointer is on. Screen readers get the same words from the cell itself. */
 export class Tooltip {
   readonly element = h("div", { class: "iw-tooltip", "aria-hidden": "true", hidden: true });
@@ -15,8 +18,9 @@ export class Tooltip {
     const own = this.element.getBoundingClientRect();
     const gap = 10;
     const right = beside.right + gap;
-    const fitsRight = right + own.width <= outer.right;
-    const fitsLeft = beside.left - gap - own.width >= outer.left;
+    const wide = outer.width >= NARROW;
+    const fitsRight = wide && right + own.width <= outer.right;
+    const fitsLeft = wide && beside.left - gap - own.width >= outer.left;
     let left = fitsRight || !fitsLeft ? right : beside.left - gap - own.width;
     let top = beside.top + beside.height / 2 - own.height / 3;
     if (!fitsRight && !fitsLeft) {
