@@ -72,6 +72,13 @@ export class Viewport {
     this.#clamp();
   }
 
+  /** Zooms with one cell staying where it is, or coming into sight if it was outside. */
+  zoomOn(factor: number, column: number, row: number): void {
+    this.reveal(column, row);
+    this.zoomBy(factor, (column + 0.5 - this.left) * this.cellWidth, (row + 0.5 - this.bottom) * this.cellHeight);
+    this.reveal(column, row);
+  }
+
   /** Moves by pixels, to the right and up. Returns whether anything moved. */
   panBy(x: number, y: number): boolean {
     const { left, bottom } = this;

@@ -121,29 +121,29 @@ export class Controls {
     if (count < 2) return;
     const word = pairWord(spec);
     const few = count <= MOST_BUTTONS;
-    const options: Option<PairChoice>[] = [{ value: null, text: few ? "mean" : meanOf(spec), title: meanOf(spec) }];
+    const title = (number: number) => `${word} ${number + 1}`;
+    const options: Option<PairChoice>[] = [{ value: null, text: "mean", title: meanOf(spec) }];
     if (canShowEach(scene.data))
       options.push({ value: "each", text: `each ${word}`, title: `a small grid for each ${word}` });
-    for (const value of spec.pairs.keys()) {
-      const title = `${word} ${value + 1}`;
-      options.push({ value, text: few ? String(value + 1) : title, title });
-    }
-    const current = each ? "each" : pair;
-    if (few) {
-      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, word), this.#pairButtons.element);
-      this.#pairButtons.update(options, current);
-      return;
-    }
+    for (const value of few ? spec.pairs.keys() : [])
+      options.push({ value, text: String(value + 1), title: title(value) });
     if (this.#newPairs(spec)) {
-      const select = h(
-        "select",
-        { "aria-label": "pair of prompts" },
-        ...options.map(({ text }, number) => h("option", { value: number }, text)),
-      );
-      select.addEventListener("change", () => this.actions.setPair(options[Number(select.value)].value));
-      fill(this.#pairs, select);
+      const label = few ? h("span", { class: "iw-quiet" }, word) : null;
+      fill(this.#pairs, label, this.#pairButtons.element, few ? null : this.#choose(spec.pairs.length, word, title));
     }
+    this.#pairButtons.update(options, each ? "each" : pair);
     const select = this.#pairs.querySelector("select");
-    if (select) select.value = String(options.findIndex(({ value }) => value === current));
+    if (select) select.value = String(pair ?? "");
+  }
+
+  #choose(count: number, word: string, title: (number: number) => string): HTMLElement {
+    const select = h(
+      "select",
+      { "aria-label": `one ${word}` },
+      h("option", { value: "", disabled: true }, `one ${word} …`),
+      ...Array.from({ length: count }, (_, number) => h("option", { value: number }, title(number))),
+    );
+    select.addEventListener("change", () => this.actions.setPair(Number(select.value)));
+    return select;
   }
 }
