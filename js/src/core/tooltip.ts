@@ -22,6 +22,9 @@ export class Tooltip {
     const fitsRight = wide && right + own.width <= outer.right;
     const fitsLeft = wide && beside.left - gap - own.width >= outer.left;
     let left = fitsRight || !fitsLeft ? right : beside.left - gap - own.width;
+    // Not far from the edge of all, beyond it no neighbour is covered.
+    const beyond = all.right + gap;
+    if (fitsRight && all.right - beside.right < own.width && beyond + own.width <= outer.right) left = beyond;
     let top = beside.top + beside.height / 2 - own.height / 3;
     if (!fitsRight && !fitsLeft) {
       left = beside.left + beside.width / 2 - own.width / 2;

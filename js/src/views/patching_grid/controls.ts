@@ -52,7 +52,7 @@ export class Legend {
     fill(this.#keys, ...marks);
     const fit = niceLimit(survey.largest);
     const options = [
-      { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },
+      { value: 1, text: "±1", title: "the scale ends at an effect of 1" },
       { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
     if (fit === 1) options.pop();
