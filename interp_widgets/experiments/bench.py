@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import choose_answers, given_answers
+from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
 from interp_widgets.experiments.contrast import Contrast, Scene
 from interp_widgets.experiments.grid import Scores, predictions, score
 from interp_widgets.experiments.metrics import MetricContext
@@ -113,6 +114,21 @@ class Bench:
             contexts.append(context)
             baselines.append(scores)
         return Sides(tuple(pairs), tuple(contexts), tuple(baselines))
+
+    def check_gaps(self, sides: Sides) -> None:
+        """Refuse baselines that leave nothing to take a share of: of each pair, or of the mean over all.
+
+        Raises:
+            NoGapError: both sides score the same.
+            MetricError: a user's metric gave NaN or infinity.
+        """
+        story = self.contrast.story
+        ends = [scores.values[self.request.options.metrics.front] for scores in sides.baselines]
+        if story.averaging == "values":
+            ends = [np.mean(ends, axis=0)]
+        for values, context in zip(ends, sides.contexts, strict=False):
+            both = torch.stack([context.clean_logits, context.corrupt_logits])
+            check_gap(self.request, story, values, both, self.labels, context)
 
     def provenance(self) -> Provenance:
         """Say what computed a result, and the work that it took so far."""

@@ -10,8 +10,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import check_gap
-from interp_widgets.experiments.bench import Bench, Sides
+from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
 from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
@@ -83,7 +82,7 @@ class GridRun:
     def _grid(self, logits: Sequence[torch.Tensor]) -> tuple[Grid, Sequence[MetricContext]]:
         """Measure the baselines from the logits (2, d_vocab) of each pair."""
         sides = self.bench.sides(logits)
-        self._check_gaps(sides, logits)
+        self.bench.check_gaps(sides)
         grid = Grid(
             pairs=sides.pairs,
             baselines=sides.baselines,
@@ -101,15 +100,6 @@ class GridRun:
             return CellCode({}, {})
         direction = self.contrast.direction
         return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
-
-    def _check_gaps(self, sides: Sides, logits: Sequence[torch.Tensor]) -> None:
-        """Refuse baselines that leave nothing to take a share of: of each pair, or of the mean over all."""
-        story = self.contrast.story
-        ends = [scores.values[self.request.options.metrics.front] for scores in sides.baselines]
-        if story.averaging == "values":
-            ends = [np.mean(ends, axis=0)]
-        for values, both, context in zip(ends, logits, sides.contexts, strict=False):
-            check_gap(self.request, story, values, both, self.bench.labels, context)
 
     def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
         """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""
