@@ -11,8 +11,8 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
+from interp_widgets.experiments import bench, gridrun
 from interp_widgets.experiments import estimate as estimate_module
-from interp_widgets.experiments import gridrun
 from interp_widgets.experiments.ablation import run_ablation
 from interp_widgets.experiments.causal_trace import run_causal_trace
 from interp_widgets.experiments.metrics import MetricContext
@@ -258,7 +258,7 @@ def test_pairs_are_estimated_together_or_one_by_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(estimate_module, "default_rows", lambda *_: 6)  # two hosts of three layers
     again = run_patching(model, clean, corrupt, sites=ALL, preview=True, **GIVEN)
     np.testing.assert_allclose(again.estimates.values, together.estimates.values, atol=2e-5)  # type: ignore[union-attr]
-    monkeypatch.setattr(gridrun, "_CACHE_BYTES", 1)  # so that pairs are read one at a time, and again for their rows
+    monkeypatch.setattr(bench, "_CACHE_BYTES", 1)  # so that pairs are read one at a time, and again for their rows
     again = run_patching(model, clean, corrupt, sites=ALL, preview=True, **GIVEN)
     np.testing.assert_allclose(again.estimates.values, together.estimates.values, atol=2e-5)  # type: ignore[union-attr]
 
