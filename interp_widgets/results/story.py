@@ -33,6 +33,8 @@ class Story:
     """Which of the two is the unedited run that every cell starts from: an effect of 0. The other one is 1."""
     averaging: Literal["shares", "values"] = "shares"
     """Over several pairs: the mean of their shares of the gap, or the share of the mean gap, for samples of noise."""
+    noun: str = "pair"
+    """What the axis of prompts counts: "pair", "prompt" or "sample"."""
 
     @property
     def donor(self) -> Literal[0, 1]:
