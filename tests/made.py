@@ -198,6 +198,7 @@ NOISE_STORY = Story(
     sides=("clean", "noised"),
     host=1,
     averaging="values",
+    noun="sample",
 )
 
 
@@ -228,6 +229,7 @@ ABLATION_STORY = Story(
     positive="breaks the answer",
     sides=("clean", "uniform prediction"),
     host=0,
+    noun="prompt",
 )
 
 

@@ -284,6 +284,5 @@ def _heading(result: PatchingResult, pair: int | None) -> tuple[str, str]:
     """The question, and which experiment answers it."""
     shown = result.pairs if pair is None else (result.pairs[pair],)
     title = result.story.title({(one.answer.label, one.wrong_answer.label) for one in shown})
-    word = "samples" if result.story.averaging == "values" else "pairs"
-    several = f", mean of {len(shown)} {word}" if len(shown) > 1 else ""
+    several = f", mean of {len(shown)} {result.story.noun}s" if len(shown) > 1 else ""
     return title.replace("$", r"\$"), f"{result.story.label}{several}".replace("$", r"\$")

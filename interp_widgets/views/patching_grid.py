@@ -239,7 +239,7 @@ def question(result: PatchingResult) -> str:
     title = result.story.title({(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs})
     if title != result.story.question_of_several or len(result.pairs) == 1:
         return title
-    return f"{title} Mean of {len(result.pairs)} pairs"
+    return f"{title} Mean of {len(result.pairs)} {result.story.noun}s"
 
 
 def grid_spec(result: PatchingResult) -> GridSpec:

@@ -4,7 +4,7 @@ import { niceLimit } from "../../core/scales";
 import { type Option, Segmented } from "../../core/segmented";
 import { canShowEach } from "./each_pair";
 import type { Actions, PairChoice, Scene } from "./scene";
-import { meanOf, pairWord } from "./words";
+import { meanOf } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -119,7 +119,7 @@ export class Controls {
     const count = spec.pairs.length;
     this.#pairs.hidden = count < 2;
     if (count < 2) return;
-    const word = pairWord(spec);
+    const word = spec.story.noun;
     const few = count <= MOST_BUTTONS;
     const title = (number: number) => `${word} ${number + 1}`;
     const options: Option<PairChoice>[] = [{ value: null, text: "mean", title: meanOf(spec) }];

@@ -51,18 +51,13 @@ export function titleOf({ story, pairs }: GridSpec, pair: number | null): Phrase
     });
 }
 
-/** What one of the pairs is called: a sample where all are runs of one prompt under different noise. */
-export function pairWord({ story }: GridSpec): "pair" | "sample" {
-  return story.averaging === "values" ? "sample" : "pair";
-}
-
 export function meanOf(spec: GridSpec): string {
-  return `mean of ${formatCount(spec.pairs.length, pairWord(spec))}`;
+  return `mean of ${formatCount(spec.pairs.length, spec.story.noun)}`;
 }
 
 export function whichPairs(spec: GridSpec, pair: number | null): string {
   if (spec.pairs.length === 1) return "";
-  return pair === null ? meanOf(spec) : `${pairWord(spec)} ${pair + 1} of ${spec.pairs.length}`;
+  return pair === null ? meanOf(spec) : `${spec.story.noun} ${pair + 1} of ${spec.pairs.length}`;
 }
 
 /** The labels at a position of one side, over the pairs that are shown. */
