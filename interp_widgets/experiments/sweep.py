@@ -25,9 +25,9 @@ _TOKENS_GPU = 16384
 """Tokens a batch holds: enough to fill the machine, little enough that results come in quick succession."""
 _FEWEST_TOKENS = 8
 """Tokens a row counts as at least, since the logits that it ends in cost as much."""
-_BATCH_COST_CPU = 64
+_BATCH_COST_CPU = 80
 _BATCH_COST_GPU = 1024
-"""Tokens that a layer could run in the time that it takes to start one more batch."""
+"""Tokens that a layer could run in the time that one more batch costs it, however few its rows (GPU: an estimate)."""
 _LOGITS = 2**26
 """Logits a batch may end in, since a large vocabulary takes more memory than the layers."""
 

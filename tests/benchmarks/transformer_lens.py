@@ -59,9 +59,10 @@ class TransformerLens:
     def __call__(self, case: Case, most: int) -> tuple[float, float, float]:
         """Time a grid, or as much of it as `most` says; every patch is one pass, so the rest is extrapolated."""
         cells = sample(case.cells(), most)
+        share = (len(cells) + 1) / (len(case.cells()) + 1)  # with the donor's pass
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([*case.prompts(), cells, len(cells) / len(case.cells())]) + "\n")
+        self.process.stdin.write(json.dumps([*case.prompts(), cells, share]) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("@ "):  # the library may say other things on its way

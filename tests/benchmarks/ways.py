@@ -44,7 +44,7 @@ class TracePerPatch:
         self.model = model
         self.clean, self.corrupt = (torch.tensor([ids]) for ids in case.prompts())
         self.cells = sample(case.cells(), most)
-        self.share = len(self.cells) / len(case.cells())
+        self.share = (len(self.cells) + 1) / (len(case.cells()) + 1)  # with the donor's pass
 
     def __call__(self) -> torch.Tensor:
         model, blocks = self.model, self.model.transformer.h
