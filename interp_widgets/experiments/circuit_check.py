@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -211,7 +212,7 @@ class _Check:
         full, everything = frozenset[Target](), frozenset(self.whole)
         self.run([full, self.circuit_without(()), everything])
         means = [float(self.seen[nodes][self.metric].mean()) for nodes in (full, everything)]
-        if means[0] == means[1]:
+        if math.isclose(*means, rel_tol=1e-5):  # equal but for rounding
             unit = metric_term(self.metric).unit
             raise NoGapError(
                 f"The model scores the same {self.metric}, {means[0]:.4g} {unit}".rstrip()
@@ -331,4 +332,9 @@ def _check_references(intact: Sequence[Tokens], references: Sequence[Tokens], ho
                 raise PromptError(
                     f"Prompt {number} has {len(tokens)} tokens, but its reference prompt has {len(other)}, so their "
                     "positions cannot be matched. Write prompts of equal length."
+                )
+            if tokens.ids == other.ids:
+                raise PromptError(
+                    f"Prompt {number} and its reference prompt are the same, so that ablation would change nothing. "
+                    "Change what the circuit is about in one of them."
                 )

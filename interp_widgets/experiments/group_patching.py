@@ -94,15 +94,18 @@ def run_group_patching(
     bench.check_gaps(trials.sides)
     values = trials.run(list(sets.values()))
     bench.seconds = time.perf_counter() - started
+    baselines = {
+        name: np.array([scores.values[name] for scores in trials.sides.baselines], dtype=np.float64)
+        for name in options.metrics.names
+    }
+    for array in baselines.values():
+        array.setflags(write=False)
     return GroupResult(
         groups={name: tuple(map(cell_name, targets)) for name, targets in sets.items()},
         pairs=trials.sides.pairs,
         story=story,
         metric=options.metrics.front,
         values=values,
-        baselines={
-            name: np.array([scores.values[name] for scores in trials.sides.baselines], dtype=np.float64)
-            for name in options.metrics.names
-        },
+        baselines=baselines,
         provenance=bench.provenance(),
     )

@@ -58,6 +58,8 @@ class Trials:
                 self._bench.passes += done.layer_passes / request.access.n_layers
                 for at, logits in zip(done.rows, done.logits, strict=True):
                     self._record(values, places[at], logits)
+        for array in values.values():
+            array.setflags(write=False)
         return values
 
     def _row(self, scene: Scene, targets: Sequence[Target]) -> Row:

@@ -42,6 +42,17 @@ class GroupResult:
         """The groups' names, in the order of the arrays."""
         return tuple(self.groups)
 
+    def value(self, metric: str | None = None) -> NDArray[np.float32]:
+        """Raw values of a metric, in its own unit, (prompt, group).
+
+        Raises:
+            UnknownNameError: the result holds no such metric.
+        """
+        name = self.metric if metric is None else metric
+        if name not in self.values:
+            raise unknown_name("metric", name, self.values)
+        return self.values[name]
+
     def effect(self, metric: str | None = None) -> NDArray[np.float64]:
         """Share of the gap between the two baselines that each group closes, (prompt, group).
 
@@ -50,12 +61,11 @@ class GroupResult:
         Raises:
             UnknownNameError: the result holds no such metric.
         """
-        name = self.metric if metric is None else metric
-        if name not in self.values:
-            raise unknown_name("metric", name, self.values)
-        host, donor = (self.baselines[name][:, side, None] for side in (self.story.host, self.story.donor))
+        values = self.value(metric)
+        ends = self.baselines[self.metric if metric is None else metric]
+        host, donor = (ends[:, side, None] for side in (self.story.host, self.story.donor))
         with np.errstate(divide="ignore", invalid="ignore"):
-            share: NDArray[np.float64] = np.where(donor != host, (self.values[name] - host) / (donor - host), np.nan)
+            share: NDArray[np.float64] = np.where(donor != host, (values - host) / (donor - host), np.nan)
         return share + 0.0  # no negative zeros
 
     def mean_effect(self, metric: str | None = None) -> NDArray[np.float64]:

@@ -87,8 +87,7 @@ class Model:
                     cut = self._fused(site) if one else self._heads
                     at(block.get_submodule(path), (site, layer), output=True, cut=cut)
                 at(block.get_submodule("mlp"), ("mlp_in", layer), output=False)
-                raw = self.family.mlp if self.family.mlp.startswith("mlp") else "mlp"  # before any norm behind it
-                at(block.get_submodule(raw), ("mlp_out", layer), output=True)
+                at(block.get_submodule(self.family.mlp), ("mlp_out", layer), output=True)
             at(self.module.get_submodule(self.wiring.norm), ("final", 0), output=False)
             logits: torch.Tensor = self.module(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
         return logits
