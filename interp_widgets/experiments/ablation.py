@@ -250,7 +250,7 @@ class AblationContrast:
         """Run some prompts of one length, and find what is to be put into them."""
         ids = _ids(self.access, [self.prompts[pair] for pair in pairs])
         runs = self.access.read(ids, sites)
-        hosts = Hosts(ids, runs.stream)
+        hosts = Hosts(ids, runs.stream, runs.past)
         intact = [Side(runs, row) for row in range(len(pairs))]
         return [
             Scene(
@@ -272,7 +272,7 @@ class AblationContrast:
 
     def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
         """Put in what the activation is replaced by."""
-        return copies(scene.donor, target)
+        return copies(scene, target)
 
 
 class Zeros:

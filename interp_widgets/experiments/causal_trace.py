@@ -261,7 +261,7 @@ class NoiseContrast:
             return changed
 
         runs = self.access.read(ids, sites, embed=embed)
-        hosts = Hosts(ids, runs.stream)
+        hosts = Hosts(ids, runs.stream, runs.past)
         clean = Side(runs, 0)
         return [
             Scene(
@@ -282,7 +282,7 @@ class NoiseContrast:
 
     def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
         """Restore the clean activation."""
-        restored = copies(scene.donor, target)
+        restored = copies(scene, target)
         if not self.access.edited:
             return restored
         # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer comes last.

@@ -112,7 +112,8 @@ class PromptContrast:
             sides = [(Side(first, row), Side(second, row)) for row in range(len(pairs))]
             all_ids = (first_ids, second_ids)
         host = self.story.host
-        hosts = Hosts(all_ids[host], sides[0][host].runs.stream)
+        runs = sides[0][host].runs
+        hosts = Hosts(all_ids[host], runs.stream, runs.past)
         return [
             Scene(
                 hosts=hosts,
@@ -133,22 +134,22 @@ class PromptContrast:
 
     def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
         """Copy the donor's activation."""
-        return copies(scene.donor, target)
+        return copies(scene, target)
 
     def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
         ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)
         return self.access.read(ids, sites), ids
 
 
-def copies(source: Source, target: Target) -> tuple[Edit, ...]:
-    """Return the edits that put a source's activations where a target says."""
+def copies(scene: Scene, target: Target) -> tuple[Edit, ...]:
+    """Return the edits that put the donor's activations where a target says."""
+    first = 0 if target.site == "pattern" else scene.shared
     edits = []
     for layer in target.layers:
-        values = source(target.site, layer)
+        values = scene.donor(target.site, layer)
         if target.positions is None or target.sources is None:
-            edits.append(
-                Edit(target.site, layer, None, values[site_index(target.site, None, target.unit)], target.unit)
-            )
+            value = values[site_index(target.site, slice(None), target.unit)]
+            edits.append(Edit(target.site, layer, None, value, target.unit, first))
             continue
         for to, at in zip(target.positions, target.sources, strict=True):
             edits.append(Edit(target.site, layer, to, values[site_index(target.site, at, target.unit)], target.unit))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
@@ -18,6 +19,7 @@ from interp_widgets.models.heads import HeadLayout
 from interp_widgets.models.inside import Inside, examine_inside
 from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
+from interp_widgets.models.prefix import Past, Prefix, Recorder
 from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids
 from interp_widgets.results.errors import ModelError, SelectionError, SiteError
 from interp_widgets.results.terms import HEAD_SITES, SITES, STREAM_SITES, Site
@@ -40,6 +42,8 @@ class Runs:
     """What was at the other sites that were read, one tensor a layer."""
     logits: torch.Tensor
     """(row, d_vocab): float32 logits at the last position."""
+    past: Past | None = None
+    """Keys and values, from which rows can run on; None where the architecture does not let them."""
 
     def site(self, site: Site, layer: int) -> torch.Tensor:
         """Return the activations at a site that was read.
@@ -77,6 +81,9 @@ class Access:
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
         self.trims = anatomy.parts is not None and not anatomy.mlp.flat
         """Whether the last MLP may run on the final position alone, the only one that is still read."""
+        self.cached = 0
+        """Numbers that keys and values of a token take in a layer; 0 where rows cannot run on from them."""
+        self._prefix: Prefix | None = None
 
     def __repr__(self) -> str:
         parts = self.anatomy.parts
@@ -190,6 +197,15 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
+    def after(self, prefix: Prefix) -> Access:
+        """Return the same model, with runs that go on after positions that a host's run has computed.
+
+        All that it is given and returns, prompts and activations, then begins at position `prefix.first`.
+        """
+        access = copy.copy(self)
+        access._prefix = prefix
+        return access
+
     def embedding_std(self) -> float:
         """Return the standard deviation of the numbers that the token embedding hands over, over its vocabulary.
 
@@ -227,7 +243,8 @@ class Access:
         layers: list[dict[Site, torch.Tensor]] = []
         kept: dict[str, torch.Tensor] = {}
         embedding = self._envoy(self._embedding) if embed is not None else None
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        recorder = Recorder() if self.cached else None
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(recorder)):
             if embed is not None and embedding is not None:
                 embedding.output = embed(embedding.output)
             for layer in self._layers:
@@ -235,7 +252,8 @@ class Access:
                 layers.append(layer.read(wanted, stream[-1]))
             stream.append(first_tensor(self.blocks[-1].output).clone())
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
-        return Runs(stream, {site: [layer[site] for layer in layers] for site in wanted}, kept["logits"])
+        by_site: dict[Site, list[torch.Tensor]] = {site: [layer[site] for layer in layers] for site in wanted}
+        return Runs(stream, by_site, kept["logits"], None if recorder is None else recorder.past)
 
     def resume(
         self,
@@ -262,7 +280,7 @@ class Access:
         changes = self._changes(write, start, SITES[1:])
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(self._prefix)):
             for number in range(start):
                 self.blocks[number].skip(self._block_output(first))
             for number in range(start, self.n_layers):
@@ -304,8 +322,11 @@ class Access:
             self.check_site(site)
         return changes
 
-    def _options(self) -> dict[str, Any]:
-        return {"use_cache": False} | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
+    def _options(self, cache: Recorder | Prefix | None = None) -> dict[str, Any]:
+        options: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            options["past_key_values"] = cache
+        return options | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
 
     def _block_output(self, stream: torch.Tensor) -> Any:
         length = self.anatomy.tuple_length
@@ -341,7 +362,7 @@ class _Found:
     modules: tuple[nn.Module, ...]
     implementation: str | None
     anatomy: Anatomy
-    shortcuts: tuple[bool, bool] | None = None
+    shortcuts: tuple[bool, bool, int] | None = None
     inside: Inside | None = None
 
 
@@ -366,8 +387,8 @@ def resolve(opened: Opened) -> Access:
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
     if found.shortcuts is None:
-        found.shortcuts = _probe_shortcuts(access)
-    access.grows, access.trims = found.shortcuts
+        found.shortcuts = (*_probe_shortcuts(access), _probe_prefix(access))
+    access.grows, access.trims, access.cached = found.shortcuts
     return access
 
 
@@ -393,12 +414,33 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
         except (RuntimeError, ValueError, IndexError):  # what torch raises where shapes do not fit
             continue
         if _agree(logits, runs.logits, runs.stream[-1].dtype):
+            access.grows = grows
             return grows, trims
     raise ModelError(
         f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "
         "supported."
     )
+
+
+def _probe_prefix(access: Access) -> int:
+    """Find out whether rows run on from cached keys and values, and return how many numbers those are: see `cached`."""
+    ids = probe_ids(access.opened.module)
+    first = 2  # the prompts agree before it, so both run on from the keys and values of the first
+    try:
+        access.cached = 1
+        runs = access.read(ids, ())
+        if not runs.past:  # it has nothing of the kind
+            return 0
+        late = replace(runs, stream=[stream[:, first:] for stream in runs.stream])
+        logits = _resume_from(access.after(Prefix(runs.past, [0, 0], first)), ids[:, first:], late, access.grows)
+    except Exception:  # whatever a model may say to a cache that it does not know
+        return 0
+    finally:
+        access.cached = 0
+    if not _agree(logits, runs.logits, runs.stream[-1].dtype):
+        return 0
+    return sum(kept.numel() for pair in runs.past.values() for kept in pair) // (ids.numel() * access.n_layers)
 
 
 def _resume_from(access: Access, ids: torch.Tensor, runs: Runs, grows: bool) -> torch.Tensor:
