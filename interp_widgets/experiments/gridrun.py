@@ -15,7 +15,7 @@ import torch
 from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
+from interp_widgets.experiments.contrast import Contrast, Printed, Scene
 from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
@@ -156,11 +156,10 @@ class GridRun:
         return grid, contexts
 
     def _code(self) -> CellCode:
-        """The printed lines run two prompts, so there are none where a side is made in another way."""
-        if not isinstance(self.contrast, PromptContrast):
+        recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
+        if recipe is None:
             return CellCode({}, {})
-        direction = self.contrast.direction
-        return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+        return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
 
     def _check_gaps(
         self, baselines: Sequence[Scores], logits: Sequence[torch.Tensor], contexts: Sequence[MetricContext]
