@@ -278,9 +278,9 @@ class AblationContrast:
         """What the model says to the prompt, and what it would say next."""
         return likeliest(logits[0], given)
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Put in what the activation is replaced by."""
-        return copies(scene, target)
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Put in what the activations are replaced by."""
+        return [copies(scene, target) for target in targets]
 
 
 class Zeros:

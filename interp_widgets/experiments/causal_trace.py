@@ -304,14 +304,14 @@ class NoiseContrast:
         """What the model says to the prompt, and what it would say next."""
         return likeliest(logits[0], given)
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Restore the clean activation."""
-        restored = copies(scene, target)
-        if not self.access.edited:
-            return restored
-        # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer comes last.
-        entering = scene.host("resid_pre", 0)
-        return (*(Edit("resid_pre", 0, position, entering[position]) for position in self.noised), *restored)
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Restore the clean activations."""
+        noised: tuple[Edit, ...] = ()
+        if self.access.edited:
+            # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer is last.
+            entering = scene.host("resid_pre", 0)
+            noised = tuple(Edit("resid_pre", 0, position, entering[position]) for position in self.noised)
+        return [(*noised, *copies(scene, target)) for target in targets]
 
     def _draw(self, pairs: Sequence[int], width: int) -> torch.Tensor:
         """Return the noise of some samples, (sample, noised position, width)."""

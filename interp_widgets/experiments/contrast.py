@@ -33,6 +33,10 @@ class Side:
         return self.runs.site(site, layer)[self.row]
 
 
+def _never(_target: Target) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Scene:
     """What was read of one pair."""
@@ -52,6 +56,10 @@ class Scene:
     """Forward passes that reading it took."""
     closes: bool = True
     """Whether putting in everything that differs gives the other baseline, as it does between two runs."""
+    idle: Callable[[Target], bool] = _never
+    """Tells of a target that it changes nothing, whatever is put in."""
+    cell_bytes: int = 0
+    """Memory that the edits of one cell take, where they are no views of what was read."""
 
 
 class Contrast(Protocol):
@@ -74,8 +82,8 @@ class Contrast(Protocol):
     def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
         """Return the token ids that stand in for an answer and a wrong answer where they were not given."""
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Return what a cell changes in the host's run."""
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Return for each target what its cell changes in the host's run."""
 
 
 @runtime_checkable
@@ -148,9 +156,9 @@ class PromptContrast:
         answer, wrong_answer = logits.argmax(-1).tolist()
         return answer, wrong_answer
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Copy the donor's activation."""
-        return copies(scene, target)
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Copy the donor's activations."""
+        return [copies(scene, target) for target in targets]
 
     def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
         ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)

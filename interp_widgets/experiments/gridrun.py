@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
+from itertools import groupby
 
 import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
+from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
 from interp_widgets.experiments.contrast import Contrast, Printed, Scene
-from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
+from interp_widgets.experiments.grid import Cell, Grid, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
 from interp_widgets.experiments.sweep import Done, Row, sweep
-from interp_widgets.models.fingerprint import fingerprint
-from interp_widgets.models.finite import check_finite
-from interp_widgets.models.labels import Labels
 from interp_widgets.results.errors import NonFiniteError
-from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Status
-from interp_widgets.results.provenance import Provenance
-from interp_widgets.results.terms import Site
-
-_CACHE_BYTES = 2**30
-"""Activations of both sides that are kept at a time; pairs beyond that wait for their turn."""
+from interp_widgets.results.patching import CellCode, PatchingResult, Status
 
 
 class GridRun:
@@ -39,10 +29,7 @@ class GridRun:
     def __init__(self, request: Request, contrast: Contrast) -> None:
         self.request = request
         self.contrast = contrast
-        self.labels = Labels(request.access.opened.tokenizer)
-        self.passes = 0.0
-        self.seconds = 0.0
-        self._known: dict[int, Known] = {}
+        self.bench = Bench(request, contrast, [panel.site for panel in request.cells.panels])
 
     def steps(self) -> Generator[PatchingResult, None, PatchingResult]:
         """Yield the result so far after every chunk, and return the complete one."""
@@ -52,20 +39,19 @@ class GridRun:
             try:
                 grid = next(work)
             except StopIteration as stop:
-                self.seconds += time.perf_counter() - started
+                self.bench.seconds += time.perf_counter() - started
                 complete: Grid = stop.value
-                return complete.result(self._provenance())
-            self.seconds += time.perf_counter() - started
-            yield grid.result(self._provenance())
+                return complete.result(self.bench.provenance())
+            self.bench.seconds += time.perf_counter() - started
+            yield grid.result(self.bench.provenance())
 
     def _work(self) -> Generator[Grid, None, Grid]:
-        self._fingerprint = fingerprint(self.request.access.opened.module)
-        blocks = list(self._blocks())
+        blocks = list(self.bench.blocks())
         logits: dict[int, torch.Tensor] = {}
         known: dict[int, list[tuple[Cell, int]]] = {}
         scenes: dict[int, Scene] = {}
         for block in blocks:
-            scenes = self._read(block)
+            scenes = self.bench.read(block)
             for pair, scene in scenes.items():
                 logits[pair] = scene.logits
                 known[pair] = list(self._certain(pair, scene))
@@ -76,38 +62,13 @@ class GridRun:
         for block in blocks:
             if len(blocks) > 1:
                 scenes = {}  # before the next block is read, so that only one is ever kept
-                scenes = self._read(block)
-            rows, cells_of = self._rows(grid, scenes)
+                scenes = self.bench.read(block)
             hosts = next(iter(scenes.values())).hosts
-            for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
-                self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
-                yield grid
+            for rows, cells_of in self._rows(grid, scenes):
+                for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
+                    self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
+                    yield grid
         return grid
-
-    def _blocks(self) -> Iterator[list[int]]:
-        """Group the pairs of one size, and cut the groups so that their cached activations fit in memory."""
-        access = self.request.access
-        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for pair, size in enumerate(self.contrast.sizes()):
-            by_size[size].append(pair)
-        kept = 1 + len({"attn_out" if site == "resid_mid" else site for site in self._sites()})
-        width = (access.opened.config.hidden_size * kept + access.cached) * access.opened.module.dtype.itemsize
-        for size, pairs in by_size.items():
-            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width))
-            for first in range(0, len(pairs), most):
-                yield pairs[first : first + most]
-
-    def _sites(self) -> tuple[Site, ...]:
-        """The sites to read beside the stream, of which resid_pre and resid_post are part."""
-        return tuple(panel.site for panel in self.request.cells.panels if panel.site not in ("resid_pre", "resid_post"))
-
-    def _read(self, block: Sequence[int]) -> dict[int, Scene]:
-        opened = self.request.access.opened
-        scenes = self.contrast.read(block, self._sites())
-        for scene in scenes:
-            check_finite(scene.hosts.stream, scene.logits, opened.name, opened.dtype)
-        self.passes += sum(scene.passes for scene in scenes)
-        return dict(zip(block, scenes, strict=True))
 
     def _certain(self, pair: int, scene: Scene) -> Iterator[tuple[Cell, int]]:
         """Yield the cells of a pair whose run is known, with that run."""
@@ -118,42 +79,20 @@ class GridRun:
             if run != UNKNOWN:
                 yield (pair, panel, row, column), run
 
-    def _grid(self, logits: Sequence[torch.Tensor]) -> tuple[Grid, list[MetricContext]]:
+    def _grid(self, logits: Sequence[torch.Tensor]) -> tuple[Grid, Sequence[MetricContext]]:
         """Measure the baselines from the logits (2, d_vocab) of each pair."""
-        request = self.request
-        pairs: list[Pair] = []
-        contexts: list[MetricContext] = []
-        baselines: list[Scores] = []
-        for number, (prompts, both) in enumerate(zip(request.pairs, logits, strict=True)):
-            own = self.contrast.own_answers(both, given_answers(request, number))
-            answers = choose_answers(request, number, own, self.labels)
-            context = MetricContext(number, *answers, clean_logits=both[0], corrupt_logits=both[1])
-            scores = score(both, request.options.metrics, context, request.options.top_k)
-            pairs.append(
-                Pair(
-                    clean=prompts.clean,
-                    corrupt=prompts.corrupt,
-                    answer=self.labels.token(context.answer),
-                    wrong_answer=self.labels.token(context.wrong_answer),
-                    answer_source="model" if None in given_answers(request, number) else "given",
-                    clean_top=predictions(scores, 0, self.labels),
-                    corrupt_top=predictions(scores, 1, self.labels) if len(prompts.corrupt) else (),
-                    noised=prompts.noised,
-                )
-            )
-            contexts.append(context)
-            baselines.append(scores)
-        self._check_gaps(baselines, logits, contexts)
+        sides = self.bench.sides(logits)
+        self.bench.check_gaps(sides)
         grid = Grid(
-            pairs=tuple(pairs),
-            baselines=baselines,
-            cells=request.cells,
+            pairs=sides.pairs,
+            baselines=sides.baselines,
+            cells=self.request.cells,
             story=self.contrast.story,
-            metrics=request.options.metrics,
-            labels=self.labels,
+            metrics=self.request.options.metrics,
+            labels=self.bench.labels,
             code=self._code(),
         )
-        return grid, contexts
+        return grid, sides.contexts
 
     def _code(self) -> CellCode:
         recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
@@ -161,25 +100,22 @@ class GridRun:
             return CellCode({}, {})
         return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
 
-    def _check_gaps(
-        self, baselines: Sequence[Scores], logits: Sequence[torch.Tensor], contexts: Sequence[MetricContext]
-    ) -> None:
-        """Refuse baselines that leave nothing to take a share of: of each pair, or of the mean over all."""
-        story = self.contrast.story
-        ends = [scores.values[self.request.options.metrics.front] for scores in baselines]
-        if story.averaging == "values":
-            ends = [np.mean(ends, axis=0)]
-        for values, both, context in zip(ends, logits, contexts, strict=False):
-            check_gap(self.request, story, values, both, self.labels, context)
-
-    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> tuple[list[Row], list[list[Cell]]]:
-        """Write the rows of some pairs, each with the cells that it fills."""
+    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
+        """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""
         cells_of: dict[tuple[int, Target], list[Cell]] = defaultdict(list)
         for cell in grid.pending():
             if cell[0] in scenes:
                 cells_of[cell[0], self._cheapest(self.request.cells.target(*cell))].append(cell)
-        rows = [Row(scenes[pair].row, self.contrast.edits(scenes[pair], target)) for pair, target in cells_of]
-        return rows, list(cells_of.values())
+        keys = list(cells_of)
+        most = self.bench.cells_at_a_time(scenes.values())
+        for first in range(0, len(keys), most):
+            some = keys[first : first + most]
+            rows = [
+                Row(scenes[pair].row, edits)
+                for pair, targets in groupby(some, key=lambda key: key[0])
+                for edits in self.contrast.edits(scenes[pair], [target for _, target in targets])
+            ]
+            yield rows, [cells_of[key] for key in some]
 
     def _cheapest(self, target: Target) -> Target:
         """Name the stream between two layers by the later one, which is the same place with one layer less to run."""
@@ -190,7 +126,7 @@ class GridRun:
 
     def _record(self, grid: Grid, contexts: Sequence[MetricContext], done: Done, cells: Sequence[list[Cell]]) -> None:
         request = self.request
-        self.passes += done.layer_passes / request.access.n_layers
+        self.bench.passes += done.layer_passes / request.access.n_layers
         finite = torch.isfinite(done.logits).all(-1).tolist()
         if not all(finite):
             _, panel, row, column = cells[finite.index(False)][0]
@@ -207,22 +143,3 @@ class GridRun:
             for row, number in enumerate(numbers):
                 for cell in cells[number]:
                     grid.put(cell, scores, row, Status.COMPUTED)
-
-    def _provenance(self) -> Provenance:
-        opened = self.request.access.opened
-        return Provenance(
-            model=opened.name,
-            fingerprint=self._fingerprint,
-            dtype=opened.dtype,
-            versions=_versions(),
-            forward_passes=self.passes,
-            seconds=self.seconds,
-            settings={**self.contrast.settings, **self.request.cells.settings},
-        )
-
-
-@cache
-def _versions() -> dict[str, str]:
-    # Read where it is loaded already: importing the root from here would turn the direction of imports around.
-    own = str(sys.modules[__name__.partition(".")[0]].__version__)
-    return {"interp_widgets": own} | {name: version(name) for name in ("nnsight", "torch", "transformers")}

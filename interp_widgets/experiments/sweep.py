@@ -202,7 +202,7 @@ def _run(access: Access, hosts: Hosts, rows: list[Row], first: int) -> torch.Ten
     """Return the logits of the rows, (row, d_vocab), in their order, run from position `first` on."""
     if access.edited:
         # The user's own edits may be anywhere, so that every layer of every row runs from its tokens.
-        return access.run(hosts.ids[[row.host for row in rows]], _plan(rows, first).get)
+        return access.run(hosts.ids[[row.host for row in rows]], plan(rows, first).get)
     start = min(row.start for row in rows)
     # Rows enter in the order of their layers, so the batch is ordered by them.
     order = sorted(range(len(rows)), key=lambda index: rows[index].start)
@@ -210,23 +210,23 @@ def _run(access: Access, hosts: Hosts, rows: list[Row], first: int) -> torch.Ten
     entering: dict[int, list[int]] = defaultdict(list)
     for row in ordered:
         entering[row.start if access.grows else start].append(row.host)
-    plan = _plan(ordered, first)
+    writes = plan(ordered, first)
 
     def enter(layer: int, arriving: torch.Tensor | None) -> torch.Tensor:
         stream = hosts.stream[layer][:, first:][entering[layer]]
         if arriving is not None:
             stream = torch.cat([arriving, stream.to(arriving)]) if len(stream) else arriving
-        change = plan.get(("resid_pre", layer))
+        change = writes.get(("resid_pre", layer))
         return change(stream) if change else stream
 
     if hosts.past is not None and first:
         access = access.after(Prefix(hosts.past, [row.host for row in ordered], first))
     ids = hosts.ids[:1, first:]
-    logits = access.resume(ids if access.grows else ids.expand(len(rows), -1), start, enter, plan.get)
+    logits = access.resume(ids if access.grows else ids.expand(len(rows), -1), start, enter, writes.get)
     return logits[torch.tensor(order, device=logits.device).argsort()]
 
 
-def _plan(rows: Sequence[Row], first: int) -> dict[tuple[Site, int], Write]:
+def plan(rows: Sequence[Row], first: int = 0) -> dict[tuple[Site, int], Write]:
     """Collect what to write at each site of each layer, in activations that begin at position `first`."""
     edits: dict[tuple[Site, int], list[tuple[int, Edit]]] = defaultdict(list)
     for number, row in enumerate(rows):

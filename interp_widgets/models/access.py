@@ -73,7 +73,8 @@ class Access:
         self.scale = anatomy.parts.multiplier(opened.config) if anatomy.parts else 1.0
         self.n_vocab = n_vocab(opened.module)
         self.blocks = [self._envoy(block) for block in anatomy.blocks]
-        self._layers = [self._layer(block) for block in anatomy.blocks]
+        self.layers = [self._layer(block) for block in anatomy.blocks]
+        """The blocks with their sites; heads and neurons only once one of their sites was asked about."""
         self._find_inside = find_inside
         self.edited = any(envoy._edits for envoy in (self.model, *self.model.interleaver.envoys.values()))
         """Whether the user stored edits on the model, which need every layer of every row to run."""
@@ -105,7 +106,7 @@ class Access:
     def inside(self) -> Inside:
         """The heads and neurons, looked for when they are first asked about."""
         inside = self._find_inside()
-        for layer, block in zip(self._layers, self.anatomy.blocks, strict=True):
+        for layer, block in zip(self.layers, self.anatomy.blocks, strict=True):
             if inside.heads is not None:
                 layer.heads = self._head_places(inside.heads, block)
             if inside.down:
@@ -249,10 +250,10 @@ class Access:
         kept: dict[str, torch.Tensor] = {}
         embedding = self._envoy(self._embedding) if embed is not None else None
         recorder = Recorder() if self.cached else None
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(recorder)):
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options(recorder)):
             if embed is not None and embedding is not None:
                 embedding.output = embed(embedding.output)
-            for layer in self._layers:
+            for layer in self.layers:
                 stream.append(layer.block.input.clone())
                 layers.append(layer.read(wanted, stream[-1]))
             stream.append(first_tensor(self.blocks[-1].output).clone())
@@ -285,11 +286,11 @@ class Access:
         changes = self._changes(write, start, SITES[1:])
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options(self._prefix)):
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options(self._prefix)):
             for number in range(start):
-                self.blocks[number].skip(self._block_output(first))
+                self.blocks[number].skip(self.block_output(first))
             for number in range(start, self.n_layers):
-                layer = self._layers[number]
+                layer = self.layers[number]
                 stream = first if number == start else enter(number, layer.block.input)
                 layer.block.input = stream
                 layer.write(changes[number], stream, trim=self.trims and number == self.n_layers - 1)
@@ -307,8 +308,8 @@ class Access:
         """
         changes = self._changes(write, 0, SITES)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
-            for number, layer in enumerate(self._layers):
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options()):
+            for number, layer in enumerate(self.layers):
                 stream = layer.block.input
                 if "resid_pre" in changes[number]:
                     stream = changes[number]["resid_pre"](stream)
@@ -327,13 +328,15 @@ class Access:
             self.check_site(site)
         return changes
 
-    def _options(self, cache: Recorder | Prefix | None = None) -> dict[str, Any]:
+    def options(self, cache: Recorder | Prefix | None = None) -> dict[str, Any]:
+        """Return what a run is asked for: the last position's logits alone where it can be, and a cache if any."""
         options: dict[str, Any] = {"use_cache": cache is not None}
         if cache is not None:
             options["past_key_values"] = cache
         return options | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
 
-    def _block_output(self, stream: torch.Tensor) -> Any:
+    def block_output(self, stream: torch.Tensor) -> Any:
+        """Return what a block that leaves this stream hands over, for a block that is skipped."""
         length = self.anatomy.tuple_length
         return (stream, *(None,) * (length - 1)) if length else stream
 

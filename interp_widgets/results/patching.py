@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
+from interp_widgets.results.intervals import t95
 from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.story import Story
@@ -210,7 +211,7 @@ class PatchingResult:
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(effect, axis=0)
-            half = np.where(count > 1, _t95(count - 1) * self.spread(metric) / np.sqrt(count), np.nan)
+            half = np.where(count > 1, t95(count - 1) * self.spread(metric) / np.sqrt(count), np.nan)
         return mean - half, mean + half
 
     def panel_effect(self, site: Site, metric: str | None = None) -> NDArray[np.float64]:
@@ -517,20 +518,6 @@ class PatchingResult:
         if name not in self.values:
             raise unknown_name("metric", name, self.metrics)
         return name
-
-
-# Student's t at 97.5% for 1 to 30 degrees of freedom.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
-    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-
-
-def _t95(freedom: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Student's t at 97.5%; beyond the table its expansion at the normal's, right to three places."""
-    table = np.array(_T)[np.clip(freedom, 1, len(_T)) - 1]
-    beyond = 1.95996 + 2.3722 / np.maximum(freedom, 1) + 2.82 / np.maximum(freedom, 1) ** 2
-    return np.where(freedom <= len(_T), table, beyond)
 
 
 def _share(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Template
 from typing import Literal
 
@@ -126,4 +126,25 @@ def ablation_story(how: Ablation) -> Story:
         host=0,
         noun="prompt",
         remedy="Choose a prompt or an answer that the model is surer of",
+    )
+
+
+def path_story(direction: Direction, receivers: str) -> Story:
+    """The words of path patching from each sender into receivers, such as "q of head 9.6"."""
+    story = patching_story(direction)
+    host, donor = (story.sides[side] for side in (story.host, story.donor))
+    arrow = f"{donor} → {host}"
+    effect = (
+        "1 = as if the whole prompt were clean"
+        if direction == "denoising"
+        else "1 = as bad as if the whole prompt were corrupt"
+    )
+    return replace(
+        story,
+        question=f"What moves $answer over $wrong_answer by way of {receivers}?",
+        question_of_several=f"What moves the answer by way of {receivers}?",
+        cell=f"Each cell is one run of the {host} prompt in which {receivers} read the stream as if one sender alone "
+        f"were as in the {donor} run; no other path carries the change. {effect}, 0 = no change.",
+        label=f"path {direction}: {arrow}, into {receivers}",
+        deed=f"Sending $what of the {donor} run into {receivers}",
     )

@@ -199,7 +199,7 @@ def test_prompts_beyond_the_cache_wait_for_their_turn(monkeypatch: pytest.Monkey
         arguments: Any = {"how": how, "sites": ("z", "resid_post"), **GIVEN}
         together = run_ablation(model, prompts, **arguments)
         with monkeypatch.context() as patched:
-            patched.setattr("interp_widgets.experiments.gridrun._CACHE_BYTES", 1)
+            patched.setattr("interp_widgets.experiments.bench._CACHE_BYTES", 1)
             apart = run_ablation(model, prompts, **arguments)
         np.testing.assert_allclose(apart.value(), together.value(), atol=1e-5)
         for number, prompt in enumerate(prompts[:1] if how == "zero" else ()):

@@ -101,7 +101,7 @@ def test_numbers_of_numpy_and_torch_will_do() -> None:
 
 def test_samples_beyond_the_cache_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     together = run_causal_trace(zoo.model("gpt2"), PROMPT, samples=3, **GIVEN)
-    monkeypatch.setattr("interp_widgets.experiments.gridrun._CACHE_BYTES", 1)
+    monkeypatch.setattr("interp_widgets.experiments.bench._CACHE_BYTES", 1)
     apart = run_causal_trace(zoo.model("gpt2"), PROMPT, samples=3, **GIVEN)
     np.testing.assert_allclose(apart.value(), together.value(), atol=1e-5)
     np.testing.assert_allclose(apart.baselines["prob"], together.baselines["prob"], atol=1e-6)

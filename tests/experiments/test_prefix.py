@@ -272,7 +272,7 @@ def test_cached_keys_and_values_count_as_memory(monkeypatch: pytest.MonkeyPatch)
     assert access.cached == 2 * 32  # keys and values of four heads of eight
     stream = 32
     a_pair = 2 * len(CLEAN) * access.n_layers * (stream + access.cached) * 4
-    monkeypatch.setattr("interp_widgets.experiments.gridrun._CACHE_BYTES", 2 * a_pair)
+    monkeypatch.setattr("interp_widgets.experiments.bench._CACHE_BYTES", 2 * a_pair)
     sizes.clear()
     run_patching(zoo.model("gpt2"), [CLEAN, CLEAN, CORRUPT], [CORRUPT, THIRD, THIRD], **GIVEN)
     assert sizes == [2, 1, 2, 1]

@@ -47,7 +47,7 @@ export class Readout {
       const listed = top.map(({ label, prob }, i) =>
         h(i ? "span" : "strong", {}, h("bdi", {}, bare(label)), ` ${formatProbability(prob)}`),
       );
-      facts.push(h("span", {}, "after the patch: ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
+      facts.push(h("span", {}, "says ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
     }
     const words = h("p", { class: "iw-words" }, explain(scene, cell), ...this.#odd(scene, cell));
     return [h("div", { class: "iw-facts" }, ...facts), words, clear];

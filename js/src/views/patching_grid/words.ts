@@ -276,7 +276,7 @@ export function spoken(scene: Scene, cell: CellIndex): string {
   return parts.join(", ");
 }
 
-/** The model's predictions after a patch; none for a mean of pairs, whose predictions have no mean. */
+/** What the model predicts in a cell; none for a mean of pairs, whose predictions have no mean. */
 export function topOf(scene: Scene, cell: CellIndex): WirePrediction[] {
   const { pairs } = scene.grid;
   return pairs.length === 1 ? scene.data.top(pairs[0], cell) : [];
