@@ -8,7 +8,6 @@ that change positions near each other.
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from interp_widgets.models.access import Access, Write
+from interp_widgets.models.memory import out_of_memory, release
 from interp_widgets.models.prefix import Past, Prefix
 from interp_widgets.results.terms import HEAD_SITES, NEURON_SITES, Site
 
@@ -145,13 +145,10 @@ def sweep(access: Access, hosts: Hosts, rows: Sequence[Row], *, max_rows: int | 
         try:
             logits = _run(access, hosts, [rows[index] for index in batch], first)
         except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-            if not _out_of_memory(error) or len(batch) == 1:
+            if not out_of_memory(error) or len(batch) == 1:
                 raise
             fitting = len(batch) // 2 * (length - first)
-            error.__traceback__ = None  # it holds the activations that did not fit
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            release(error)
             continue
         pending = pending[len(batch) :]
         start = 0 if access.edited else min(rows[index].start for index in batch)
@@ -244,10 +241,3 @@ def _writer(edits: list[tuple[int, Edit]], first: int) -> Write:
         return changed
 
     return change
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    message = str(error).lower()
-    return "out of memory" in message or "can't allocate memory" in message

@@ -267,6 +267,8 @@ class Access:
         start: int,
         enter: Callable[[int, torch.Tensor | None], torch.Tensor],
         write: Plan,
+        *,
+        gradients: bool = False,
     ) -> torch.Tensor:
         """Run the model from layer `start` on, with rows that join and sites that change on the way.
 
@@ -276,6 +278,7 @@ class Access:
             start: the first layer to run.
             enter: called at each layer with the stream that arrives, None at `start`; returns the stream to go on with.
             write: not asked for resid_pre, which `enter` is about. Asked for everything before the run.
+            gradients: whether the logits keep the graph of how they came about, as long as they are kept.
 
         Returns:
             float32 logits at the last position, (row, d_vocab).
@@ -286,7 +289,8 @@ class Access:
         changes = self._changes(write, start, SITES[1:])
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options(self._prefix)):
+        options = self.options(self._prefix)
+        with exclusive(self.opened.module, gradients=gradients), self.model.trace(input_ids=ids, **options):
             for number in range(start):
                 self.blocks[number].skip(self.block_output(first))
             for number in range(start, self.n_layers):
@@ -297,7 +301,7 @@ class Access:
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
-    def run(self, ids: torch.Tensor, write: Plan) -> torch.Tensor:
+    def run(self, ids: torch.Tensor, write: Plan, *, gradients: bool = False) -> torch.Tensor:
         """Run prompts, (row, position) token ids, from their tokens on, with sites that change on the way.
 
         Returns:
@@ -308,7 +312,7 @@ class Access:
         """
         changes = self._changes(write, 0, SITES)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options()):
+        with exclusive(self.opened.module, gradients=gradients), self.model.trace(input_ids=ids, **self.options()):
             for number, layer in enumerate(self.layers):
                 stream = layer.block.input
                 if "resid_pre" in changes[number]:

@@ -125,7 +125,8 @@ class CircuitResult:
             f"Circuit of {len(self.circuit)} of {self.n_components} components of {self.provenance.model}: "
             f"{self.names()}; all others by {self.how} ablation{over}.",
             f"Faithfulness: {term.label} {kept:+.3g} for the circuit, {full:+.3g} for the model, {empty:+.3g} with "
-            f"everything ablated. It keeps {self.mean_faithfulness():.2f} of the gap{sure} and lacks {full - kept:+.3g}.",
+            f"everything ablated. It keeps {self.mean_faithfulness():.2f} of the gap{sure} and lacks "
+            f"{full - kept:+.3g}.",
         ]
         if self.subsets:
             gaps = self.incompleteness()

@@ -105,7 +105,7 @@ def ablated(model: Model, prompt: int, kept: list[dict[str, Any]], how: str, hea
     model.run(CLEAN[prompt], {})
     own = dict(model.kept)
     put = {}
-    for place, value in own.items():
+    for place in own:
         site, layer = place
         if site not in ("z", "mlp_out") or (heads_alone and site == "mlp_out"):
             continue
@@ -247,5 +247,5 @@ def test_refused_before_anything_is_read(
 
 
 def test_ablation_that_changes_nothing_is_refused() -> None:
-    with pytest.raises(NoGapError, match="scores the same logit_diff, .* with every component ablated, so no circuit"):
+    with pytest.raises(NoGapError, match=r"scores the same logit_diff, .* with every component ablated, so no circuit"):
         run_circuit_check(zoo.model("gpt2"), PARTS, CLEAN, CLEAN, how="resample", **GIVEN)
