@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.contrast import Scene, Side, Source, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -241,6 +242,13 @@ class AblationContrast:
     def settings(self) -> Mapping[str, str]:
         """What is put in."""
         return self.filling.settings
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """Zeros take a few lines; a mean or a draw takes the prompts that it is from."""
+        if self.how != "zero":
+            return None
+        return Recipe("clean", "", "Run the prompt with zeros in one place.", setup=("donor = 0.0",))
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token count of each prompt; the other side has none."""

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -207,7 +208,7 @@ def causal_trace(
         raise PromptError(f"A causal trace is of one prompt, but {len(prompts)} were given. Run one for each.")
     tokens = prompts[0]
     noised = _parse_subject(subject, tokens, reader.opened.tokenizer)
-    pairs = (PromptPair(tokens, tokens, noised),) * samples
+    pairs = (PromptPair(tokens, tokens, noised),) * int(samples)
     host = causal_trace_story().host
     request = reader.request(pairs, answer, wrong_answer, grouping, options, host=host)
     deviation = request.access.embedding_std()
@@ -246,6 +247,29 @@ class NoiseContrast:
             "samples": str(self.samples),
             "seed": str(self.seed),
         }
+
+    @property
+    def recipe(self) -> Recipe:
+        """Run the prompt, and run it again with the noise of one sample."""
+        opened = self.access.opened
+        embedding = f"{opened.handle}{self.access.embedding.path.removeprefix(self.access.model.path)}"
+        width = self.access.embedding.weight.shape[-1]
+        return Recipe(
+            host="clean",
+            donor="clean",
+            deed="Run the prompt with noise, and with that in the same place.",
+            setup=(
+                "sample = 0  # which draw of the noise",
+                f"generator = torch.Generator().manual_seed({self.seed})",
+                f"draws = [torch.randn({len(self.noised)}, {width}, generator=generator) for _ in range(sample + 1)]",
+                f"noise = {self.noise * self.deviation} * draws[sample]",
+            ),
+            inside=(
+                f"embedded = {embedding}.output.clone()",
+                f"embedded[:, {list(self.noised)}] += noise.to(embedded)",
+                f"{embedding}.output = embedded",
+            ),
+        )
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each sample."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.sweep import Edit, Hosts, site_index
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.prompts import PromptPair
@@ -85,6 +86,15 @@ class Contrast(Protocol):
         """Return for each target what its cell changes in the host's run."""
 
 
+@runtime_checkable
+class Printed(Protocol):
+    """A contrast whose cells a few lines of nnsight can compute."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How those lines make the two runs; None where they would not do."""
+
+
 @dataclass(frozen=True)
 class PromptContrast:
     """Two prompts: one run is patched with activations of the other."""
@@ -102,6 +112,12 @@ class PromptContrast:
     def settings(self) -> Mapping[str, str]:
         """Nothing besides the prompts, which the result has."""
         return {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """Run both prompts, the patched one last."""
+        host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
+        return Recipe(host, donor, f"Run the {host} prompt with that in the same place.")
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each pair."""

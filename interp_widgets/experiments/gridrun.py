@@ -13,7 +13,7 @@ import torch
 from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
+from interp_widgets.experiments.contrast import Contrast, Printed, Scene
 from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
 from interp_widgets.experiments.grid import Cell, Grid, score
 from interp_widgets.experiments.known import UNKNOWN, Known
@@ -107,11 +107,10 @@ class GridRun:
         return grid, sides.contexts
 
     def _code(self) -> CellCode:
-        """The printed lines copy between two prompts, so there are none where cells do something else."""
-        if not isinstance(self.contrast, PromptContrast):
+        recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
+        if recipe is None:
             return CellCode({}, {})
-        direction = self.contrast.direction
-        return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+        return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
 
     def _previews(self, grid: Grid) -> bool:
         """Whether to estimate cells before they are run.

@@ -216,11 +216,16 @@ class Access:
         ids = torch.arange(self.n_vocab, device=self._embedding.weight.device)
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
             for start in range(0, self.n_vocab, 4096):
-                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).double()
+                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).float()
                 count += handed_over.numel()
                 total += float(handed_over.sum())
                 squares += float(handed_over.square().sum())
         return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
+
+    @property
+    def embedding(self) -> Any:
+        """The token embedding, as nnsight knows it."""
+        return self._envoy(self._embedding)
 
     @property
     def _embedding(self) -> Any:
