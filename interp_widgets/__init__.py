@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
     from interp_widgets.views.patching_grid import PatchingGrid
@@ -28,9 +30,11 @@ __version__ = "0.1.0"
 __all__ = [
     "CircuitResult",
     "GroupResult",
+    "ModelReport",
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "inspect",
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
@@ -47,9 +51,11 @@ __all__ = [
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "GroupResult": "interp_widgets.results.groups",
+    "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",

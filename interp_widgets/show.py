@@ -40,13 +40,16 @@ def show_patching(
     corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
 ) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
-    run. `view.result` waits for the whole, `view.job.cancel()` stops and keeps what is there.
+    run, in a large grid over an estimate of every cell that comes first. `view.result` waits for the whole,
+    `view.job.cancel()` stops and keeps what is there.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
@@ -82,6 +85,8 @@ def show_patching(
         corrupt_roles=corrupt_roles,
         top_k=top_k,
         max_rows=max_rows,
+        preview=preview,
+        exact=exact,
         tokenizer=tokenizer,
     )
     return PatchingGrid(steps)

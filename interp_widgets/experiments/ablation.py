@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.contrast import Scene, Side, Source, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -80,7 +81,7 @@ def run_ablation(
         layers: layers to ablate; all by default.
         positions: positions to ablate; all by default.
         heads: heads to ablate; all by default.
-        neurons: neurons to ablate; all by default.
+        neurons: neurons to ablate; by default the 32 of each layer with the largest estimates, as for `run_patching`.
         by: what the columns are, as for `run_patching`.
         window: how many layers a cell ablates together, around its own and clipped at both ends.
         roles: for each prompt, names of places with their position or (start, stop), where they are to be columns.
@@ -242,6 +243,13 @@ class AblationContrast:
         """What is put in."""
         return self.filling.settings
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """Zeros take a few lines; a mean or a draw takes the prompts that it is from."""
+        if self.how != "zero":
+            return None
+        return Recipe("clean", "", "Run the prompt with zeros in one place.", setup=("donor = 0.0",))
+
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token count of each prompt; the other side has none."""
         return [(len(tokens), 0) for tokens in self.prompts]
@@ -250,7 +258,7 @@ class AblationContrast:
         """Run some prompts of one length, and find what is to be put into them."""
         ids = _ids(self.access, [self.prompts[pair] for pair in pairs])
         runs = self.access.read(ids, sites)
-        hosts = Hosts(ids, runs.stream)
+        hosts = Hosts(ids, runs.stream, runs.past)
         intact = [Side(runs, row) for row in range(len(pairs))]
         return [
             Scene(
@@ -272,7 +280,7 @@ class AblationContrast:
 
     def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
         """Put in what the activations are replaced by."""
-        return [copies(scene.donor, target) for target in targets]
+        return [copies(scene, target) for target in targets]
 
 
 class Zeros:

@@ -99,16 +99,14 @@ def check_gap(
     if clean == corrupt:
         raise NoGapError(
             f"{where}both runs score the same {name}, {clean:.4g} {unit}".rstrip()
-            + f" ({answers}), so there is no gap for a patch to close. Choose prompts or answers that the model tells "
-            "apart, or another metric."
+            + f" ({answers}), so there is no gap for a patch to close. {story.remedy}, or another metric."
         )
     logit_like = name in ("logit_diff", "logprob", "loss")
     scale = float(logits.std(-1).mean()) if logit_like else max(abs(clean), abs(corrupt))
     if abs(clean - corrupt) < _TINY * scale:
         warnings.warn(
             f"{where}the two runs differ by only {abs(clean - corrupt):.2g} {unit or ''}".rstrip()
-            + f" in {name} ({answers}), so effects are ratios to next to nothing. Choose prompts or answers that the "
-            "model tells apart.",
+            + f" in {name} ({answers}), so effects are ratios to next to nothing. {story.remedy}.",
             UserWarning,
             **_CALLER,
         )

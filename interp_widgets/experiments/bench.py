@@ -64,9 +64,9 @@ class Bench:
         for pair, size in enumerate(self.contrast.sizes()):
             by_size[size].append(pair)
         kept = 1 + len({"attn_out" if site == "resid_mid" else site for site in self._sites})
-        width = access.opened.config.hidden_size * access.opened.module.dtype.itemsize
+        width = (access.opened.config.hidden_size * kept + access.cached) * access.opened.module.dtype.itemsize
         for size, pairs in by_size.items():
-            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width * kept))
+            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width))
             for first in range(0, len(pairs), most):
                 yield pairs[first : first + most]
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -97,7 +98,7 @@ def run_causal_trace(
         layers: layers to restore; all by default.
         positions: positions to restore; all by default.
         heads: heads to restore, of sites that have them; all by default.
-        neurons: neurons to restore, of mlp_post; all by default.
+        neurons: neurons to restore, of mlp_post; by default the 32 of each layer with the largest estimates.
         by: what the columns are, as for `run_patching`.
         roles: names of places in the prompt, each with its position or (start, stop), where they are to be columns.
         top_k: how many of the likeliest next tokens to keep for each cell.
@@ -207,7 +208,7 @@ def causal_trace(
         raise PromptError(f"A causal trace is of one prompt, but {len(prompts)} were given. Run one for each.")
     tokens = prompts[0]
     noised = _parse_subject(subject, tokens, reader.opened.tokenizer)
-    pairs = (PromptPair(tokens, tokens, noised),) * samples
+    pairs = (PromptPair(tokens, tokens, noised),) * int(samples)
     host = causal_trace_story().host
     request = reader.request(pairs, answer, wrong_answer, grouping, options, host=host)
     deviation = request.access.embedding_std()
@@ -247,6 +248,29 @@ class NoiseContrast:
             "seed": str(self.seed),
         }
 
+    @property
+    def recipe(self) -> Recipe:
+        """Run the prompt, and run it again with the noise of one sample."""
+        opened = self.access.opened
+        embedding = f"{opened.handle}{self.access.embedding.path.removeprefix(self.access.model.path)}"
+        width = self.access.embedding.weight.shape[-1]
+        return Recipe(
+            host="clean",
+            donor="clean",
+            deed="Run the prompt with noise, and with that in the same place.",
+            setup=(
+                "sample = 0  # which draw of the noise",
+                f"generator = torch.Generator().manual_seed({self.seed})",
+                f"draws = [torch.randn({len(self.noised)}, {width}, generator=generator) for _ in range(sample + 1)]",
+                f"noise = {self.noise * self.deviation} * draws[sample]",
+            ),
+            inside=(
+                f"embedded = {embedding}.output.clone()",
+                f"embedded[:, {list(self.noised)}] += noise.to(embedded)",
+                f"{embedding}.output = embedded",
+            ),
+        )
+
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each sample."""
         return [(len(self.prompt), len(self.prompt))] * self.samples
@@ -261,7 +285,7 @@ class NoiseContrast:
             return changed
 
         runs = self.access.read(ids, sites, embed=embed)
-        hosts = Hosts(ids, runs.stream)
+        hosts = Hosts(ids, runs.stream, runs.past)
         clean = Side(runs, 0)
         return [
             Scene(
@@ -287,7 +311,7 @@ class NoiseContrast:
             # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer is last.
             entering = scene.host("resid_pre", 0)
             noised = tuple(Edit("resid_pre", 0, position, entering[position]) for position in self.noised)
-        return [(*noised, *copies(scene.donor, target)) for target in targets]
+        return [(*noised, *copies(scene, target)) for target in targets]
 
     def _draw(self, pairs: Sequence[int], width: int) -> torch.Tensor:
         """Return the noise of some samples, (sample, noised position, width)."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.sweep import Edit, Hosts, site_index
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.prompts import PromptPair
@@ -85,6 +86,15 @@ class Contrast(Protocol):
         """Return for each target what its cell changes in the host's run."""
 
 
+@runtime_checkable
+class Printed(Protocol):
+    """A contrast whose cells a few lines of nnsight can compute."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How those lines make the two runs; None where they would not do."""
+
+
 @dataclass(frozen=True)
 class PromptContrast:
     """Two prompts: one run is patched with activations of the other."""
@@ -103,6 +113,12 @@ class PromptContrast:
         """Nothing besides the prompts, which the result has."""
         return {}
 
+    @property
+    def recipe(self) -> Recipe:
+        """Run both prompts, the patched one last."""
+        host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
+        return Recipe(host, donor, f"Run the {host} prompt with that in the same place.")
+
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each pair."""
         return [(len(pair.clean), len(pair.corrupt)) for pair in self.pairs]
@@ -120,7 +136,8 @@ class PromptContrast:
             sides = [(Side(first, row), Side(second, row)) for row in range(len(pairs))]
             all_ids = (first_ids, second_ids)
         host = self.story.host
-        hosts = Hosts(all_ids[host], sides[0][host].runs.stream)
+        runs = sides[0][host].runs
+        hosts = Hosts(all_ids[host], runs.stream, runs.past)
         return [
             Scene(
                 hosts=hosts,
@@ -141,22 +158,22 @@ class PromptContrast:
 
     def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
         """Copy the donor's activations."""
-        return [copies(scene.donor, target) for target in targets]
+        return [copies(scene, target) for target in targets]
 
     def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
         ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)
         return self.access.read(ids, sites), ids
 
 
-def copies(source: Source, target: Target) -> tuple[Edit, ...]:
-    """Return the edits that put a source's activations where a target says."""
+def copies(scene: Scene, target: Target) -> tuple[Edit, ...]:
+    """Return the edits that put the donor's activations where a target says."""
+    first = 0 if target.site == "pattern" else scene.shared
     edits = []
     for layer in target.layers:
-        values = source(target.site, layer)
+        values = scene.donor(target.site, layer)
         if target.positions is None or target.sources is None:
-            edits.append(
-                Edit(target.site, layer, None, values[site_index(target.site, None, target.unit)], target.unit)
-            )
+            value = values[site_index(target.site, slice(None), target.unit)]
+            edits.append(Edit(target.site, layer, None, value, target.unit, first))
             continue
         for to, at in zip(target.positions, target.sources, strict=True):
             edits.append(Edit(target.site, layer, to, values[site_index(target.site, at, target.unit)], target.unit))

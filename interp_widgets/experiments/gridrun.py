@@ -13,14 +13,18 @@ import torch
 from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, PromptContrast, Scene
+from interp_widgets.experiments.contrast import Contrast, Printed, Scene
+from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
 from interp_widgets.experiments.grid import Cell, Grid, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
 from interp_widgets.experiments.sweep import Done, Row, sweep
-from interp_widgets.results.errors import NonFiniteError
+from interp_widgets.results.errors import MetricError, ModelError, NonFiniteError
 from interp_widgets.results.patching import CellCode, PatchingResult, Status
+
+_WORTH = 100
+"""Forward passes for each pair from which on a grid is estimated first, which then adds a tenth of the time at most."""
 
 
 class GridRun:
@@ -59,6 +63,14 @@ class GridRun:
         for cells in known.values():
             grid.fill_known(cells)
         yield grid
+        if self._previews(grid):
+            for block in blocks:
+                if len(blocks) > 1:
+                    scenes = {}  # before the next block is read, so that only one is ever kept
+                    scenes = self.bench.read(block)
+                self._estimate(grid, scenes, contexts)
+            grid.choose(self.request.exact)
+            yield grid
         for block in blocks:
             if len(blocks) > 1:
                 scenes = {}  # before the next block is read, so that only one is ever kept
@@ -95,11 +107,61 @@ class GridRun:
         return grid, sides.contexts
 
     def _code(self) -> CellCode:
-        """The printed lines copy between two prompts, so there are none where cells do something else."""
-        if not isinstance(self.contrast, PromptContrast):
+        recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
+        if recipe is None:
             return CellCode({}, {})
-        direction = self.contrast.direction
-        return cell_code(self.request.access, self.request.cells, direction, self.request.options.metrics)
+        return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
+
+    def _previews(self, grid: Grid) -> bool:
+        """Whether to estimate cells before they are run.
+
+        Raises:
+            MetricError: the estimates were asked for, and the metric in front has none.
+        """
+        request = self.request
+        if not request.estimates_asked and (
+            request.options.preview is False or self._ahead(grid) < _WORTH * len(grid.pairs)
+        ):
+            return False
+        try:
+            check_derivative(request.options.metrics, self.contrast.story.host)
+        except MetricError:
+            if request.estimates_asked:
+                raise
+            return False
+        return True
+
+    def _ahead(self, grid: Grid) -> float:
+        """How many forward passes the pending cells take, about."""
+        n_layers = self.request.access.n_layers
+        pending = (grid.status == Status.PENDING).sum(axis=(0, 3))
+        return sum(
+            float(pending[number, row]) * (n_layers - line.layer) / n_layers
+            for number, panel in enumerate(self.request.cells.panels)
+            for row, line in enumerate(panel.lines)
+        )
+
+    def _estimate(self, grid: Grid, scenes: Mapping[int, Scene], contexts: Sequence[MetricContext]) -> None:
+        request = self.request
+        wanted: dict[int, list[Cell]] = defaultdict(list)
+        for cell in grid.pending():
+            if cell[0] in scenes:
+                wanted[cell[0]].append(cell)
+        found = estimates(
+            request.access,
+            request.cells,
+            request.options.metrics,
+            [scenes[pair] for pair in wanted],
+            [contexts[pair] for pair in wanted],
+            list(wanted.values()),
+        )
+        try:
+            grid.estimate(found if wanted else ())
+        except (MetricError, ModelError):
+            if request.estimates_asked:
+                raise
+            return  # exact cells, which are what was asked for, need no gradients
+        self.bench.passes += PASSES * len(wanted)
 
     def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
         """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""

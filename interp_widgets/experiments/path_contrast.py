@@ -78,7 +78,9 @@ class PathContrast:
         values = {place: frozen.received(sent, *place) for place in set(heard.values())}
         for row in range(len(targets)):
             yield tuple(
-                edit for receiver, place in heard.items() for edit in self._put(receiver, *place, values[place][row])
+                edit
+                for receiver, place in heard.items()
+                for edit in self._put(receiver, *place, values[place][row], scene.shared)
             )
 
     def _place(self, receiver: Receiver) -> tuple[Site, int]:
@@ -87,11 +89,11 @@ class PathContrast:
             return "resid_post", self.prompts.access.n_layers - 1
         return cast("Site", "mlp_out" if receiver.input == "mlp_in" else receiver.input), receiver.layer
 
-    def _put(self, receiver: Receiver, site: Site, layer: int, value: torch.Tensor) -> Iterator[Edit]:
+    def _put(self, receiver: Receiver, site: Site, layer: int, value: torch.Tensor, shared: int) -> Iterator[Edit]:
         if receiver.head is not None:
             value = value[:, receiver.head]
         if self.receivers.positions is None:
-            yield Edit(site, layer, None, value, receiver.head)
+            yield Edit(site, layer, None, value, receiver.head, shared)
             return
         for position in self.receivers.positions:
             yield Edit(site, layer, position, value[position], receiver.head)
@@ -123,7 +125,7 @@ class _Frozen:
 
     def sent(self, targets: Sequence[Target], site: Site, layer: int) -> torch.Tensor:
         """Return by how much each change of a sender moves the stream, (target, position, d_model)."""
-        replaced = [copies(self.scene.donor, target) for target in targets]
+        replaced = [copies(self.scene, target) for target in targets]
         if site == "z":
             # One row as it is beside the changed ones, so that all are computed alike.
             rows = [Row(0, edits) for edits in ((), *replaced)]
@@ -135,8 +137,9 @@ class _Frozen:
         sent = own.new_zeros(len(targets), *own.shape)
         for row, edits in enumerate(replaced):
             for edit in edits:
-                place = (row, *edit.index)
-                sent[place] = edit.value - own[edit.index]
+                at = edit.place(0)
+                place = (row, *at)
+                sent[place] = edit.part - own[at]
         return sent
 
     def received(self, sent: torch.Tensor, site: Site, layer: int) -> torch.Tensor:

@@ -162,7 +162,7 @@ def path_patching(
         The result so far.
     """
     direction = parse_direction(direction)
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview=False)  # a gradient follows all paths, not one
     if by not in (None, "pos"):
         raise unknown_name("by", by, ("pos",))
     grouping = Grouping(parse_senders(senders), layers=layers, positions=positions, heads=heads, by=by)

@@ -35,6 +35,8 @@ class Story:
     """Over several pairs: the mean of their shares of the gap, or the share of the mean gap, for samples of noise."""
     noun: str = "pair"
     """What the axis of prompts counts: "pair", "prompt" or "sample"."""
+    remedy: str = "Choose prompts or answers that the model tells apart"
+    """What to do where both sides score the same, or nearly so."""
 
     @property
     def donor(self) -> Literal[0, 1]:
@@ -100,6 +102,7 @@ def causal_trace_story() -> Story:
         host=1,
         averaging="values",
         noun="sample",
+        remedy="Choose a subject that the answer depends on, or more noise",
     )
 
 
@@ -122,6 +125,7 @@ def ablation_story(how: Ablation) -> Story:
         sides=("intact", "uniform prediction"),
         host=0,
         noun="prompt",
+        remedy="Choose a prompt or an answer that the model is surer of",
     )
 
 
