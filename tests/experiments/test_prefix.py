@@ -68,9 +68,9 @@ def lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many positions each batch ran."""
     resume, seen = Access.resume, []
 
-    def spied(self: Access, ids: torch.Tensor, *args: Any) -> torch.Tensor:
+    def spied(self: Access, ids: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
         seen.append(ids.shape[1])
-        return resume(self, ids, *args)
+        return resume(self, ids, *args, **options)
 
     monkeypatch.setattr(Access, "resume", spied)
     return seen
@@ -162,7 +162,7 @@ def test_the_hosts_keys_and_values_stay_as_they_are() -> None:
 def test_a_grid_runs_no_position_that_its_prompts_share(direction: Any, lengths: list[int]) -> None:
     access = resolve(open_model(zoo.model("gpt2")))
     sites = [site for site in access.sites if site != "pattern"]  # which weighs all values
-    found = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, sites=sites, direction=direction, **GIVEN)
+    found = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, sites=sites, direction=direction, preview=False, **GIVEN)
     assert found.complete
     assert max(lengths) <= len(CLEAN) - SHARED
 
