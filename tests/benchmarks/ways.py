@@ -67,7 +67,7 @@ class BareTorch:
         self.gpt2: Any = model._module
         self.ids = torch.tensor(case.prompts())
         access = resolve(open_model(model))
-        runs = access.read(self.ids, parts=False)
+        runs = access.read(self.ids, ())
         cells = [(layer, position) for layer, position in case.cells() if position >= case.shared]
         rows = [Row(1, (Edit("resid_pre", layer, pos, runs.stream[layer][0, pos]),)) for layer, pos in cells]
         hosts = Hosts(self.ids, runs.stream, runs.past)
