@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interp_widgets import teaching
     from interp_widgets.experiments.patching import run_patching
+    from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import show_patching
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
 
-__all__ = ["PatchingGrid", "PatchingResult", "run_patching", "show_patching", "teaching"]
+__all__ = [
+    "ModelReport",
+    "PatchingGrid",
+    "PatchingResult",
+    "inspect",
+    "run_patching",
+    "show_patching",
+    "teaching",
+]
 
 _HOME = {
+    "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "inspect": "interp_widgets.models.inspect",
     "run_patching": "interp_widgets.experiments.patching",
     "show_patching": "interp_widgets.show",
 }

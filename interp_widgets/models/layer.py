@@ -62,7 +62,7 @@ class HeadPlaces:
         raw = self.out.input
         z = layout.take("z", raw, shape)
         if before is not None and after is not None and values is not None:
-            self._check(layout.mix(before, values), z)
+            self._check(before, values, z)
             moved = (after != before).any(-1).transpose(1, 2)[..., None]
             z = torch.where(moved, layout.mix(after, values), z)
         if "z" in changes:
@@ -77,9 +77,8 @@ class HeadPlaces:
             lambda: self.attention(*args, **kwargs), shape, changes
         )
 
-    def _check(self, mixed: torch.Tensor, z: torch.Tensor) -> None:
-        allowed = 16 * torch.finfo(z.dtype).eps * float(z.abs().max())
-        if float((mixed - z).abs().max()) > allowed:
+    def _check(self, pattern: torch.Tensor, values: torch.Tensor, z: torch.Tensor) -> None:
+        if not self.layout.makes_up(pattern, values, z):
             raise ModelError(
                 f"z of {self.attention.path} is not its values weighted by its pattern, so a changed pattern has no "
                 "certain effect. An edit that is stored on the model may change queries, keys or z there: clear it, "

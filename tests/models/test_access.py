@@ -43,12 +43,13 @@ def test_only_two_families_refuse_a_growing_batch(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).grows == (name not in ("bloom", "gpt_bigcode", "gpt_bigcode_old"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "gpt_neox", "mpt"])
 def test_without_its_row_a_family_is_found_by_search_or_does_without(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interp_widgets.models.families.FAMILIES", {})
-    access = resolve(open_model(zoo.build(name)))
+    access = resolve(open_model(zoo.build(name).to(dtype)))
     parts = access.anatomy.parts
     if name in ("gemma2", "mpt"):  # what their attention and MLP return is not what they add
         assert parts is None
