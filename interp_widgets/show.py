@@ -7,9 +7,11 @@ from typing import Any
 
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.patching import patching
+from interp_widgets.experiments.request import RolesLike
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
+from interp_widgets.results.panel import Columns
 from interp_widgets.results.terms import Direction, Site
 from interp_widgets.views.patching_grid import PatchingGrid
 
@@ -24,8 +26,14 @@ def show_patching(
     sites: Site | Sequence[Site] = ("resid_pre",),
     direction: Direction = "denoising",
     metric: Metric = "logit_diff",
-    layers: Sequence[int] | None = None,
-    positions: Sequence[int] | None = None,
+    layers: Sequence[int] | int | None = None,
+    positions: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | None = None,
+    neurons: Sequence[int] | int | None = None,
+    by: Columns | None = None,
+    window: int = 1,
+    roles: RolesLike = None,
+    corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
@@ -62,6 +70,12 @@ def show_patching(
         metric=metric,
         layers=layers,
         positions=positions,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        window=window,
+        roles=roles,
+        corrupt_roles=corrupt_roles,
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,

@@ -40,11 +40,17 @@ class Story:
         return 0 if self.host else 1
 
     def title(self, answers: set[tuple[str, str]]) -> str:
-        """The question, for the labels of the answer and the wrong answer of each pair."""
-        if len(answers) != 1:
+        """The question, for the labels of the answer and the wrong answer of each pair.
+
+        Where it would name several answers, or one answer rather than itself, it names none.
+        """
+        if "$wrong_answer" in self.question and any(answer == wrong for answer, wrong in answers):
             return self.question_of_several
-        answer, wrong_answer = (label.strip("␣") for label in next(iter(answers)))
-        return Template(self.question).safe_substitute(answer=answer, wrong_answer=wrong_answer)
+        titles = {
+            Template(self.question).safe_substitute(answer=answer.strip("␣"), wrong_answer=wrong_answer.strip("␣"))
+            for answer, wrong_answer in answers
+        }
+        return titles.pop() if len(titles) == 1 else self.question_of_several
 
 
 def patching_story(direction: Direction) -> Story:

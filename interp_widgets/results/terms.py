@@ -97,3 +97,8 @@ def metric_term(name: str) -> Term:
     """Describe a metric; one that a user wrote is described by its own name."""
     known = METRIC_TERMS.get(cast("MetricName", name))
     return known or Term(name, name, "your own metric of the logits at the last position")
+
+
+def site_term(name: str) -> Term:
+    """Describe a site; one without a description goes by its name."""
+    return SITE_TERMS.get(cast("Site", name)) or Term(name, name, "")

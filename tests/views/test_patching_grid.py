@@ -110,7 +110,7 @@ def test_a_click_is_the_selection_in_python_and_tells_observers():
             {"site": "resid_post", "layer": 0, "pos": 0},
             "unknown site 'resid_post': did you mean 'resid_pre'",
         ),
-        ("selected", {"layer": 0}, "a cell is {'site'"),
+        ("selected", {"layer": 0}, "a cell is a dictionary with its 'site' and its place"),
         ("metric", "probs", "unknown metric 'probs': did you mean 'prob'"),
         ("pair", 1, "no pair 1: this result has pairs 0 to 0, or None"),
         ("color_limit", 0.0, "an effect above 0"),

@@ -1,9 +1,10 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatEffect, formatLimit } from "../../core/format";
 import { niceLimit } from "../../core/scales";
-import { Segmented } from "../../core/segmented";
-import type { Actions, Scene } from "./scene";
-import { legendWords } from "./words";
+import { type Option, Segmented } from "../../core/segmented";
+import { canShowEach } from "./each_pair";
+import type { Actions, PairChoice, Scene } from "./scene";
+import { meanOf, pairWord } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -22,10 +23,10 @@ export class Legend {
 
   update(scene: Scene): void {
     if (!this.#changed(scene.spec, scene.grid, scene.version, scene.limit, scene.palette, scene.job.state)) return;
-    const { grid, limit, palette, job } = scene;
+    const { grid, limit, job } = scene;
     const survey = grid.survey(limit);
-    const [negative, positive] = legendWords(scene.spec);
-    const colors = scene.spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
+    const { negative, positive } = scene.spec.story;
+    const colors = rampOf(scene);
     const bar = h("div", { class: "iw-ramp" });
     bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
     const end = formatLimit(limit);
@@ -38,6 +39,7 @@ export class Legend {
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
     if (survey.known) mark("known", "not run, known without it");
+    if (survey.estimated) mark("estimated", "estimate");
     if (survey.pending) mark("pending", job.state === "running" ? "still to come" : "not computed");
     if (survey.undefined) mark("undefined", "no value");
     fill(
@@ -61,12 +63,17 @@ export class Legend {
   }
 }
 
+/** The colours of the scale from −limit to +limit. */
+export function rampOf({ spec, palette }: Pick<Scene, "spec" | "palette">): string[] {
+  return spec.story.host === 1 ? palette.scale.css : [...palette.scale.css].reverse();
+}
+
 /** Metric, pair and zoom. */
 export class Controls {
   readonly element: HTMLElement;
   #metrics: Segmented<number>;
   #pairs = h("div", { class: "iw-pairs" });
-  #pairButtons: Segmented<number | null>;
+  #pairButtons: Segmented<PairChoice>;
   #changed = changeDetector();
   #newPairs = changeDetector();
 
@@ -94,8 +101,8 @@ export class Controls {
   }
 
   update(scene: Scene): void {
-    const { spec, metric, pair } = scene;
-    if (!this.#changed(spec, metric, pair)) return;
+    const { spec, metric, pair, each } = scene;
+    if (!this.#changed(spec, metric, pair, each)) return;
     const metrics = spec.metrics.map(({ term }, value) => ({
       value,
       text: term.label,
@@ -107,33 +114,36 @@ export class Controls {
     this.#updatePairs(scene);
   }
 
-  #updatePairs({ spec, pair }: Scene): void {
+  #updatePairs(scene: Scene): void {
+    const { spec, pair, each } = scene;
     const count = spec.pairs.length;
     this.#pairs.hidden = count < 2;
     if (count < 2) return;
-    const numbers: (number | null)[] = [null, ...spec.pairs.keys()];
-    if (count <= MOST_BUTTONS) {
-      const options = numbers.map((value) => ({
-        value,
-        text: value === null ? "mean" : String(value + 1),
-        title: value === null ? `mean of ${count} pairs` : `pair ${value + 1}`,
-      }));
-      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, "pair"), this.#pairButtons.element);
-      this.#pairButtons.update(options, pair);
+    const word = pairWord(spec);
+    const few = count <= MOST_BUTTONS;
+    const options: Option<PairChoice>[] = [{ value: null, text: few ? "mean" : meanOf(spec), title: meanOf(spec) }];
+    if (canShowEach(scene.data))
+      options.push({ value: "each", text: `each ${word}`, title: `a small grid for each ${word}` });
+    for (const value of spec.pairs.keys()) {
+      const title = `${word} ${value + 1}`;
+      options.push({ value, text: few ? String(value + 1) : title, title });
+    }
+    const current = each ? "each" : pair;
+    if (few) {
+      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, word), this.#pairButtons.element);
+      this.#pairButtons.update(options, current);
       return;
     }
     if (this.#newPairs(spec)) {
       const select = h(
         "select",
         { "aria-label": "pair of prompts" },
-        ...numbers.map((value) =>
-          h("option", { value: value ?? "" }, value === null ? `mean of ${count} pairs` : `pair ${value + 1}`),
-        ),
+        ...options.map(({ text }, number) => h("option", { value: number }, text)),
       );
-      select.addEventListener("change", () => this.actions.setPair(select.value === "" ? null : Number(select.value)));
+      select.addEventListener("change", () => this.actions.setPair(options[Number(select.value)].value));
       fill(this.#pairs, select);
     }
     const select = this.#pairs.querySelector("select");
-    if (select) select.value = pair === null ? "" : String(pair);
+    if (select) select.value = String(options.findIndex(({ value }) => value === current));
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { findCell, GridData } from "../../../src/views/patching_grid/data";
 import { ShownGrid } from "../../../src/views/patching_grid/shown";
-import { arrays, pair, spec, unaligned, wire } from "../../fixture";
+import { arrays, denoising, noising, pair, spec, unaligned, wire } from "../../fixture";
 
 const two = () =>
   spec({
@@ -17,33 +17,32 @@ const two = () =>
     ],
   });
 
-test("every axis is where it should be: pair, site, layer, position", () => {
+test("every axis is where it should be: pair, panel, row, column", () => {
   const grid = new GridData(two(), arrays(two()));
-  expect(grid.value(0, 1, { site: 1, layer: 2, pos: 3 })).toBe(1123);
-  expect(grid.value(0, 0, { site: 0, layer: 1, pos: 2 })).toBe(12);
+  expect(grid.valueAt(0, 1, grid.at({ panel: 1, row: 2, column: 3 }))).toBe(1123);
+  expect(grid.valueAt(0, 0, grid.at({ panel: 0, row: 1, column: 2 }))).toBe(12);
 });
 
 test("the effect is the share of the gap from host to donor, in both directions", () => {
-  const cell = { site: 0, layer: 0, pos: 0 };
   const effects = (direction: "denoising" | "noising", value: number) => {
-    const of = { ...spec(), direction };
+    const of = spec({ story: direction === "denoising" ? denoising : noising });
     return new GridData(
       of,
       arrays(of, () => value),
-    ).effect(0, 0, cell);
+    ).effectAt(0, 0, 0);
   };
   expect([3, -1, 1, 7].map((value) => effects("denoising", value))).toEqual([1, 0, 0.5, 2]);
   expect([3, -1, 1, 7].map((value) => effects("noising", value) + 0)).toEqual([0, 1, 0.5, -1]);
 });
 
 test("a metric without a gap has no effect", () => {
-  expect(new GridData(spec(), arrays(spec())).effect(1, 0, { site: 0, layer: 0, pos: 0 })).toBeNaN();
+  expect(new GridData(spec(), arrays(spec())).effectAt(1, 0, 0)).toBeNaN();
 });
 
 test("a baseline that is no finite number leaves the effect undefined instead of counting as 0", () => {
   const of = spec();
   of.metrics[0].baselines = [[3, null as unknown as number]];
-  expect(new GridData(of, arrays(of)).effect(0, 0, { site: 0, layer: 0, pos: 0 })).toBeNaN();
+  expect(new GridData(of, arrays(of)).effectAt(0, 0, 0)).toBeNaN();
 });
 
 test("the mean is over the effects of pairs, the spread their sample standard deviation", () => {
@@ -57,10 +56,10 @@ test("the mean is over the effects of pairs, the spread their sample standard de
     0,
     null,
   );
-  const cell = { site: 1, layer: 2, pos: 3 };
+  const cell = { panel: 1, row: 2, column: 3 };
   expect(grid.effect[grid.at(cell)]).toBe(0.75);
-  expect(grid.spread(cell)).toBeCloseTo(Math.sqrt(2 * 0.25 ** 2));
-  expect(new ShownGrid(grid.data, 0, 1).spread(cell)).toBeNaN();
+  expect(grid.uncertainty(cell)?.spread).toBeCloseTo(Math.sqrt(2 * 0.25 ** 2));
+  expect(new ShownGrid(grid.data, 0, 1).uncertainty(cell)).toBeNull();
 });
 
 test("a mean takes only the pairs that are computed, and a cell is pending until one is", () => {
@@ -92,12 +91,12 @@ test("a message of rows lands where its indices say, for every metric and pair",
       unaligned(array.buffer as ArrayBuffer),
     ),
   );
-  expect(data.value(0, 0, { site: 1, layer: 2, pos: 3 })).toBe(5003);
-  expect(data.value(0, 1, { site: 1, layer: 2, pos: 0 })).toBe(5004);
-  expect(data.value(0, 1, { site: 0, layer: 1, pos: 3 })).toBe(5015);
-  expect(data.value(0, 1, { site: 0, layer: 2, pos: 3 })).toBe(1023);
-  expect(data.status(1, { site: 0, layer: 1, pos: 0 })).toBe(2);
-  expect(data.top(1, { site: 0, layer: 1, pos: 0 })[0]).toEqual({ label: "␣new", prob: 0.25 });
+  expect(data.valueAt(0, 0, data.at({ panel: 1, row: 2, column: 3 }))).toBe(5003);
+  expect(data.valueAt(0, 1, data.at({ panel: 1, row: 2, column: 0 }))).toBe(5004);
+  expect(data.valueAt(0, 1, data.at({ panel: 0, row: 1, column: 3 }))).toBe(5015);
+  expect(data.valueAt(0, 1, data.at({ panel: 0, row: 2, column: 3 }))).toBe(1023);
+  expect(data.statusAt(1, data.at({ panel: 0, row: 1, column: 0 }))).toBe(2);
+  expect(data.top(1, { panel: 0, row: 1, column: 0 })[0]).toEqual({ label: "␣new", prob: 0.25 });
 });
 
 test("a row that the grid does not have is not written", () => {
@@ -107,11 +106,11 @@ test("a row that the grid does not have is not written", () => {
     (a) => a.buffer,
   );
   data.apply({ kind: "rows", seq: 1, rows: [[5, 0]], vocab: {} }, buffers);
-  expect(data.value(0, 0, { site: 0, layer: 0, pos: 1 })).toBe(1);
+  expect(data.valueAt(0, 0, data.at({ panel: 0, row: 0, column: 1 }))).toBe(1);
 });
 
 test("a cell is found by its site's name and its layer's number, and refused outside the grid", () => {
-  expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3 })).toEqual({ site: 1, layer: 1, pos: 3 });
+  expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3 })).toEqual({ panel: 1, row: 1, column: 3 });
   for (const wrong of [{ site: "z" }, { layer: 1 }, { pos: 4 }, { pos: -1 }, { pos: 0.5 }]) {
     expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3, ...wrong })).toBeNull();
   }
@@ -129,5 +128,5 @@ test("the survey counts what lies beyond the scale, and the strongest cell is fo
   );
   expect(grid.survey(1)).toMatchObject({ beyond: 1, extreme: -2, largest: 2 });
   expect(grid.survey(2).beyond).toBe(0);
-  expect(grid.strongest()).toEqual({ site: 1, layer: 2, pos: 1 });
+  expect(grid.strongest()).toEqual({ panel: 1, row: 2, column: 1 });
 });

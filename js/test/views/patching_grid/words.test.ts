@@ -7,19 +7,10 @@ import { gridToCsv } from "../../../src/views/patching_grid/export_csv";
 import { seen } from "../../../src/views/patching_grid/header";
 import type { Scene } from "../../../src/views/patching_grid/scene";
 import { ShownGrid } from "../../../src/views/patching_grid/shown";
-import {
-  axisLabel,
-  explain,
-  labelsAt,
-  spoken,
-  subtitleOf,
-  titleOf,
-  whyKnown,
-  whyNot,
-} from "../../../src/views/patching_grid/words";
-import { arrays, pair, spec, state, wire } from "../../fixture";
+import { explain, labelsAt, spoken, titleOf, tokenLabel, whyNot, whySo } from "../../../src/views/patching_grid/words";
+import { arrays, noising, pair, spec, state, wire } from "../../fixture";
 
-const cell = { site: 0, layer: 1, pos: 1 };
+const cell = { panel: 0, row: 1, column: 1 };
 
 function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, metric = 0): Scene {
   const data = new GridData(
@@ -35,6 +26,7 @@ function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, m
     version: 0,
     metric,
     pair: pairShown,
+    each: false,
     limit: 1,
     job,
     selected: null,
@@ -54,15 +46,15 @@ describe("what a pinned cell means", () => {
   ])("a logit difference of %f", (value, words) => {
     const text = explain(scene(spec(), value), cell);
     expect(text).toContain(
-      "Copying resid_pre at ␣cat (position 1) from the clean run into layer 4 moves the logit difference from −1.00 to ",
+      "Copying resid_pre of layer 4 at ␣cat (position 1) from the clean run moves the logit difference from −1.00 to ",
     );
     expect(text).toContain(words);
   });
 
   test("noising copies the other way and counts from the clean run", () => {
-    const text = explain(scene({ ...spec(), direction: "noising" }, -1), cell);
+    const text = explain(scene(spec({ story: noising }), -1), cell);
     expect(text).toContain(
-      "at ␣dog (position 1) from the corrupt run into layer 4 moves the logit difference from +3.00 to −1.00: all the way to the corrupt run.",
+      "of layer 4 at ␣dog (position 1) from the corrupt run moves the logit difference from +3.00 to −1.00: all the way to the corrupt run.",
     );
   });
 
@@ -78,9 +70,9 @@ test("a cell that was not run says why", () => {
     status: wire("uint8", [1, 2, 3, 4], new Array(24).fill(2)),
   });
   const known = { ...given, data, grid: new ShownGrid(data, 0, 0) };
-  expect(whyKnown(known, { ...cell, pos: 0 })).toBe("not run: both prompts agree up to here, so it is exactly 0");
-  expect(whyKnown(known, { ...cell, pos: 2 })).toContain("so it is exactly 0");
-  expect(whyNot(known, { ...cell, pos: 2 })).toBeNull();
+  expect(whySo(known, { ...cell, column: 0 })).toBe("not run: both runs agree up to here, so it is exactly 0");
+  expect(whySo(known, { ...cell, column: 2 })).toContain("so it is exactly 0");
+  expect(whyNot(known, { ...cell, column: 2 })).toBeNull();
 });
 
 test("a screen reader hears place, effect, value and predictions", () => {
@@ -102,20 +94,19 @@ test("the title names both answers in their colours; pairs that differ have none
   ).toEqual(["clean", "corrupt"]);
   const many = spec({ pairs: [pair(["a"], ["b"]), pair(["a"], ["b"], "␣Tom")] });
   expect(titleOf(many, null)[0].text).toContain("prefer the answer?");
-  expect(subtitleOf({ ...spec(), direction: "noising" })).toContain("1 = as bad as if the whole prompt were corrupt");
 });
 
 test("a position where pairs differ does not pretend to be one token", () => {
   const many = spec({ pairs: [pair(["a", "␣Mary"], ["a", "␣Eve"]), pair(["a", "␣Tom"], ["a", "␣Tom"])] });
-  expect(axisLabel(many, null, 1)).toEqual({ text: "␣Mary…", accent: "clean" });
-  expect(axisLabel(many, null, 0)).toEqual({ text: "a", accent: null });
-  expect(axisLabel(many, 1, 1)).toEqual({ text: "␣Tom", accent: null });
+  expect(tokenLabel(many, null, 1)).toEqual({ text: "␣Mary…", accent: "clean" });
+  expect(tokenLabel(many, null, 0)).toEqual({ text: "a", accent: null });
+  expect(tokenLabel(many, 1, 1)).toEqual({ text: "␣Tom", accent: null });
   expect(labelsAt(many, null, 1, "corrupt")).toEqual(["␣Eve", "␣Tom"]);
 });
 
 test("the code of a cell is filled in from its templates", () => {
   expect(codeOf(scene(), cell)).toBe("h[4][1] [0, 1, 2, 3] [100, 101, 102, 103]\nprint(logits[7] - logits[8])");
-  expect(codeOf(scene(), { ...cell, site: 1 })).toBeNull();
+  expect(codeOf(scene(), { ...cell, panel: 1 })).toBeNull();
 });
 
 test("CSV has every cell in the order of the frame, with tokens quoted where they must be", () => {
