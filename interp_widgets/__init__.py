@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interp_widgets import teaching
     from interp_widgets.experiments.patching import run_patching
+    from interp_widgets.models.describe import describe
+    from interp_widgets.models.description import Description
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Description",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
+    "describe",
     "inspect",
     "run_patching",
     "show_patching",
@@ -30,9 +34,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "Description": "interp_widgets.models.description",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_patching": "interp_widgets.experiments.patching",
     "show_patching": "interp_widgets.show",

@@ -23,7 +23,6 @@ from interp_widgets.experiments.request import Request
 from interp_widgets.experiments.sweep import Done, Row, sweep
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
-from interp_widgets.models.labels import Labels
 from interp_widgets.results.errors import NonFiniteError
 from interp_widgets.results.patching import Pair, PatchingResult, Status
 from interp_widgets.results.provenance import Provenance
@@ -39,7 +38,7 @@ class GridRun:
     def __init__(self, request: Request, contrast: Contrast) -> None:
         self.request = request
         self.contrast = contrast
-        self.labels = Labels(request.access.opened.tokenizer)
+        self.labels = request.access.opened.answer_labels
         self.passes = 0.0
         self.seconds = 0.0
         self._known: dict[int, Known] = {}
@@ -112,7 +111,7 @@ class GridRun:
     def _certain(self, pair: int, scene: Scene) -> Iterator[tuple[Cell, int]]:
         """Yield the cells of a pair whose run is known, with that run."""
         request = self.request
-        known = Known(scene, request.access.n_layers, causal=not request.access.edited)
+        known = Known(scene, request.access)
         for panel, row, column in np.argwhere(request.cells.asked(len(request.pairs[0].clean))).tolist():
             run = known(request.cells.target(pair, panel, row, column))
             if run != UNKNOWN:

@@ -12,12 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from interp_widgets.models.adapted import embedding_weight, model_class
 from interp_widgets.models.guard import exclusive
 from interp_widgets.models.heads import HeadLayout
 from interp_widgets.models.inside import Inside, examine_inside
 from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
-from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids
+from interp_widgets.models.probe import (
+    Anatomy,
+    examine,
+    first_tensor,
+    is_causal,
+    logits_of,
+    n_vocab,
+    probe_ids,
+    reads_last,
+)
 from interp_widgets.results.errors import ModelError, SelectionError, SiteError
 from interp_widgets.results.terms import HEAD_SITES, SITES, STREAM_SITES, Site
 
@@ -74,15 +84,19 @@ class Access:
         """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
-        self.trims = anatomy.parts is not None and not anatomy.mlp.flat
+        self.causal = is_causal(opened.module)
+        """Whether positions see only what comes before them."""
+        self.reads_last = reads_last(opened.module)
+        """Whether the logits come from the last position alone."""
+        self.trims = bool(anatomy.parts and anatomy.parts.mlp) and not anatomy.mlp.flat and self.reads_last
         """Whether the last MLP may run on the final position alone, the only one that is still read."""
 
     def __repr__(self) -> str:
         parts = self.anatomy.parts
         lines = [
-            f"{self.opened.name} ({type(self.opened.module).__name__}): "
+            f"{self.opened.name} ({model_class(self.opened.module)}): "
             f"{self.n_layers} blocks, the first at {self.blocks[0].path}",
-            f"  attn_out: {parts.attn if parts else 'not found'}, mlp_out: {parts.mlp if parts else 'not found'}"
+            f"  attn_out: {(parts and parts.attn) or 'not found'}, mlp_out: {(parts and parts.mlp) or 'not found'}"
             + (f", both times {self.scale}" if self.scale != 1 else ""),
             f"  sites: {', '.join(self.sites)}",
         ]
@@ -170,7 +184,7 @@ class Access:
         reason = self.missing(site)
         if reason:
             raise SiteError(
-                f"{site} does not exist in {type(self.opened.module).__name__}: {reason} Use {self._offer()}."
+                f"{site} does not exist in {model_class(self.opened.module)}: {reason} Use {self._offer()}."
             )
 
     def missing(self, site: Site) -> str | None:
@@ -180,7 +194,11 @@ class Access:
         if site not in STREAM_SITES:
             return self.inside.missing.get(site)
         if self.anatomy.parts is None:
-            return "no two modules of its blocks were found that make up what a block adds to the stream."
+            return "no modules of its blocks were found that make up what a block adds to the stream."
+        if not self.anatomy.parts.attn and site in ("attn_out", "resid_mid"):
+            return "its MLP is all that a block adds to the stream."
+        if not self.anatomy.parts.mlp and site in ("mlp_out", "resid_mid"):
+            return "its attention is all that a block adds to the stream."
         if site == "resid_mid" and self.anatomy.parallel:
             return "attention and MLP run in parallel, so there is no stream between them."
         return None
@@ -191,7 +209,7 @@ class Access:
 
     def embedding_std(self) -> float:
         """Return the standard deviation of the numbers in the embedding matrix."""
-        weight = self._embedding.weight.detach()
+        weight = embedding_weight(self.opened.module).detach()
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
             parts = [part.double() for part in weight.split(4096)]
             mean = sum(float(part.sum()) for part in parts) / weight.numel()
@@ -314,9 +332,8 @@ class Access:
 
     def _layer(self, block: nn.Module) -> Layer:
         parts = self.anatomy.parts
-        attn, mlp = (
-            (self._envoy(block.get_submodule(path)) for path in (parts.attn, parts.mlp)) if parts else (None,) * 2
-        )
+        paths = (parts.attn, parts.mlp) if parts else ("", "")
+        attn, mlp = (self._envoy(block.get_submodule(path)) if path else None for path in paths)
         return Layer(self._envoy(block), attn, mlp, self.scale, self.anatomy.mlp_first)
 
     def _head_places(self, layout: HeadLayout, block: nn.Module) -> HeadPlaces:
@@ -387,7 +404,7 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
         if _agree(logits, runs.logits, runs.stream[-1].dtype):
             return grows, trims
     raise ModelError(
-        f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
+        f"{model_class(access.opened.module)} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "
         "supported."
     )

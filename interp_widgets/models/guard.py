@@ -14,6 +14,12 @@ _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyD
 _locks_lock = threading.Lock()
 
 
+def share_lock(module: nn.Module, inner: nn.Module) -> None:
+    """Let a module that runs another be held together with it."""
+    with _locks_lock:
+        _locks[module] = _locks.setdefault(inner, threading.RLock())
+
+
 @contextmanager
 def exclusive(module: nn.Module) -> Iterator[None]:
     """Hold the model for one pass: alone, without gradients, and with dropout off.

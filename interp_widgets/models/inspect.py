@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interp_widgets.models.access import Access, resolve
+from interp_widgets.models.adapted import model_class
 from interp_widgets.models.families import context_length
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.results.model_report import ModelReport
@@ -35,7 +36,7 @@ def inspect(model: ModelLike, tokenizer: Any | None = None) -> ModelReport:
     reasons = {site: access.missing(site) for site in SITES}
     return ModelReport(
         name=opened.name,
-        model_class=type(opened.module).__name__,
+        model_class=model_class(opened.module),
         family=opened.config.model_type,
         n_layers=access.n_layers,
         d_model=opened.config.hidden_size,
