@@ -67,14 +67,35 @@ def _unedited(access: Access, *prompts: str) -> str:
     lines = ["with torch.no_grad():"]
     for prompt in prompts:
         lines += [
-            f"    with {access.opened.handle}.trace({prompt}):",
+            f"    with {_trace(access, prompt)}:",
             f"        {prompt}_logits = {_logits(access)}",
         ]
     return "\n".join([*lines, ""])
 
 
 def _logits(access: Access) -> str:
-    return f"{access.opened.handle}.output.logits[0, -1].float().save()"
+    return f"{access.opened.handle}.output{access.opened.spelling.logits}.float().save()"
+
+
+def _trace(access: Access, prompt: str) -> str:
+    ids = access.opened.spelling.ids
+    return f"{access.opened.handle}.trace({f'{ids}={prompt}' if ids else prompt})"
+
+
+def _module(root: str, path: str) -> str:
+    """Write the module at a path: numbers are items of a list."""
+    return root + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path.split(".") if part)
+
+
+def _block(access: Access) -> str:
+    """Write the block of a layer."""
+    opened = access.opened
+    inside = f"{access.model.path}.{opened.spelling.inside}".removesuffix(".")
+    paths = [block.path.removeprefix(inside) for block in access.blocks]
+    lists = {path.rpartition(".")[0] for path in paths}
+    if len(lists) == 1 and all(path.endswith(f".{layer}") for layer, path in enumerate(paths)):
+        return f"{_module(opened.handle, lists.pop())}[$layer]"
+    return f"({', '.join(_module(opened.handle, path) for path in paths)},)[$layer]"
 
 
 def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> str:
@@ -90,9 +111,7 @@ def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> 
         return ""
     read, write = found
     opened = access.opened
-    model = opened.handle
     host, donor = ("corrupt", "clean") if direction == "denoising" else ("clean", "corrupt")
-    block = f"{model}{access.blocks[0].path.removeprefix(access.model.path).removesuffix('.0')}[$layer]"
     training = any(part.training for part in opened.module.modules())
     meaning = SITE_TERMS[panel.site].meaning
     lines = [
@@ -102,15 +121,15 @@ def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> 
         "",
         "clean = torch.tensor([$clean_ids])",
         "corrupt = torch.tensor([$corrupt_ids])",
-        f"block = {block}",
+        f"block = {_block(access)}",
         "",
         "with torch.no_grad():",
         f"    # Keep {panel.site} of the {donor} run: {meaning}.",
-        f"    with {model}.trace({donor}):",
+        f"    with {_trace(access, donor)}:",
         *(f"        {line}" for line in read),
         "",
         f"    # Run the {host} prompt with that in the same place.",
-        f"    with {model}.trace({host}):",
+        f"    with {_trace(access, host)}:",
         *(f"        {line}" for line in write),
         f"        logits = {_logits(access)}",
         "",
@@ -129,7 +148,9 @@ def _access(access: Access, site: Site, at: str, unit: str) -> Lines | None:
         return _heads(access, site, at, unit)
     anatomy = access.anatomy
     if site == "mlp_post":
-        return _inner(f"block.{access.inside.down}.input", "1, -1, " + str(access.d_mlp), f":, {at}, {unit}")
+        return _inner(
+            f"{_module('block', access.inside.down)}.input", "1, -1, " + str(access.d_mlp), f":, {at}, {unit}"
+        )
     if site == "resid_pre":
         return (
             [f"donor = block.input[:, {at}].save()"],
@@ -137,11 +158,11 @@ def _access(access: Access, site: Site, at: str, unit: str) -> Lines | None:
         )
     if site == "resid_post" or anatomy.parts is None:
         return _output("block", "stream", Form(bool(anatomy.tuple_length), flat=False), at)
-    attn = f"block.{anatomy.parts.attn}"
+    attn = _module("block", anatomy.parts.attn)
     if site == "attn_out":
         return _output(attn, "added", anatomy.attn, at)
     if site == "mlp_out":
-        return _output(f"block.{anatomy.parts.mlp}", "added", anatomy.mlp, at)
+        return _output(_module("block", anatomy.parts.mlp), "added", anatomy.mlp, at)
     item = "[0]" if anatomy.attn.in_tuple else ""
     times, over = (f" * {access.scale}", f" / {access.scale}") if access.scale != 1 else ("", "")
     return (
@@ -163,27 +184,27 @@ def _heads(access: Access, site: Site, at: str, unit: str) -> Lines | None:
     if layout is None or site == "pattern":  # a pattern takes more than a few lines
         return None
     where = layout.where
-    attention = f"block.{where.attention}"
+    attention, index = _module("block", where.attention), f":, {at}, {unit}"
     if site == "z":
-        return _inner(f"{attention}.{where.out}.input", f"1, -1, {layout.n_heads}, {layout.d_head}", f":, {at}, {unit}")
+        return _inner(f"{_module(attention, where.out)}.input", f"1, -1, {layout.n_heads}, {layout.d_head}", index)
     if len(where.qkv) == 3:
         count = layout.n_heads if site == "q" else layout.n_kv_heads
         projection = where.qkv[("q", "k", "v").index(site)]
-        return _inner(f"{attention}.{projection}.output", f"1, -1, {count}, {layout.d_head}", f":, {at}, {unit}")
+        return _inner(f"{_module(attention, projection)}.output", f"1, -1, {count}, {layout.d_head}", index)
     if unit == ":":
         return None
     group, step = layout.group, layout.group + 2
     if where.by_group:  # of each key-value head its queries, its key and its value
-        index = {
+        head = {
             "q": f"{unit} // {group} * {step} + {unit} % {group}",
             "k": f"{unit} * {step} + {group}",
             "v": f"{unit} * {step} + {group + 1}",
         }[site]
     else:
         first = {"q": 0, "k": layout.n_heads, "v": layout.n_heads + layout.n_kv_heads}[site]
-        index = f"{first} + {unit}" if first else unit
+        head = f"{first} + {unit}" if first else unit
     total = layout.n_heads + 2 * layout.n_kv_heads
-    return _inner(f"{attention}.{where.qkv[0]}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {index}")
+    return _inner(f"{_module(attention, where.qkv[0])}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {head}")
 
 
 def _inner(place: str, shape: str, index: str) -> Lines:

@@ -199,6 +199,8 @@ class Access:
             return "its MLP is all that a block adds to the stream."
         if not self.anatomy.parts.mlp and site in ("mlp_out", "resid_mid"):
             return "its attention is all that a block adds to the stream."
+        if site == "resid_mid" and self.anatomy.parallel and self.anatomy.mlp_first:
+            return "attention comes after the MLP or beside it, so there is no stream that it hands to the MLP."
         if site == "resid_mid" and self.anatomy.parallel:
             return "attention and MLP run in parallel, so there is no stream between them."
         return None
@@ -209,7 +211,7 @@ class Access:
 
     def embedding_std(self) -> float:
         """Return the standard deviation of the numbers in the embedding matrix."""
-        weight = embedding_weight(self.opened.module).detach()
+        weight: Any = embedding_weight(self.opened.module).detach()
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
             parts = [part.double() for part in weight.split(4096)]
             mean = sum(float(part.sum()) for part in parts) / weight.numel()

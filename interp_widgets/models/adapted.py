@@ -7,7 +7,8 @@ that is read, and `config` says what a configuration would.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +47,14 @@ class Output:
 
 
 class Adapted(nn.Module):
-    """A module as its description says it is."""
+    """A module as its description says it is.
+
+    Args:
+        net: the module.
+        description: what its owner says about it.
+        name: what results call it.
+        options: arguments besides token ids that every call gets.
+    """
 
     config: Config
     probe_ids: torch.Tensor
@@ -55,8 +63,12 @@ class Adapted(nn.Module):
     """How many classes or tokens its logits are for."""
     reads_last: bool
     """Whether the logits come from the last position alone."""
+    spelled: str
+    """How one reads the logits of one prompt off what the module returns, as Python."""
 
-    def __init__(self, net: nn.Module, description: Description, name: str) -> None:
+    def __init__(
+        self, net: nn.Module, description: Description, name: str, options: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.training = net.training
         share_lock(self, net)
@@ -66,6 +78,7 @@ class Adapted(nn.Module):
         description = _as_named(self.blocks, description)
         for field in ("norm", "unembedding"):
             _named(net, getattr(description, field), field)
+        self._options = dict(options or ({"use_cache": False} if _may_cache(net) else {}))
         with exclusive(net):
             self._survey(description, name)
 
@@ -91,19 +104,20 @@ class Adapted(nn.Module):
     def forward(self, input_ids: torch.Tensor, use_cache: bool = False) -> Output:
         """Run the module on token ids, (row, position); nothing here is ever cached."""
         description = self.description
-        output = self.net(input_ids) if description.ids is None else self.net(**{description.ids: input_ids})
-        logits = _logits(output, description.logits)
-        self.reads_last = logits.ndim == 3 and description.read_at == -1
-        if logits.ndim == 3:
-            logits = logits[:, description.read_at]
-        return Output(logits[:, None])
+        ids = ([input_ids], {}) if description.ids is None else ([], {description.ids: input_ids})
+        output = self.net(*ids[0], **ids[1], **self._options)
+        logits, _ = _find_logits(output, description.logits)
+        return Output((logits[:, description.read_at] if logits.ndim == 3 else logits)[:, None])
 
     def _survey(self, description: Description, name: str) -> None:
         """Find the embedding, the sizes, and how many tokens the module takes, by running it."""
         self._embedding, ids, others = self._find_embedding(description)
         self.probe_ids = ids
-        with _recorded((self._embedding, self.blocks[0], *self.blocks[-1:], *self._ends())) as seen:
+        with _recorded((self.net, self._embedding, self.blocks[0], self.blocks[-1], *self._ends())) as seen:
             output = self(ids)
+        logits, where = _find_logits(seen[self.net][1], description.logits)
+        self.reads_last = logits.ndim == 3 and description.read_at == -1
+        self.spelled = f"{where}[0, {description.read_at}]" if logits.ndim == 3 else f"{where}[0]"
         if not isinstance(seen.get(self.blocks[0], (None,))[0], torch.Tensor):
             raise ModelError(
                 f"{_class(self.net)} does not call {_path(self.net, self.blocks[0])} with the stream as its first "
@@ -222,8 +236,14 @@ def embedding_weight(module: Any) -> torch.Tensor:
     return weight
 
 
+def _may_cache(net: nn.Module) -> bool:
+    """Whether it must be told to keep no keys and values, which attention would take for tokens when called again."""
+    return "use_cache" in inspect.signature(net.forward).parameters
+
+
 def _class(module: nn.Module) -> str:
-    return str(type(module).__name__)
+    kind: type[object] = type(module)
+    return kind.__name__
 
 
 def _path(net: nn.Module, module: nn.Module) -> str:
@@ -286,23 +306,28 @@ def _as_named(blocks: Sequence[nn.Module], description: Description) -> Descript
     return replace(description, **written, qkv=projections[0] if len(projections) == 1 else projections or None)
 
 
-def _logits(output: Any, where: str | int | None) -> torch.Tensor:
+def _find_logits(output: Any, where: str | int | None) -> tuple[torch.Tensor, str]:
+    """Return the logits in what a module returns, and how one writes that."""
+    said = where
+    if where is None and not isinstance(output, torch.Tensor):
+        where = "logits" if hasattr(output, "logits") else 0
     if where is None:
-        logits = output
-        if not isinstance(output, torch.Tensor):
-            logits = output.logits if hasattr(output, "logits") else output[0] if isinstance(output, tuple) else None
-    elif isinstance(where, str):
-        logits = output.get(where) if isinstance(output, dict) else getattr(output, where, None)
+        logits, spelled = output, ""
+    elif isinstance(where, str) and not isinstance(output, dict):
+        logits, spelled = getattr(output, where, None), f".{where}"
     else:
-        logits = output[where] if isinstance(output, (tuple, list)) and where < len(output) else None
+        try:
+            logits, spelled = output[where], f"[{where!r}]"
+        except (TypeError, LookupError):
+            logits, spelled = None, ""
     if not isinstance(logits, torch.Tensor) or logits.ndim not in (2, 3):
         what = f"of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else "not to be found"
-        given = "" if where is None else f" with logits={where!r}"
+        given = f" with logits={where!r}" if said is not None else ""
         raise ModelError(
             f"The module returns {kind_of(output)}, and logits are {what}{given}. Say with `logits=` which "
             "attribute or which item of a tuple has them, with the axes (row, position, class) or (row, class)."
         )
-    return logits
+    return logits, spelled
 
 
 def _is(call: tuple[Any, Any] | None, ids: torch.Tensor) -> bool:

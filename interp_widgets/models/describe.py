@@ -12,6 +12,8 @@ from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.adapted import Adapted
 from interp_widgets.models.described import Described
 from interp_widgets.models.description import Description
+from interp_widgets.models.guard import exclusive
+from interp_widgets.models.inside import count_heads
 from interp_widgets.models.inspect import inspect
 from interp_widgets.models.labels import Names
 from interp_widgets.models.numbers import kind_of
@@ -100,7 +102,30 @@ def _check(access: Access, said: Description) -> None:
             "that your blocks do not have, or that has no module."
         )
     inside = access.inside
-    if said.n_heads is not None and said.o_proj is not None and "z" in inside.missing:
-        raise ModelError(f"n_heads={said.n_heads}, o_proj={said.o_proj!r}: {inside.missing['z']}")
+    if said.n_heads is not None and said.o_proj is not None:
+        _check_heads(access, said)
     if said.down_proj is not None and not inside.down:
-        raise ModelError(f"down_proj={said.down_proj!r}: {inside.missing['mlp_post']}")
+        raise ModelError(f"down_proj={said.down_proj!r} is not what reads the neurons: {inside.missing['mlp_post']}")
+
+
+def _check_heads(access: Access, said: Description) -> None:
+    layout, missing, opened = access.inside.heads, access.inside.missing, access.opened
+    if "z" in missing or (said.qkv is not None and "pattern" in missing):
+        with exclusive(opened.module):
+            count = count_heads(opened.module, opened.config, access.anatomy)
+        if count is not None:
+            raise ModelError(
+                f"n_heads={said.n_heads} is not how the heads are wired: what attention computes falls into {count} "
+                f"heads. Say n_heads={count}, if that is what you expect."
+            )
+    if "z" in missing:
+        raise ModelError(
+            f"n_heads={said.n_heads}, qkv={said.qkv!r}, o_proj={said.o_proj!r} do not fit together: {missing['z']} "
+            "Check the count of heads and the paths, and `by_group` for a fused projection; or leave out `o_proj` and "
+            "`qkv`, and go without heads."
+        )
+    if said.n_kv_heads is not None and layout is not None and said.n_kv_heads != layout.n_kv_heads:
+        raise ModelError(
+            f"n_kv_heads={said.n_kv_heads}, but keys are as wide as {layout.n_kv_heads} heads of width "
+            f"{layout.d_head}. Say n_kv_heads={layout.n_kv_heads}, or another n_heads."
+        )

@@ -37,6 +37,11 @@ class Described:
     def __repr__(self) -> str:
         return self.found or f"{self.adapted.config.name_or_path}, described"
 
+    def eval(self) -> Described:
+        """Turn dropout off, as for a module."""
+        self.adapted.eval()
+        return self
+
     @property
     def description(self) -> Description:
         """What was said of it."""

@@ -7,6 +7,7 @@ them: `HookedTransformer`, up to TransformerLens 3, and `TransformerBridge`, fro
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 from typing import Any
 
 from nnsight import Envoy
@@ -75,6 +76,8 @@ def _has(block: nn.Module, path: str) -> bool:
 def _adapt(module: Any, places: dict[str, str], setup: str, handle: str) -> Described:
     cfg, block = module.cfg, module.blocks[0]
     there = {name: path for name, path in places.items() if _has(block, path)}
+    if not _has(block, "mlp"):  # a block that is all attention still has the hook point, which nothing reaches
+        there.pop("mlp_out", None)
     projections = tuple(there[name] for name in "qkv" if name in there)
     heads = len(projections) == 3 and "o_proj" in there
     description = Description(
@@ -89,5 +92,7 @@ def _adapt(module: Any, places: dict[str, str], setup: str, handle: str) -> Desc
         embedding="embed",
         context=int(cfg.n_ctx),
     )
-    adapted = Adapted(module, description, str(getattr(cfg, "model_name", "") or type(module).__name__))
+    name = str(getattr(cfg, "model_name", "") or type(module).__name__)
+    options = {"use_cache": False} if places is _BRIDGE else {}
+    adapted = Adapted(module, description, Path(name).name if Path(name).is_dir() else name, options)
     return Described(adapted, tokenizer=getattr(module, "tokenizer", None), setup=setup, handle=handle)

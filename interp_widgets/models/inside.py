@@ -69,6 +69,18 @@ def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
     return Inside(search.layout, down, d_mlp, missing)
 
 
+def count_heads(module: nn.Module, config: Any, anatomy: Anatomy) -> int | None:
+    """Return a number of heads with which everything inside attention is as it should be, if there is one."""
+    parts = anatomy.parts
+    if parts is None or parts.heads is None:
+        return None
+    for heads in range(1, config.hidden_size + 1):
+        search = _try_heads(module, replace(config, num_attention_heads=heads), anatomy, parts, parts.heads)
+        if search is not None and search.layout is not None and not search.missing:
+            return heads
+    return None
+
+
 def _find_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts) -> _Search:
     best: _Search | None = None
     for where in head_candidates(parts):

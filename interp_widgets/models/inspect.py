@@ -52,7 +52,8 @@ def inspect(model: ModelLike, tokenizer: Any | None = None) -> ModelReport:
 
 
 def _place(access: Access, site: Site) -> str:
-    blocks = access.blocks[0].path.removeprefix(f"{access.model.path}.").removesuffix(".0")
+    root = f"{access.model.path}.{access.opened.spelling.inside}".removesuffix(".")
+    blocks = access.blocks[0].path.removeprefix(f"{root}.").removesuffix(".0")
     if site in ("resid_pre", "resid_post"):
         return f"{'input' if site == 'resid_pre' else 'output'} of {blocks}[layer]"
     if site == "resid_mid":

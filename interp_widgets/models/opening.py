@@ -26,6 +26,18 @@ _LOAD = "AutoModelForCausalLM.from_pretrained"
 
 
 @dataclass(frozen=True)
+class Spelling:
+    """How printed lines of Python say on a model what all models have."""
+
+    ids: str = ""
+    """Name of the parameter that takes token ids; empty if that is the first one."""
+    logits: str = ".logits[0, -1]"
+    """What is read of the output of one prompt."""
+    inside: str = ""
+    """The module that those lines call the model, where it is inside of what is traced."""
+
+
+@dataclass(frozen=True)
 class Opened:
     """An nnsight model of a causal language model, with what belongs to it."""
 
@@ -36,6 +48,7 @@ class Opened:
     """The lines of Python that make the nnsight model from what the user passed; empty if that was an nnsight model."""
     handle: str
     """What those lines call the nnsight model."""
+    spelling: Spelling = Spelling()
     names: Names | None = None
     """Names of token ids, where a user gave some in place of a tokenizer."""
     answer_names: Names | None = None
@@ -158,12 +171,16 @@ def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
 
 
 def _open_described(model: Described, tokenizer: Any | None) -> Opened:
+    adapted, lm = model.adapted, model.nnsight
+    edited = any(envoy._edits for envoy in (lm, *lm.interleaver.envoys.values()))
+    spelling = Spelling(adapted.description.ids or "", adapted.spelled, "net")
     return Opened(
-        envoy=model.nnsight,
+        envoy=lm,
         tokenizer=tokenizer or model.tokenizer,
-        name=model.adapted.config.name_or_path,
-        setup=model.setup,
-        handle=model.handle,
+        name=adapted.config.name_or_path,
+        setup="lm = model.nnsight  # of your described model, with its edits\n" if edited else model.setup,
+        handle="lm" if edited else model.handle,
+        spelling=Spelling() if edited else spelling,
         names=model.labels,
         answer_names=model.answers,
     )

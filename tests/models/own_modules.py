@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ class Mixer(nn.Module):
         self.heads, self.kv_heads, self.size, self.masked = heads, kv_heads, width // heads, masked
         self.read_all = nn.Linear(width, (heads + 2 * kv_heads) * self.size)
         self.send = nn.Linear(width, width)
+        self.weigh: Callable[[torch.Tensor], torch.Tensor] = partial(torch.softmax, dim=-1)
 
     def forward(self, stream: torch.Tensor) -> torch.Tensor:
         rows, length, _ = stream.shape
@@ -28,7 +31,7 @@ class Mixer(nn.Module):
         scores = torch.einsum("rqhd,rkhd->rhqk", queries, keys) / math.sqrt(self.size)
         if self.masked:
             scores = scores.masked_fill(torch.ones(length, length).triu(1).bool(), float("-inf"))
-        z = torch.einsum("rhqk,rkhd->rqhd", scores.softmax(-1), values)
+        z = torch.einsum("rhqk,rkhd->rqhd", self.weigh(scores), values)
         return self.send(z.reshape(rows, length, -1))
 
 
