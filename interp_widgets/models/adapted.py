@@ -242,12 +242,11 @@ def _may_cache(net: nn.Module) -> bool:
 
 
 def _class(module: nn.Module) -> str:
-    kind: type[object] = type(module)
-    return kind.__name__
+    return type(module).__name__
 
 
 def _path(net: nn.Module, module: nn.Module) -> str:
-    return next(name for name, part in net.named_modules() if part is module)
+    return next(str(name) for name, part in net.named_modules() if part is module)
 
 
 def _embeddings(net: nn.Module) -> list[nn.Embedding]:

@@ -19,6 +19,7 @@ from interp_widgets.models.labels import Names
 from interp_widgets.models.numbers import kind_of
 from interp_widgets.models.opening import open_model
 from interp_widgets.results.errors import ModelError
+from interp_widgets.results.terms import HEAD_SITES
 
 
 def describe(
@@ -110,7 +111,7 @@ def _check(access: Access, said: Description) -> None:
 
 def _check_heads(access: Access, said: Description) -> None:
     layout, missing, opened = access.inside.heads, access.inside.missing, access.opened
-    if "z" in missing or (said.qkv is not None and "pattern" in missing):
+    if "z" in missing or (said.qkv is not None and any(site in missing for site in HEAD_SITES)):
         with exclusive(opened.module):
             count = count_heads(opened.module, opened.config, access.anatomy)
         if count is not None:

@@ -347,6 +347,13 @@ def test_what_is_not_as_it_is_said_is_refused_by_name(said: Description, text: s
         describe(stack(), said)
 
 
+@pytest.mark.parametrize("count", [1, 2, 8, 16])
+def test_a_wrong_count_of_heads_is_refused_where_all_widths_fit(count: int) -> None:
+    """Half a head has a pattern and values of its own; only its queries and keys are not."""
+    with pytest.raises(ModelError, match=rf"n_heads={count} is not how .* falls into 4 heads\. Say n_heads=4"):
+        describe(judge(), replace(JUDGE, n_heads=count))
+
+
 def test_a_bidirectional_model_must_be_said_to_be_one() -> None:
     with pytest.raises(ModelError, match=r"Judge is described as causal, but .* come after them\. Say causal=False\."):
         describe(judge(), replace(JUDGE, causal=True))
