@@ -198,6 +198,7 @@ NOISE_STORY = Story(
     sides=("clean", "noised"),
     host=1,
     averaging="values",
+    noun="sample",
 )
 
 
@@ -228,6 +229,7 @@ ABLATION_STORY = Story(
     positive="breaks the answer",
     sides=("clean", "uniform prediction"),
     host=0,
+    noun="prompt",
 )
 
 
@@ -264,14 +266,15 @@ def blank(whole: PatchingResult) -> PatchingResult:
 
 
 def steps(whole: PatchingResult, fail_at: int | None = None) -> Generator[PatchingResult, None, PatchingResult]:
-    """Reveal a result layer by layer, the last layer first; optionally fail at a step."""
+    """Reveal a result row by row, the last row first; optionally fail at a step."""
     hidden = blank(whole)
     yield hidden
-    for done in range(1, len(whole.layers) + 1):
+    rows = whole.status.shape[2]
+    for done in range(1, rows + 1):
         if done == fail_at:
             raise RuntimeError("the model broke")
         shown = np.zeros(whole.status.shape, dtype=bool)
-        shown[:, :, len(whole.layers) - done :] = True
+        shown[:, :, rows - done :] = True
         yield replace(
             whole,
             status=np.where(shown, whole.status, hidden.status),

@@ -27,20 +27,21 @@ class Known:
 
     Args:
         scene: what was read of the pair.
-        access: the model. In a causal one, positions before the first different token are sure to agree. Edits that a
-            user stored on it may carry anything anywhere; then only equal activations count.
+        access: the model. Edits that a user stored on it may carry anything anywhere; then only equal activations
+            count.
     """
 
     def __init__(self, scene: Scene, access: Access) -> None:
         self._scene = scene
         self._last = access.n_layers - 1
         self._edited = access.edited
-        self._causal = access.causal and not access.edited
         self._reads_last = access.reads_last
         self._differs: dict[tuple[Site, int], NDArray[np.bool_]] = {}
 
     def __call__(self, target: Target) -> int:
         """Return HOST, DONOR or UNKNOWN."""
+        if self._scene.idle(target):
+            return HOST
         if target.positions != target.sources:
             return HOST if self._same(target) else UNKNOWN
         differs = [self._differing(target.site, layer) for layer in target.layers]
@@ -82,8 +83,7 @@ class Known:
             elif site != "mlp_post":
                 differs = differs.any(-1)
             found = self._differs[site, layer] = differs.cpu().numpy()
-            if self._causal:
-                found[: self._scene.shared] = False
+            found[: self._scene.shared] = False
         return found
 
     def _same(self, target: Target) -> bool:

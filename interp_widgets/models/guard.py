@@ -21,14 +21,14 @@ def share_lock(module: nn.Module, inner: nn.Module) -> None:
 
 
 @contextmanager
-def exclusive(module: nn.Module) -> Iterator[None]:
-    """Hold the model for one pass: alone, without gradients, and with dropout off.
+def exclusive(module: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Hold the model for one pass: alone, with dropout off, and without gradients unless they are the point.
 
     The mode of every submodule is put back afterwards, so a model in training stays in training.
     """
     with _locks_lock:
         lock = _locks.setdefault(module, threading.RLock())
-    with lock, torch.no_grad():
+    with lock, torch.set_grad_enabled(gradients):
         training = [part for part in module.modules() if part.training]
         try:
             for part in training:

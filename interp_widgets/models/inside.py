@@ -233,6 +233,9 @@ def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
         missing |= _miswired(probe)
     if "v" in missing:
         missing["z"] = "its heads do not take their values each from one key-value head, so they cannot be told apart."
+        missing["k"] = missing.get(
+            "k", "what is taken for values are none, so what is taken for keys may be none either."
+        )
     for probe, true in zip(probes, z, strict=True):
         values: list[torch.Tensor] = []
 
@@ -258,22 +261,38 @@ def _miswired(probe: _Probe) -> dict[Site, str]:
         count = layout.n_heads if site == "q" else layout.n_kv_heads
         like = torch.full((*shape, count, layout.d_head), size).to(any_z)
         base[site] = _noise(like, seed)
+    base["v"] = base["v"].clamp(-size, size)  # where clipping leaves it as it is
     calm = probe.z(base)
     rounding = 4 * torch.finfo(calm.dtype).eps * float(calm.abs().max())
+
+    def moved(site: HeadSite, value: torch.Tensor) -> torch.Tensor:
+        return (probe.z({**base, site: value}) - calm).abs() > rounding
+
     missing: dict[Site, str] = {}
     for site in sites:
         count, shared = (layout.n_heads, 1) if site == "q" else (layout.n_kv_heads, layout.group)
         for heads in _subsets(count):
             heads = heads.to(any_z.device)
-            disturbed = torch.where(heads[:, None], _noise(base[site], 7), base[site])
-            moved = (probe.z({**base, site: disturbed}) - calm).abs().amax((0, 1, 3)) > rounding
-            if not torch.equal(moved, heads.repeat_interleave(shared)):
+            found = moved(site, torch.where(heads[:, None], _noise(base[site], 7), base[site])).any(3).any(0).any(0)
+            if not torch.equal(found, heads.repeat_interleave(shared)):
                 who = "a query head" if site == "q" else "a key-value head"
                 missing[site] = (
                     f"changing {who} there does not change exactly the heads that read it: something mixes heads "
                     "first, such as a norm over all of them."
                 )
                 break
+    # Each of the three moves its heads, so that they could still be taken for each other.
+    later: dict[Site, bool] = {}
+    for site in sites[:2]:
+        second = base[site].clone()
+        second[:, 1] = _noise(second, 7)[:, 1]
+        later[site] = bool(moved(site, second)[:, 2:].any())
+    if later["q"]:
+        missing["q"] = "changing it at one position changes attention at later ones, which queries do not."
+    if not later["k"]:
+        missing["k"] = "changing it at one position leaves attention at later ones as it is, which keys do not."
+    if ((probe.z({**base, "v": base["v"] / 2}) - calm / 2).abs() > rounding).any():
+        missing["v"] = "attention does not grow in proportion to it, as it does to values."
     return missing
 
 

@@ -25,6 +25,9 @@ Site = Literal[StreamSite, HeadSite, NeuronSite]
 Direction = Literal["denoising", "noising"]
 """Which run is patched: `denoising` copies clean into corrupt, `noising` copies corrupt into clean."""
 
+Ablation = Literal["zero", "mean", "resample"]
+"""What an ablated activation is replaced by: zeros, a mean over other prompts, or what one other prompt has there."""
+
 MetricName = Literal["logit_diff", "prob", "logprob", "kl", "rank", "loss"]
 """A number read from the logits at the last position."""
 
@@ -33,6 +36,7 @@ HEAD_SITES: tuple[HeadSite, ...] = get_args(HeadSite)
 NEURON_SITES: tuple[NeuronSite, ...] = get_args(NeuronSite)
 SITES: tuple[Site, ...] = (*STREAM_SITES, *HEAD_SITES, *NEURON_SITES)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 
@@ -67,7 +71,9 @@ METRIC_TERMS: dict[MetricName, Term] = {
     "prob": Term("prob", "probability", "probability of the answer", ""),
     "logprob": Term("logprob", "log probability", "natural log of the answer's probability", "nats"),
     "kl": Term("kl", "KL", "KL divergence of the predictions from those of the clean run", "nats"),
-    "rank": Term("rank", "rank", "number of tokens more likely than the answer; 0 is the top prediction", "places"),
+    "rank": Term(
+        "rank", "rank", "number of tokens more likely than the answer, ties half; 0 is the top prediction", "places"
+    ),
     "loss": Term("loss", "loss", "cross-entropy of the answer; lower is better", "nats"),
 }
 
@@ -83,6 +89,13 @@ def parse_direction(name: object) -> Direction:
     """Return `name` as a direction, or raise `UnknownNameError` naming the nearest ones."""
     if name not in DIRECTIONS:
         raise unknown_name("direction", name, DIRECTIONS)
+    return name
+
+
+def parse_ablation(name: object) -> Ablation:
+    """Return `name` as an ablation, or raise `UnknownNameError` naming the nearest ones."""
+    if name not in ABLATIONS:
+        raise unknown_name("ablation", name, ABLATIONS)
     return name
 
 

@@ -32,7 +32,7 @@ _GAP, _MARGIN, _NAME = 0.32, 0.55, 0.5
 """Inches between panels, left of them for labels of rows, and above them for their names."""
 _CELL = (0.27, 0.17)
 """Inches of a cell, across and up, where there is room."""
-_MOST_CELLS = 1200
+_MOST_CELLS = 800
 """Cells along one side of a drawn panel; of more, each drawn cell shows the strongest of those that it stands for."""
 _ROOM_FOR_GAPS = 60
 
@@ -163,8 +163,9 @@ def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _frame(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None, *, numbered: bool) -> None:
     term = site_term(panel.site)
-    name = {"fontsize": 8.5, "color": _INK, "family": "monospace", "fontweight": "bold"}
-    for text, up, look in ((term.label, 14, name), (term.meaning, 4, {"fontsize": 7, "color": _QUIET})):
+    name: dict[str, Any] = {"fontsize": 8.5, "color": _INK, "family": "monospace", "fontweight": "bold"}
+    about: dict[str, Any] = {"fontsize": 7, "color": _QUIET}
+    for text, up, look in ((term.label, 14, name), (term.meaning, 4, about)):
         axis.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **look)
     axis.tick_params(colors=_QUIET, length=0, pad=2)
     _label_columns(axis, result, panel, pair)
@@ -283,6 +284,5 @@ def _heading(result: PatchingResult, pair: int | None) -> tuple[str, str]:
     """The question, and which experiment answers it."""
     shown = result.pairs if pair is None else (result.pairs[pair],)
     title = result.story.title({(one.answer.label, one.wrong_answer.label) for one in shown})
-    word = "samples" if result.story.averaging == "values" else "pairs"
-    several = f", mean of {len(shown)} {word}" if len(shown) > 1 else ""
+    several = f", mean of {len(shown)} {result.story.noun}s" if len(shown) > 1 else ""
     return title.replace("$", r"\$"), f"{result.story.label}{several}".replace("$", r"\$")

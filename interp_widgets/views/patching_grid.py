@@ -144,13 +144,23 @@ class PatchingGrid(View):
 
         return draw(self.partial.with_metric(self.metric), pair=self.pair, color_limit=self.color_limit)
 
+    def scatter(self) -> Figure:
+        """Estimated against exact effects as a matplotlib figure, one point for each cell that has both so far.
+
+        Raises:
+            ResultError: no cell has both.
+        """
+        from interp_widgets.views._estimate_figure import draw_scatter
+
+        return draw_scatter(self.partial)
+
     def __repr__(self) -> str:
         result = self.partial
         return f"PatchingGrid({result.shape_in_words()}, {result.direction}, {self.metric}, {self.job.state})"
 
     def _measure(self, result: PatchingResult) -> tuple[int, int]:
         computed = int((result.status == Status.COMPUTED).sum())
-        return computed, computed + int(np.isin(result.status, (Status.PENDING, Status.ESTIMATED)).sum())
+        return computed, computed + result.remaining
 
     def _open(self, result: PatchingResult) -> dict[str, object]:
         self._sent = result.status
@@ -229,7 +239,7 @@ def question(result: PatchingResult) -> str:
     title = result.story.title({(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs})
     if title != result.story.question_of_several or len(result.pairs) == 1:
         return title
-    return f"{title} Mean of {len(result.pairs)} pairs"
+    return f"{title} Mean of {len(result.pairs)} {result.story.noun}s"
 
 
 def grid_spec(result: PatchingResult) -> GridSpec:

@@ -103,6 +103,8 @@ class WireStory(TypedDict):
     host: int
     """Which of the two an effect of 0 means; the other is 1."""
     averaging: Literal["shares", "values"]
+    noun: str
+    """What the axis of pairs counts: "pair", "prompt" or "sample"."""
 
 
 class GridSpec(TypedDict):

@@ -44,6 +44,7 @@ export const denoising: WireStory = {
   sides: ["clean", "corrupt"],
   host: 1,
   averaging: "shares",
+  noun: "pair",
 };
 
 export const noising: WireStory = { ...denoising, deed: "Copying $what from the corrupt run", host: 0 };

@@ -43,6 +43,16 @@ def test_only_two_families_refuse_a_growing_batch(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).grows == (name not in ("bloom", "gpt_bigcode", "gpt_bigcode_old"))
 
 
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+def test_every_family_runs_on_from_cached_keys_and_values(name: str) -> None:
+    """Alternating windows and ALiBi included, since masks and position tables are the model's own."""
+    access = resolve(open_model(zoo.model(name)))
+    assert access.n_kv_heads is not None
+    assert access.d_head is not None
+    shared = 2 * access.n_kv_heads * access.d_head
+    assert access.cached in (shared, 2 * (access.n_heads or 0) * access.d_head)  # of all query heads in Falcon
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "gpt_neox", "mpt"])
 def test_without_its_row_a_family_is_found_by_search_or_does_without(

@@ -163,6 +163,29 @@ def test_what_makes_up_an_activation_does_as_much_as_it(name: str) -> None:
                 check(left, right, runs.logits[1])
 
 
+@pytest.mark.parametrize("site", ["z", "q", "v", "pattern", "mlp_post"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "falcon", "gpt_neox", "opt"])
+def test_rows_that_join_on_the_way_are_written_like_the_others(name: str, site: Site) -> None:
+    access, _ = of(name)
+    assert access.grows
+    ids = torch.tensor([CLEAN, CORRUPT])
+    runs = access.read(ids, (site,))
+    host = [stream[1:] for stream in runs.stream]
+
+    def first_row(layer: int) -> Write:
+        return lambda activations: torch.cat([runs.site(site, layer)[:1], activations[1:]])
+
+    def last_row(layer: int) -> Write:
+        return lambda activations: torch.cat([activations[:-1], runs.site(site, layer)[:1]])
+
+    def enter(layer: int, arriving: torch.Tensor | None) -> torch.Tensor:
+        return host[layer] if arriving is None else torch.cat([arriving, host[layer]]) if layer == 1 else arriving
+
+    together = access.resume(ids[1:], 0, enter, {(site, 0): first_row(0), (site, 1): last_row(1)}.get)
+    for row, layer in enumerate((0, 1)):
+        check(together[row], access.run(ids[1:], all_of(runs, layer, site).get)[0], runs.logits[1])
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mpt", "bloom"])
 def test_what_is_not_changed_stays_as_it_is_to_the_last_bit(name: str) -> None:
     access, _ = of(name)
@@ -243,6 +266,26 @@ def test_a_wrong_row_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert access.n_heads is None
     with pytest.raises(SiteError, match=r"z does not exist in GPTNeoXForCausalLM: its heads do not take their values"):
         access.check_site("z")
+
+
+@pytest.mark.parametrize(
+    ("qkv", "expected"),
+    [
+        (("q_proj", "v_proj", "k_proj"), {"q"}),
+        (("k_proj", "q_proj", "v_proj"), {"z", "v", "pattern"}),
+        (("v_proj", "k_proj", "q_proj"), set()),
+    ],
+    ids="-".join,
+)
+def test_a_row_that_swaps_two_projections_is_not_believed(
+    qkv: tuple[str, str, str], expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them moves its own heads alone, so that wiring does not tell them apart."""
+    row = families.FAMILIES["gptj"]
+    assert row.heads is not None
+    monkeypatch.setitem(families.FAMILIES, "gptj", replace(row, heads=replace(row.heads, qkv=qkv)))
+    sites = resolve(open_model(zoo.build("gptj"))).sites
+    assert not set(HEAD_SITES) & set(sites) - expected, sites
 
 
 def test_silenced_heads_are_found_all_the_same() -> None:
@@ -336,8 +379,13 @@ def test_a_pattern_that_a_stored_edit_contradicts_is_refused() -> None:
     access = resolve(open_model(wrapped))
     ids = torch.tensor([CLEAN])
     assert float(access.read(ids, ("z",)).site("z", 1).abs().max()) == 0
-    with pytest.raises(ModelError, match=r"z of model\.model\.layers\.1\.self_attn is not its values weighted.* clear"):
+    expected = (
+        r"z of model\.model\.layers\.1\.self_attn is not its values weighted by its pattern, .* clear it, or use z"
+    )
+    with pytest.raises(ModelError, match=expected):
         access.run(ids, lambda place: torch.zeros_like if place == ("pattern", 1) else None)
+    with pytest.raises(ModelError, match=expected):
+        access.read(ids, ("pattern",))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma", "granite"])

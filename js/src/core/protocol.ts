@@ -90,6 +90,8 @@ export interface WireStory {
   /** Which of the two an effect of 0 means; the other is 1. */
   host: number;
   averaging: "shares" | "values";
+  /** What the axis of pairs counts: "pair", "prompt" or "sample". */
+  noun: string;
 }
 
 /**

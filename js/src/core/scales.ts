@@ -41,7 +41,6 @@ export interface DivergingEnds {
 /** Even steps in Oklab from each end to the neutral colour, as 0xAABBGGRR words for image data. */
 export class DivergingScale {
   static readonly HALF = 128;
-  readonly half = DivergingScale.HALF;
   readonly words = new Uint32Array(2 * DivergingScale.HALF + 1);
   readonly css: string[];
 

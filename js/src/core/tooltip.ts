@@ -1,5 +1,8 @@
 import { fill, h } from "./dom";
 
+// In a narrower frame a note beside a cell would lie on most of its row.
+const NARROW = 560;
+
 /** A note beside what the pointer is on. Screen readers get the same words from the cell itself. */
 export class Tooltip {
   readonly element = h("div", { class: "iw-tooltip", "aria-hidden": "true", hidden: true });
@@ -15,9 +18,13 @@ export class Tooltip {
     const own = this.element.getBoundingClientRect();
     const gap = 10;
     const right = beside.right + gap;
-    const fitsRight = right + own.width <= outer.right;
-    const fitsLeft = beside.left - gap - own.width >= outer.left;
+    const wide = outer.width >= NARROW;
+    const fitsRight = wide && right + own.width <= outer.right;
+    const fitsLeft = wide && beside.left - gap - own.width >= outer.left;
     let left = fitsRight || !fitsLeft ? right : beside.left - gap - own.width;
+    // Not far from the edge of all, beyond it no neighbour is covered.
+    const beyond = all.right + gap;
+    if (fitsRight && all.right - beside.right < own.width && beyond + own.width <= outer.right) left = beyond;
     let top = beside.top + beside.height / 2 - own.height / 3;
     if (!fitsRight && !fitsLeft) {
       left = beside.left + beside.width / 2 - own.width / 2;

@@ -3,7 +3,7 @@ import { copyText } from "../../core/download";
 import { substitute } from "../../core/template";
 import { type CellIndex, nameCell } from "./data";
 import type { Actions, Scene } from "./scene";
-import { nameOf, pairWord } from "./words";
+import { nameOf } from "./words";
 
 /** The lines of nnsight that compute one cell; null if this grid came without them. */
 export function codeOf({ spec, metric, grid }: Scene, cell: CellIndex): string | null {
@@ -31,7 +31,7 @@ export class CodePanel {
     if (this.element.hidden) return;
     const cell = scene.selected ?? scene.grid.strongest() ?? { panel: 0, row: 0, column: 0 };
     const code = codeOf(scene, cell);
-    const which = scene.grid.pairs.length > 1 ? `, for the first ${pairWord(scene.spec)}` : "";
+    const which = scene.grid.pairs.length > 1 ? `, for the first ${scene.spec.story.noun}` : "";
     if (code === null) {
       fill(this.element, h("p", { class: "iw-quiet" }, "This result came without code for the cell."));
       return;

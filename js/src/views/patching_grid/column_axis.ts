@@ -2,6 +2,7 @@ import { fitText, thinLabels } from "../../core/axes";
 import { isolated } from "../../core/labels";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
+import { EDGE } from "./layout";
 import type { Scene } from "./scene";
 import { columnLabel, differingPositions, type Label } from "./words";
 
@@ -89,7 +90,11 @@ export class ColumnAxis {
     const tight = this.#tightness(view);
     // Numbers need not crowd.
     const gap = this.#numbers ? (this.#widest + 7) / view.cellWidth : tight > 4 ? 2.4 * tight : tight;
-    return thinLabels(this.#labels.length, gap, { first: this.#first, from, to });
+    const ticks = thinLabels(this.#labels.length, gap, { first: this.#first, from, to });
+    if (!this.#numbers) return ticks;
+    // Half a number reads as another one, so none is cut at the edge.
+    const end = (tick: number) => (tick + 0.5 - view.left) * view.cellWidth + this.#widths[tick] / 2;
+    return ticks.filter((tick) => end(tick) <= view.extent.width + EDGE);
   }
 
   /** One label on top of the others, on a patch of the surface. */

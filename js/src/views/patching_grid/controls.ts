@@ -4,7 +4,7 @@ import { niceLimit } from "../../core/scales";
 import { type Option, Segmented } from "../../core/segmented";
 import { canShowEach } from "./each_pair";
 import type { Actions, PairChoice, Scene } from "./scene";
-import { meanOf, pairWord } from "./words";
+import { meanOf } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -52,7 +52,7 @@ export class Legend {
     fill(this.#keys, ...marks);
     const fit = niceLimit(survey.largest);
     const options = [
-      { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },
+      { value: 1, text: "±1", title: "the scale ends at an effect of 1" },
       { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
     if (fit === 1) options.pop();
@@ -119,31 +119,31 @@ export class Controls {
     const count = spec.pairs.length;
     this.#pairs.hidden = count < 2;
     if (count < 2) return;
-    const word = pairWord(spec);
+    const word = spec.story.noun;
     const few = count <= MOST_BUTTONS;
-    const options: Option<PairChoice>[] = [{ value: null, text: few ? "mean" : meanOf(spec), title: meanOf(spec) }];
+    const title = (number: number) => `${word} ${number + 1}`;
+    const options: Option<PairChoice>[] = [{ value: null, text: "mean", title: meanOf(spec) }];
     if (canShowEach(scene.data))
       options.push({ value: "each", text: `each ${word}`, title: `a small grid for each ${word}` });
-    for (const value of spec.pairs.keys()) {
-      const title = `${word} ${value + 1}`;
-      options.push({ value, text: few ? String(value + 1) : title, title });
-    }
-    const current = each ? "each" : pair;
-    if (few) {
-      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, word), this.#pairButtons.element);
-      this.#pairButtons.update(options, current);
-      return;
-    }
+    for (const value of few ? spec.pairs.keys() : [])
+      options.push({ value, text: String(value + 1), title: title(value) });
     if (this.#newPairs(spec)) {
-      const select = h(
-        "select",
-        { "aria-label": "pair of prompts" },
-        ...options.map(({ text }, number) => h("option", { value: number }, text)),
-      );
-      select.addEventListener("change", () => this.actions.setPair(options[Number(select.value)].value));
-      fill(this.#pairs, select);
+      const label = few ? h("span", { class: "iw-quiet" }, word) : null;
+      fill(this.#pairs, label, this.#pairButtons.element, few ? null : this.#choose(spec.pairs.length, word, title));
     }
+    this.#pairButtons.update(options, each ? "each" : pair);
     const select = this.#pairs.querySelector("select");
-    if (select) select.value = String(options.findIndex(({ value }) => value === current));
+    if (select) select.value = String(pair ?? "");
+  }
+
+  #choose(count: number, word: string, title: (number: number) => string): HTMLElement {
+    const select = h(
+      "select",
+      { "aria-label": `one ${word}` },
+      h("option", { value: "", disabled: true }, `one ${word} …`),
+      ...Array.from({ length: count }, (_, number) => h("option", { value: number }, title(number))),
+    );
+    select.addEventListener("change", () => this.actions.setPair(Number(select.value)));
+    return select;
   }
 }

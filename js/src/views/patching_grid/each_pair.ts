@@ -7,7 +7,7 @@ import type { GridData } from "./data";
 import { paintCells } from "./paint";
 import type { Actions, Scene } from "./scene";
 import { ShownGrid } from "./shown";
-import { nameOf, pairWord } from "./words";
+import { nameOf } from "./words";
 
 const MOST_PAIRS = 24;
 // More cells than this would hold up the page.
@@ -34,7 +34,7 @@ export class EachPair {
     const { selected, grid, version, limit, palette, width } = scene;
     const place = [selected?.panel, selected?.row, selected?.column];
     if (!scene.each || !this.#changed(grid, version, limit, palette, width, devicePixelRatio, ...place)) return;
-    this.element.setAttribute("aria-label", `each ${pairWord(scene.spec)}`);
+    this.element.setAttribute("aria-label", `each ${scene.spec.story.noun}`);
     const focused = [...this.element.children].indexOf(
       (this.element.getRootNode() as Document | ShadowRoot).activeElement as Element,
     );
@@ -59,7 +59,7 @@ export class EachPair {
       "button",
       { type: "button", class: "iw-small", "data-pair": pair },
       canvas,
-      h("span", {}, `${pairWord(spec)} ${pair + 1}`),
+      h("span", {}, `${spec.story.noun} ${pair + 1}`),
       alike ? null : h("bdi", { class: "iw-small-answers" }, `${bare(answer)} / ${bare(wrong_answer)}`),
       h("span", { class: "iw-hidden" }, said),
     );

@@ -154,6 +154,10 @@ function drawPanels(
       columns.paint(context, view, palette, x, cells + box.extent.height);
       left += box.width;
       if (selected?.panel !== panel) continue;
+      context.save();
+      context.beginPath();
+      context.rect(x - EDGE, cells - EDGE, box.extent.width + 2 * EDGE, box.extent.height + 2 * EDGE);
+      context.clip();
       context.strokeStyle = palette.fg;
       context.lineWidth = 2;
       context.strokeRect(
@@ -162,6 +166,7 @@ function drawPanels(
         Math.max(4, view.cellWidth),
         Math.max(4, view.cellHeight),
       );
+      context.restore();
     }
     y += 36 + EDGE + Math.max(...line.map((panel) => frames[panel].box.extent.height + frames[panel].labels));
   }

@@ -1,6 +1,6 @@
 import { drawPixels } from "../../core/canvas";
 import { bins, strongest } from "../../core/pooling";
-import { word } from "../../core/scales";
+import { DivergingScale, word } from "../../core/scales";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
 import { Status } from "./data";
@@ -119,7 +119,7 @@ function lookOf({ grid, limit, palette }: CellsPicture, at: number): Look | null
 
 /** Stripes are pale on a strong colour and dark on a pale one. */
 function stripeColor(palette: Palette, fill: number): string {
-  return Math.abs(fill / palette.scale.half - 1) > 0.3 ? palette.bg : palette.faint;
+  return Math.abs(fill / DivergingScale.HALF - 1) > 0.3 ? palette.bg : palette.faint;
 }
 
 interface Painter {

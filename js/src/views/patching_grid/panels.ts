@@ -79,8 +79,11 @@ export class Panels {
   }
 
   zoom(factor: number | "reset"): void {
+    const selected = this.#scene?.selected;
     for (const view of this.#views.values()) {
       if (factor === "reset") view.reset();
+      else if (selected && this.#frames[selected.panel].view === view)
+        view.zoomOn(factor, selected.column, selected.row);
       else view.zoomBy(factor);
     }
     this.#moved();

@@ -4,7 +4,7 @@ import { bare } from "../../core/labels";
 import { type CellIndex, positionOf } from "./data";
 import type { Actions, Scene } from "./scene";
 import { placeNodes } from "./tip";
-import { explain, hasGap, noGap, pairWord, topOf, whyNot, withUnit } from "./words";
+import { explain, hasGap, noGap, topOf, whyNot, withUnit } from "./words";
 
 /** The pinned cell in numbers and in words; without one, where to look first. */
 export class Readout {
@@ -47,7 +47,7 @@ export class Readout {
       const listed = top.map(({ label, prob }, i) =>
         h(i ? "span" : "strong", {}, h("bdi", {}, bare(label)), ` ${formatProbability(prob)}`),
       );
-      facts.push(h("span", {}, "after the patch: ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
+      facts.push(h("span", {}, "says ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
     }
     const words = h("p", { class: "iw-words" }, explain(scene, cell), ...this.#odd(scene, cell));
     return [h("div", { class: "iw-facts" }, ...facts), words, clear];
@@ -57,7 +57,7 @@ export class Readout {
   #odd({ grid, spec, data }: Scene, cell: CellIndex): (Node | string)[] {
     const odd = grid.odd(cell);
     if (!odd) return [];
-    const show = h("button", { type: "button", class: "iw-link" }, `${pairWord(spec)} ${odd.pair + 1}`);
+    const show = h("button", { type: "button", class: "iw-link" }, `${spec.story.noun} ${odd.pair + 1}`);
     show.addEventListener("click", () => this.actions.setPair(odd.pair));
     if (spec.story.averaging === "shares")
       return [" Furthest from the mean is ", show, ` with ${formatEffect(odd.effect)}.`];

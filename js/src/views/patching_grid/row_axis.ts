@@ -13,6 +13,9 @@ export function rowMiddle(view: Viewport, row: number): number {
 
 /** The labels left of a plot: layers; or heads, which where they are low have their layers as groups. */
 export class RowAxis {
+  /** The labels that `paint` wrote: their middles below the upper edge of the cells. */
+  #written: { middle: number; width: number }[] = [];
+
   constructor(
     private readonly spec: GridSpec,
     private readonly panel: number,
@@ -27,6 +30,7 @@ export class RowAxis {
 
   paint(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
     const { lines } = this.spec.panels[this.panel];
+    this.#written = [];
     const from = Math.max(0, Math.ceil(view.bottom - 0.5));
     const to = Math.min(lines.length, Math.floor(view.bottom + view.rowsSeen + 0.5));
     if (lines[0]?.head !== null && view.cellHeight < LINE) {
@@ -34,7 +38,7 @@ export class RowAxis {
       return;
     }
     for (const row of thinLabels(lines.length, LINE / view.cellHeight, { from, to, last: true }))
-      this.#write(context, rowLabel(this.spec, this.panel, row), palette.muted, x, y + rowMiddle(view, row));
+      this.#write(context, rowLabel(this.spec, this.panel, row), palette.muted, x, y, rowMiddle(view, row));
   }
 
   /** One label on top of the others, on a patch of the surface. */
@@ -51,10 +55,12 @@ export class RowAxis {
     if (middle < 0 || middle > view.extent.height) return;
     const text = rowLabel(this.spec, this.panel, row);
     context.font = this.font;
-    const width = context.measureText(text).width;
     context.fillStyle = surface;
-    context.fillRect(x - 10 - width, y + middle - 7, width + 5, 14);
-    this.#write(context, text, palette.fg, x, y + middle);
+    // A label that this one would touch goes as a whole.
+    const touched = this.#written.filter((label) => Math.abs(label.middle - middle) < LINE);
+    for (const label of [...touched, { middle, width: context.measureText(text).width }])
+      context.fillRect(x - 10 - label.width, y + label.middle - 7, label.width + 5, 14);
+    this.#text(context, text, palette.fg, x, y + middle);
   }
 
   /** One label for each layer's heads, between lines where a layer begins. */
@@ -76,11 +82,16 @@ export class RowAxis {
       context.fillStyle = palette.faint;
       if (number > 0 && tall > 5) context.fillRect(x - 7, y + lower - 0.5, 6, 1);
       if (labelled.has(number) && lower - upper >= Math.min(tall, LINE) - 1)
-        this.#write(context, String(layer), palette.muted, x, y + (upper + lower) / 2);
+        this.#write(context, String(layer), palette.muted, x, y, (upper + lower) / 2);
     });
   }
 
-  #write(context: CanvasRenderingContext2D, text: string, color: string, x: number, middle: number): void {
+  #write(context: CanvasRenderingContext2D, text: string, color: string, x: number, y: number, middle: number): void {
+    this.#text(context, text, color, x, y + middle);
+    this.#written.push({ middle, width: context.measureText(text).width });
+  }
+
+  #text(context: CanvasRenderingContext2D, text: string, color: string, x: number, middle: number): void {
     context.font = this.font;
     context.fillStyle = color;
     context.textAlign = "right";

@@ -8,7 +8,6 @@ import {
   hasTokens,
   intervalOf,
   labelsAt,
-  pairWord,
   placeOf,
   sideName,
   topOf,
@@ -46,7 +45,7 @@ export function tipContent(scene: Scene, cell: CellIndex): Node[] {
   if (uncertainty) {
     facts.push(...fact("95% interval", intervalOf(scene, cell) ?? ""));
     facts.push(
-      ...fact("spread", `± ${formatNumber(uncertainty.spread)} between ${uncertainty.count} ${pairWord(spec)}s`),
+      ...fact("spread", `± ${formatNumber(uncertainty.spread)} between ${uncertainty.count} ${spec.story.noun}s`),
     );
   }
   content.push(h("div", { class: "iw-tip-facts" }, ...facts));

@@ -51,18 +51,13 @@ export function titleOf({ story, pairs }: GridSpec, pair: number | null): Phrase
     });
 }
 
-/** What one of the pairs is called: a sample where all are runs of one prompt under different noise. */
-export function pairWord({ story }: GridSpec): "pair" | "sample" {
-  return story.averaging === "values" ? "sample" : "pair";
-}
-
 export function meanOf(spec: GridSpec): string {
-  return `mean of ${formatCount(spec.pairs.length, pairWord(spec))}`;
+  return `mean of ${formatCount(spec.pairs.length, spec.story.noun)}`;
 }
 
 export function whichPairs(spec: GridSpec, pair: number | null): string {
   if (spec.pairs.length === 1) return "";
-  return pair === null ? meanOf(spec) : `${pairWord(spec)} ${pair + 1} of ${spec.pairs.length}`;
+  return pair === null ? meanOf(spec) : `${spec.story.noun} ${pair + 1} of ${spec.pairs.length}`;
 }
 
 /** The labels at a position of one side, over the pairs that are shown. */
@@ -276,7 +271,7 @@ export function spoken(scene: Scene, cell: CellIndex): string {
   return parts.join(", ");
 }
 
-/** The model's predictions after a patch; none for a mean of pairs, whose predictions have no mean. */
+/** What the model predicts in a cell; none for a mean of pairs, whose predictions have no mean. */
 export function topOf(scene: Scene, cell: CellIndex): WirePrediction[] {
   const { pairs } = scene.grid;
   return pairs.length === 1 ? scene.data.top(pairs[0], cell) : [];

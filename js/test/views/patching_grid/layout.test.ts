@@ -40,3 +40,49 @@ test("many layers stay within a screen", () => {
   expect(lay(1000, 1, 80, 2000).panels[0].extent.height).toBeLessThanOrEqual(480);
   expect(lay(1000, 1, 400, 20).panels[0].extent.height).toBeLessThanOrEqual(480);
 });
+
+const columns = (count: number, rows = 12): Shape => ({
+  rows,
+  columns: count,
+  heads: false,
+  slanted: false,
+  labels: 22,
+});
+
+test("heads and one column beside them have cells of one size on one line", () => {
+  for (const width of [380, 720, 1300]) {
+    const { lines, panels } = layoutPanels(width, [columns(12), columns(1)], 1);
+    expect(lines, String(width)).toEqual([[0, 1]]);
+    const [heads, one] = panels.map(({ extent }) => extent);
+    expect([one.width, one.height]).toEqual([heads.width / 12, heads.height]);
+    expect(panels[1].numbered).toBe(false);
+  }
+});
+
+test("fewer key-value heads than query heads keep the size of their cells", () => {
+  const { panels } = layoutPanels(1340, [columns(32, 32), columns(32, 32), columns(8, 32), columns(8, 32)], 1);
+  expect(new Set(panels.map(({ extent }) => extent.width / extent.columns)).size).toBe(1);
+});
+
+test("panels of any sizes stay within the width, in order, each once", () => {
+  const sets = [
+    [columns(12), columns(1), columns(1)],
+    [tokens(), columns(12), columns(14000), columns(1)],
+    [columns(64), columns(64), columns(8), columns(8), tokens(300)],
+    [{ ...tokens(15, 144), heads: true }, columns(3072)],
+  ];
+  for (let width = 250; width < 2200; width += 53) {
+    for (const shapes of sets) {
+      const { lines, panels } = layoutPanels(width, shapes, 2);
+      expect(lines.flat()).toEqual([...shapes.keys()]);
+      for (const line of lines) {
+        expect(
+          line.reduce((sum, panel) => sum + panels[panel].width, 0),
+          `${width}`,
+        ).toBeLessThanOrEqual(width + 1);
+        expect(panels[line[0]].numbered).toBe(true);
+      }
+      for (const { extent } of panels) expect(Math.min(extent.width, extent.height)).toBeGreaterThan(0);
+    }
+  }
+});

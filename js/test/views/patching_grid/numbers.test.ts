@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { findCell, GridData } from "../../../src/views/patching_grid/data";
+import { findCell, GridData, nameCell } from "../../../src/views/patching_grid/data";
 import { ShownGrid } from "../../../src/views/patching_grid/shown";
-import { arrays, denoising, noising, pair, spec, unaligned, wire } from "../../fixture";
+import { arrays, denoising, heads, noising, pair, panel, spec, unaligned, wire } from "../../fixture";
 
 const two = () =>
   spec({
@@ -129,4 +129,120 @@ test("the survey counts what lies beyond the scale, and the strongest cell is fo
   expect(grid.survey(1)).toMatchObject({ beyond: 1, extreme: -2, largest: 2 });
   expect(grid.survey(2).beyond).toBe(0);
   expect(grid.strongest()).toEqual({ panel: 1, row: 2, column: 1 });
+});
+
+/** A wide panel of heads, and beside it one with fewer heads and one with a single column. */
+const mixed = () =>
+  spec({
+    panels: [
+      panel("z", { columns: "head", labels: ["0", "1", "2"] }),
+      panel("k", { columns: "head", labels: ["0"], notes: ["key-value head shared by query heads 0 to 2"] }),
+      panel("mlp_out", { columns: "layer" }),
+    ],
+  });
+
+test.each([
+  [mixed(), { panel: 0, row: 1, column: 2 }, { site: "z", layer: 4, head: 2 }],
+  [mixed(), { panel: 2, row: 2, column: 0 }, { site: "mlp_out", layer: 8 }],
+  [
+    spec({ panels: [panel("z", { lines: heads })] }),
+    { panel: 0, row: 3, column: 2 },
+    { site: "z", layer: 1, head: 1, pos: 2 },
+  ],
+  [
+    spec({ panels: [panel("mlp_post", { columns: "neuron", labels: ["5", "70"] })] }),
+    { panel: 0, row: 0, column: 1 },
+    { site: "mlp_post", layer: 0, neuron: 70 },
+  ],
+  [
+    spec({ panels: [panel("resid_pre", { columns: "role", labels: ["S1", "END"] })] }),
+    { panel: 0, row: 1, column: 1 },
+    { site: "resid_pre", layer: 4, role: "END" },
+  ],
+])("a cell of any kind has a name, and is found by it", (of, index, name) => {
+  expect(nameCell(of, index)).toEqual(name);
+  expect(findCell(of, name)).toEqual(index);
+});
+
+test("a narrow panel has no cell where only a wider one has", () => {
+  for (const wrong of [
+    { site: "k", layer: 4, head: 1 },
+    { site: "z", layer: 4 },
+    { site: "z", layer: 4, pos: 0 },
+  ]) {
+    expect(findCell(mixed(), wrong)).toBeNull();
+  }
+});
+
+test("cells beyond a panel are never counted, strongest or averaged, whatever the arrays hold there", () => {
+  const of = mixed();
+  const grid = new ShownGrid(
+    new GridData(
+      of,
+      arrays(of, (_, p, __, column) => (column > 0 && p > 0 ? 1e6 : p)),
+    ),
+    0,
+    null,
+  );
+  expect(grid.strongest()).toMatchObject({ panel: 2, column: 0 });
+  expect(grid.strongest(1)).toMatchObject({ panel: 1, column: 0 });
+  expect(grid.survey(1)).toMatchObject({ beyond: 0, largest: 0.75, undefined: 0, pending: 0 });
+});
+
+test("an array that is too small for its panels is refused in words", () => {
+  const of = mixed();
+  expect(() => new GridData(of, arrays(spec()))).toThrow("the grid has 1 pairs of 3 x 3, 3 x 1, 3 x 1 cells");
+});
+
+test("samples are averaged as values, so that one with next to no gap does not count for more", () => {
+  const of = two();
+  of.story = { ...denoising, averaging: "values" };
+  of.metrics[0].baselines = [
+    [4, 0],
+    [4, 3.9],
+  ];
+  // The patch restores 2 of 4 in the first sample, and overshoots by 1 in the second, ten times its gap of 0.1.
+  const grid = new ShownGrid(
+    new GridData(
+      of,
+      arrays(of, (p) => (p ? 4.9 : 2)),
+    ),
+    0,
+    null,
+  );
+  expect(grid.effect[0]).toBeCloseTo((2 + 1) / 2 / ((4 + 0.1) / 2));
+  const single = new ShownGrid(grid.data, 0, 1);
+  expect(single.effect[0]).toBeCloseTo(10);
+});
+
+test("the confidence interval is Student's, and the odd pair out is named", () => {
+  const labels = ["a", "b", "c", "d"];
+  const pairs = [0, 1, 2, 3].map(() => pair(labels, ["a", "x", "c", "d"]));
+  const of = spec({
+    pairs,
+    metrics: [{ term: { name: "m", label: "m", meaning: "", unit: "" }, baselines: pairs.map(() => [1, 0]) }],
+  });
+  const given = [0.2, 0.4, 0.3, 0.9];
+  const grid = new ShownGrid(
+    new GridData(
+      of,
+      arrays(of, (p) => given[p]),
+    ),
+    0,
+    null,
+  );
+  const cell = { panel: 0, row: 0, column: 0 };
+  // scipy.stats.t.interval(0.95, 3, loc=0.45, scale=scipy.stats.sem([0.2, 0.4, 0.3, 0.9])) is 0.45 -+ 0.4947.
+  expect(grid.uncertainty(cell)?.interval).toBeCloseTo(0.4947, 3);
+  expect(grid.odd(cell)?.pair).toBe(3);
+  expect(new ShownGrid(grid.data, 0, 2).odd(cell)).toBeNull();
+});
+
+test("a mean that takes in an estimate is one, until all pairs are measured", () => {
+  const of = two();
+  const status = new Uint8Array(48).fill(1);
+  status[0] = 4;
+  const grid = new ShownGrid(new GridData(of, { ...arrays(of), status: wire("uint8", [2, 2, 3, 4], status) }), 0, null);
+  expect([grid.status[0], grid.status[1]]).toEqual([4, 1]);
+  expect(grid.survey(1).estimated).toBe(1);
 });
