@@ -58,7 +58,7 @@ def check(result: PatchingResult, folder: Path, model: Any, metric: str = "logit
         row = min(row, len(panel.lines) - 1)
         value = run(printed(result, panel.name(row, column), metric), folder, model=model)
         expected = float(result.value(metric)[0, number, row, column])
-        assert value == pytest.approx(expected, abs=1e-4), (panel.name(row, column), metric)
+        assert value == pytest.approx(expected, rel=1e-4, abs=1e-4), (panel.name(row, column), metric)
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
