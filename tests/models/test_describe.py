@@ -14,7 +14,7 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
-from interp_widgets import Description, describe, inspect, run_patching
+from interp_widgets import Description, describe, inspect, run_ablation, run_causal_trace, run_patching
 from interp_widgets.results.errors import AnswerError, ModelError, PromptError, SiteError
 from interp_widgets.results.patching import Status
 from interp_widgets.results.terms import HEAD_SITES, Site
@@ -224,6 +224,34 @@ def test_all_that_differs_put_back_is_the_clean_run() -> None:
     model, _ = of_judge()
     whole = run_patching(model, CLEAN, CORRUPT, answer=4, wrong_answer=1, sites="resid_post", by="layer")
     np.testing.assert_allclose(whole.effect()[0, 0], 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["stack", "judge"])
+def test_a_head_is_ablated_and_noise_is_added_as_with_plain_hooks(name: str) -> None:
+    model, plain = of_stack() if name == "stack" else of_judge()
+    given = {"answer": 4, "wrong_answer": 1}
+    zero = run_ablation(model, CLEAN, sites="z", layers=1, **given).value()[0, 0, 0]
+    for head in range(4):
+
+        def silence(own: torch.Tensor, head: int = head) -> None:
+            own[:, columns("z", head, fused=False)] = 0
+
+        logits = plain.at("z", 1, CLEAN, silence)
+        assert zero[head] == pytest.approx(float(logits[4] - logits[1]), abs=1e-4)
+    trace = run_causal_trace(model, CLEAN, subject=(2, 4), answer=4, samples=1, noise=2.0, layers=0)
+    generator = torch.Generator().manual_seed(0)
+    words = plain.net.words.weight.detach()
+    noise = 2.0 * float(words.std(correction=0)) * torch.randn(2, 16, generator=generator)
+
+    def disturb(_module: nn.Module, _args: Any, embedded: torch.Tensor) -> torch.Tensor:
+        changed = embedded.clone()
+        changed[:, 2:4] += noise
+        return changed
+
+    handle = plain.net.words.register_forward_hook(disturb)
+    logits = plain.logits(CLEAN)
+    handle.remove()
+    assert trace.baselines["prob"][0, 1] == pytest.approx(float(logits.softmax(-1)[4]), abs=1e-5)
 
 
 def test_labels_name_tokens_and_answers_name_classes() -> None:
