@@ -35,8 +35,8 @@ _BRIDGE = {
     "o_proj": "attn.o.hook_in",
     "down_proj": "mlp.out.hook_in",
 }
-_SIGNS = {"hook_resid_pre": _HOOKED, "hook_in": _BRIDGE}
-"""A hook point that every block has, and where the others are then."""
+_SIGNS = {"hook_in": _BRIDGE, "hook_resid_pre": _HOOKED}
+"""A hook point that every block has, and where the others are then. A bridge answers to the older names too."""
 
 _SETUP = "from nnsight import NNsight\n\nlm = NNsight(model)  # `model` is your model with hook points\n"
 
