@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.models.describe import describe
+    from interp_widgets.models.description import Description
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.groups import GroupResult
@@ -29,11 +31,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CircuitResult",
+    "Description",
     "GroupResult",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "describe",
     "inspect",
     "run_ablation",
     "run_causal_trace",
@@ -50,11 +54,13 @@ __all__ = [
 
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
+    "Description": "interp_widgets.models.description",
     "GroupResult": "interp_widgets.results.groups",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",

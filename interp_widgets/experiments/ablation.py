@@ -267,7 +267,7 @@ class AblationContrast:
                 host=side,
                 donor=filled.source,
                 logits=torch.stack([runs.logits[side.row], torch.zeros_like(runs.logits[side.row])]),
-                shared=filled.shared,
+                shared=self.access.agreeing(filled.shared),
                 passes=1 + filled.passes,
                 closes=False,
             )

@@ -19,7 +19,6 @@ from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
-from interp_widgets.models.labels import Labels
 from interp_widgets.results.patching import Pair
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
@@ -50,7 +49,7 @@ class Bench:
     def __init__(self, request: Request, contrast: Contrast, sites: Sequence[Site]) -> None:
         self.request = request
         self.contrast = contrast
-        self.labels = Labels(request.access.opened.tokenizer)
+        self.labels = request.access.opened.answer_labels
         self.passes = 0.0
         self.seconds = 0.0
         # The streams before and after each layer are kept in any case.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
-from interp_widgets.experiments.code import Recipe
+from interp_widgets.experiments.code import Recipe, written
 from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -30,6 +30,7 @@ from interp_widgets.experiments.request import (
 )
 from interp_widgets.experiments.sweep import Edit, Hosts
 from interp_widgets.models.access import Access
+from interp_widgets.models.adapted import embedding_weight
 from interp_widgets.models.answers import Answer
 from interp_widgets.models.labels import Labels
 from interp_widgets.models.numbers import as_plain, is_whole
@@ -251,9 +252,8 @@ class NoiseContrast:
     @property
     def recipe(self) -> Recipe:
         """Run the prompt, and run it again with the noise of one sample."""
-        opened = self.access.opened
-        embedding = f"{opened.handle}{self.access.embedding.path.removeprefix(self.access.model.path)}"
-        width = self.access.embedding.weight.shape[-1]
+        embedding = written(self.access, self.access.embedding)
+        width = embedding_weight(self.access.opened.module).shape[-1]
         return Recipe(
             host="clean",
             donor="clean",
@@ -294,7 +294,7 @@ class NoiseContrast:
                 host=Side(runs, row),
                 donor=clean,
                 logits=runs.logits[[0, row]],
-                shared=min(self.noised),
+                shared=self.access.agreeing(min(self.noised)),
                 passes=1 if row > 1 else 2,  # the clean run is made once
             )
             for row in range(1, 1 + len(pairs))

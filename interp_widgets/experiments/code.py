@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from interp_widgets.experiments.cells import Cells
 from interp_widgets.experiments.metrics import Metrics
@@ -89,14 +90,40 @@ def _unedited(access: Access, *prompts: str) -> str:
     lines = ["with torch.no_grad():"]
     for prompt in prompts:
         lines += [
-            f"    with {access.opened.handle}.trace({prompt}):",
+            f"    with {_trace(access, prompt)}:",
             f"        {prompt}_logits = {_logits(access)}",
         ]
     return "\n".join([*lines, ""])
 
 
 def _logits(access: Access) -> str:
-    return f"{access.opened.handle}.output.logits[0, -1].float().save()"
+    return f"{access.opened.handle}.output{access.opened.spelling.logits}.float().save()"
+
+
+def _trace(access: Access, prompt: str) -> str:
+    ids = access.opened.spelling.ids
+    return f"{access.opened.handle}.trace({f'{ids}={prompt}' if ids else prompt})"
+
+
+def _module(root: str, path: str) -> str:
+    """Write the module at a path: numbers are items of a list."""
+    return root + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path.split(".") if part)
+
+
+def written(access: Access, envoy: Any) -> str:
+    """Write a module of the model."""
+    opened = access.opened
+    inside = f"{access.model.path}.{opened.spelling.inside}".removesuffix(".")
+    return _module(opened.handle, envoy.path.removeprefix(inside))
+
+
+def _block(access: Access) -> str:
+    """Write the block of a layer."""
+    blocks = [written(access, block) for block in access.blocks]
+    stack = blocks[0].removesuffix("[0]")
+    if blocks == [f"{stack}[{layer}]" for layer in range(len(blocks))]:
+        return f"{stack}[$layer]"
+    return f"({', '.join(blocks)},)[$layer]"
 
 
 def _lines(access: Access, cells: Cells, panel: Panel, recipe: Recipe) -> str:
@@ -112,12 +139,10 @@ def _lines(access: Access, cells: Cells, panel: Panel, recipe: Recipe) -> str:
         return ""
     read, write = found
     opened = access.opened
-    model = opened.handle
-    block = f"{model}{access.blocks[0].path.removeprefix(access.model.path).removesuffix('.0')}[$layer]"
     training = any(part.training for part in opened.module.modules())
     kept = [
         f"    # Keep {panel.site} of the {recipe.donor} run: {SITE_TERMS[panel.site].meaning}.",
-        f"    with {model}.trace({recipe.donor}):",
+        f"    with {_trace(access, recipe.donor)}:",
         *(f"        {line}" for line in read),
         "",
     ]
@@ -128,13 +153,13 @@ def _lines(access: Access, cells: Cells, panel: Panel, recipe: Recipe) -> str:
         "",
         "clean = torch.tensor([$clean_ids])",
         *(["corrupt = torch.tensor([$corrupt_ids])"] if "corrupt" in (recipe.host, recipe.donor) else []),
-        f"block = {block}",
+        f"block = {_block(access)}",
         *recipe.setup,
         "",
         "with torch.no_grad():",
         *(kept if recipe.donor else []),
         f"    # {recipe.deed}",
-        f"    with {model}.trace({recipe.host}):",
+        f"    with {_trace(access, recipe.host)}:",
         *(f"        {line}" for line in (*recipe.inside, *write)),
         f"        logits = {_logits(access)}",
         "",
@@ -153,7 +178,9 @@ def _access(access: Access, site: Site, at: str, unit: str) -> Lines | None:
         return _heads(access, site, at, unit)
     anatomy = access.anatomy
     if site == "mlp_post":
-        return _inner(f"block.{access.inside.down}.input", "1, -1, " + str(access.d_mlp), f":, {at}, {unit}")
+        return _inner(
+            f"{_module('block', access.inside.down)}.input", "1, -1, " + str(access.d_mlp), f":, {at}, {unit}"
+        )
     if site == "resid_pre":
         return (
             [f"donor = block.input[:, {at}].save()"],
@@ -161,11 +188,11 @@ def _access(access: Access, site: Site, at: str, unit: str) -> Lines | None:
         )
     if site == "resid_post" or anatomy.parts is None:
         return _output("block", "stream", Form(bool(anatomy.tuple_length), flat=False), at)
-    attn = f"block.{anatomy.parts.attn}"
+    attn = _module("block", anatomy.parts.attn)
     if site == "attn_out":
         return _output(attn, "added", anatomy.attn, at)
     if site == "mlp_out":
-        return _output(f"block.{anatomy.parts.mlp}", "added", anatomy.mlp, at)
+        return _output(_module("block", anatomy.parts.mlp), "added", anatomy.mlp, at)
     item = "[0]" if anatomy.attn.in_tuple else ""
     times, over = (f" * {access.scale}", f" / {access.scale}") if access.scale != 1 else ("", "")
     return (
@@ -187,27 +214,27 @@ def _heads(access: Access, site: Site, at: str, unit: str) -> Lines | None:
     if layout is None or site == "pattern":  # a pattern takes more than a few lines
         return None
     where = layout.where
-    attention = f"block.{where.attention}"
+    attention, index = _module("block", where.attention), f":, {at}, {unit}"
     if site == "z":
-        return _inner(f"{attention}.{where.out}.input", f"1, -1, {layout.n_heads}, {layout.d_head}", f":, {at}, {unit}")
+        return _inner(f"{_module(attention, where.out)}.input", f"1, -1, {layout.n_heads}, {layout.d_head}", index)
     if len(where.qkv) == 3:
         count = layout.n_heads if site == "q" else layout.n_kv_heads
         projection = where.qkv[("q", "k", "v").index(site)]
-        return _inner(f"{attention}.{projection}.output", f"1, -1, {count}, {layout.d_head}", f":, {at}, {unit}")
+        return _inner(f"{_module(attention, projection)}.output", f"1, -1, {count}, {layout.d_head}", index)
     if unit == ":":
         return None
     group, step = layout.group, layout.group + 2
     if where.by_group:  # of each key-value head its queries, its key and its value
-        index = {
+        head = {
             "q": f"{unit} // {group} * {step} + {unit} % {group}",
             "k": f"{unit} * {step} + {group}",
             "v": f"{unit} * {step} + {group + 1}",
         }[site]
     else:
         first = {"q": 0, "k": layout.n_heads, "v": layout.n_heads + layout.n_kv_heads}[site]
-        index = f"{first} + {unit}" if first else unit
+        head = f"{first} + {unit}" if first else unit
     total = layout.n_heads + 2 * layout.n_kv_heads
-    return _inner(f"{attention}.{where.qkv[0]}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {index}")
+    return _inner(f"{_module(attention, where.qkv[0])}.output", f"1, -1, {total}, {layout.d_head}", f":, {at}, {head}")
 
 
 def _inner(place: str, shape: str, index: str) -> Lines:

@@ -51,7 +51,7 @@ class Scene:
     logits: torch.Tensor
     """(2, d_vocab): of both sides, which are the baselines."""
     shared: int
-    """How many leading positions are sure to agree in a causal model."""
+    """How many leading positions are sure to agree."""
     passes: float
     """Forward passes that reading it took."""
     closes: bool = True
@@ -145,7 +145,7 @@ class PromptContrast:
                 host=both[host],
                 donor=both[1 - host],
                 logits=torch.stack([side.runs.logits[side.row] for side in both]),
-                shared=shared_prefix(self.pairs[pair].clean.ids, self.pairs[pair].corrupt.ids),
+                shared=self.access.agreeing(shared_prefix(self.pairs[pair].clean.ids, self.pairs[pair].corrupt.ids)),
                 passes=2,
             )
             for pair, both in zip(pairs, sides, strict=True)

@@ -85,7 +85,7 @@ class GridRun:
     def _certain(self, pair: int, scene: Scene) -> Iterator[tuple[Cell, int]]:
         """Yield the cells of a pair whose run is known, with that run."""
         request = self.request
-        known = Known(scene, request.access.n_layers, causal=not request.access.edited)
+        known = Known(scene, request.access)
         for panel, row, column in np.argwhere(request.cells.asked(len(request.pairs[0].clean))).tolist():
             run = known(request.cells.target(pair, panel, row, column))
             if run != UNKNOWN:

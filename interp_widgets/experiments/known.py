@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.contrast import Scene
 from interp_widgets.experiments.sweep import site_index
+from interp_widgets.models.access import Access
 from interp_widgets.results.terms import STREAM_SITES, Site
 
 HOST, DONOR, UNKNOWN = 0, 1, -1
@@ -26,15 +27,15 @@ class Known:
 
     Args:
         scene: what was read of the pair.
-        n_layers: of the model.
-        causal: whether positions before the first different token are sure to agree. Edits that a user stored on the
-            model may carry anything anywhere; then only equal activations count.
+        access: the model. Edits that a user stored on it may carry anything anywhere; then only equal activations
+            count.
     """
 
-    def __init__(self, scene: Scene, n_layers: int, *, causal: bool) -> None:
+    def __init__(self, scene: Scene, access: Access) -> None:
         self._scene = scene
-        self._last = n_layers - 1
-        self._causal = causal
+        self._last = access.n_layers - 1
+        self._edited = access.edited
+        self._reads_last = access.reads_last
         self._differs: dict[tuple[Site, int], NDArray[np.bool_]] = {}
 
     def __call__(self, target: Target) -> int:
@@ -46,7 +47,7 @@ class Known:
         differs = [self._differing(target.site, layer) for layer in target.layers]
         if not any(self._taken(target, array).any() for array in differs):
             return HOST
-        if not self._causal:
+        if self._edited:
             return UNKNOWN
         if target.layers[0] == self._last and target.site not in _READ_BY_OTHERS and self._unread(target):
             return HOST
@@ -57,13 +58,13 @@ class Known:
         if target.site not in _STREAM or not self._scene.closes:
             return False
         matters = differs.copy()
-        if target.layers[-1] == self._last and target.site != "resid_pre":
+        if self._reads_last and target.layers[-1] == self._last and target.site != "resid_pre":
             matters[:-1] = False
         return bool(matters.any()) and self._taken(target, matters).sum() == matters.sum()
 
     def _unread(self, target: Target) -> bool:
         length = self._scene.hosts.ids.shape[1]
-        return target.positions is not None and length - 1 not in target.positions
+        return self._reads_last and target.positions is not None and length - 1 not in target.positions
 
     @staticmethod
     def _taken(target: Target, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -82,8 +83,7 @@ class Known:
             elif site != "mlp_post":
                 differs = differs.any(-1)
             found = self._differs[site, layer] = differs.cpu().numpy()
-            if self._causal:
-                found[: self._scene.shared] = False
+            found[: self._scene.shared] = False
         return found
 
     def _same(self, target: Target) -> bool:

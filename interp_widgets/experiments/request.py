@@ -93,12 +93,18 @@ class Reader:
             n_vocab=self._n_vocab,
             context=self._context,
             aligned=aligned,
+            names=self.opened.names,
         )
 
     def prompts(self, prompts: Prompts, name: str) -> tuple[Tokens, ...]:
         """Read prompts that stand alone."""
         return parse_prompts(
-            prompts, name, tokenizer=self.opened.tokenizer, n_vocab=self._n_vocab, context=self._context
+            prompts,
+            name,
+            tokenizer=self.opened.tokenizer,
+            n_vocab=self._n_vocab,
+            context=self._context,
+            names=self.opened.names,
         )
 
     def request(
@@ -113,10 +119,10 @@ class Reader:
     ) -> Request:
         """Read what is asked of pairs, and find the sites in the model; `host` is the side that is patched."""
         answers, wrong_answers = (
-            parse_answers(given, name, len(pairs), tokenizer=self.opened.tokenizer, n_vocab=self._n_vocab)
+            parse_answers(given, name, len(pairs), tokenizer=self.opened.tokenizer, n_vocab=self.opened.n_answers)
             for given, name in ((answer, "answer"), (wrong_answer, "wrong_answer"))
         )
-        _check_answers(answers, wrong_answers, Labels(self.opened.tokenizer))
+        _check_answers(answers, wrong_answers, self.opened.answer_labels)
         cells, access = self._cells(pairs, grouping, host)
         exact = tuple(_exact(panel, grouping, options, len(pairs[0].clean)) for panel in cells.panels)
         return Request(access, tuple(pairs), answers, wrong_answers, cells, options, exact)

@@ -14,13 +14,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from interp_widgets.models.adapted import model_class
 from interp_widgets.models.guard import exclusive
 from interp_widgets.models.heads import HeadLayout
 from interp_widgets.models.inside import Inside, examine_inside
 from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
 from interp_widgets.models.prefix import Past, Prefix, Recorder
-from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids
+from interp_widgets.models.probe import (
+    Anatomy,
+    examine,
+    first_tensor,
+    is_causal,
+    logits_of,
+    n_vocab,
+    probe_ids,
+    reads_last,
+)
 from interp_widgets.results.errors import ModelError, SelectionError, SiteError
 from interp_widgets.results.terms import HEAD_SITES, SITES, STREAM_SITES, Site
 
@@ -80,7 +90,11 @@ class Access:
         """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
-        self.trims = anatomy.parts is not None and not anatomy.mlp.flat
+        self.causal = is_causal(opened.module)
+        """Whether positions see only what comes before them."""
+        self.reads_last = reads_last(opened.module)
+        """Whether the logits come from the last position alone."""
+        self.trims = bool(anatomy.parts and anatomy.parts.mlp) and not anatomy.mlp.flat and self.reads_last
         """Whether the last MLP may run on the final position alone, the only one that is still read."""
         self.cached = 0
         """Numbers that keys and values of a token take in a layer; 0 where rows cannot run on from them."""
@@ -89,9 +103,9 @@ class Access:
     def __repr__(self) -> str:
         parts = self.anatomy.parts
         lines = [
-            f"{self.opened.name} ({type(self.opened.module).__name__}): "
+            f"{self.opened.name} ({model_class(self.opened.module)}): "
             f"{self.n_layers} blocks, the first at {self.blocks[0].path}",
-            f"  attn_out: {parts.attn if parts else 'not found'}, mlp_out: {parts.mlp if parts else 'not found'}"
+            f"  attn_out: {(parts and parts.attn) or 'not found'}, mlp_out: {(parts and parts.mlp) or 'not found'}"
             + (f", both times {self.scale}" if self.scale != 1 else ""),
             f"  sites: {', '.join(self.sites)}",
         ]
@@ -179,7 +193,7 @@ class Access:
         reason = self.missing(site)
         if reason:
             raise SiteError(
-                f"{site} does not exist in {type(self.opened.module).__name__}: {reason} Use {self._offer()}."
+                f"{site} does not exist in {model_class(self.opened.module)}: {reason} Use {self._offer()}."
             )
 
     def missing(self, site: Site) -> str | None:
@@ -189,7 +203,13 @@ class Access:
         if site not in STREAM_SITES:
             return self.inside.missing.get(site)
         if self.anatomy.parts is None:
-            return "no two modules of its blocks were found that make up what a block adds to the stream."
+            return "no modules of its blocks were found that make up what a block adds to the stream."
+        if not self.anatomy.parts.attn and site in ("attn_out", "resid_mid"):
+            return "its MLP is all that a block adds to the stream."
+        if not self.anatomy.parts.mlp and site in ("mlp_out", "resid_mid"):
+            return "its attention is all that a block adds to the stream."
+        if site == "resid_mid" and self.anatomy.parallel and self.anatomy.mlp_first:
+            return "attention comes after the MLP or beside it, so there is no stream that it hands to the MLP."
         if site == "resid_mid" and self.anatomy.parallel:
             return "attention and MLP run in parallel, so there is no stream between them."
         return None
@@ -197,6 +217,14 @@ class Access:
     def _offer(self) -> str:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
+
+    def agreeing(self, shared: int) -> int:
+        """Return how many of the leading tokens that two prompts share are sure to have the same activations.
+
+        None of them are where positions see what comes after them, or where edits that a user stored on the model may
+        carry anything anywhere.
+        """
+        return shared if self.causal and not self.edited else 0
 
     def after(self, prefix: Prefix) -> Access:
         """Return the same model, with runs that go on after positions that a host's run has computed.
@@ -213,10 +241,10 @@ class Access:
         Gemma's module multiplies them, so that they are not those of its matrix.
         """
         count = total = squares = 0.0
-        ids = torch.arange(self.n_vocab, device=self._embedding.weight.device)
+        ids = torch.arange(self.n_vocab, device=self.opened.device)
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
             for start in range(0, self.n_vocab, 4096):
-                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).float()
+                handed_over: torch.Tensor = self._embedding(ids[None, start : start + 4096]).float()
                 count += handed_over.numel()
                 total += float(handed_over.sum())
                 squares += float(handed_over.square().sum())
@@ -355,9 +383,8 @@ class Access:
 
     def _layer(self, block: nn.Module) -> Layer:
         parts = self.anatomy.parts
-        attn, mlp = (
-            (self._envoy(block.get_submodule(path)) for path in (parts.attn, parts.mlp)) if parts else (None,) * 2
-        )
+        paths = (parts.attn, parts.mlp) if parts else ("", "")
+        attn, mlp = (self._envoy(block.get_submodule(path)) if path else None for path in paths)
         return Layer(self._envoy(block), attn, mlp, self.scale, self.anatomy.mlp_first)
 
     def _head_places(self, layout: HeadLayout, block: nn.Module) -> HeadPlaces:
@@ -429,7 +456,7 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
             access.grows = grows
             return grows, trims
     raise ModelError(
-        f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
+        f"{model_class(access.opened.module)} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "
         "supported."
     )

@@ -19,8 +19,8 @@ class Heads:
 
     `attention` is the path inside the block to the module that computes all of it; the other paths start there. `out`
     is the output projection, whose input is z. `qkv` names the projections of queries, keys and values: three, or one
-    that hands over all of them. That one has all query heads, then all keys, then all values; with `by_group` it has
-    for each key-value head in turn its query heads, its key and its value.
+    that hands over all of them, or none where they are not known. The fused one has all query heads, then all keys,
+    then all values; with `by_group` it has for each key-value head in turn its query heads, its key and its value.
     """
 
     attention: str
@@ -34,9 +34,10 @@ class Parts:
     """Where a block's two additions to the stream come from.
 
     `attn` and `mlp` are paths inside the block to the modules whose outputs are added to the stream: after a norm that
-    follows them where there is one, before the addition where the module makes it itself. `scale` names the
-    entry of the config by which both are multiplied on their way into the stream. `heads` and `down`, the path inside
-    the block to the MLP's last projection, are known in families with a row; a mixture of experts has no `down`.
+    follows them where there is one, before the addition where the module makes it itself. One of them is empty in
+    blocks that are all attention or all MLP. `scale` names the entry of the config by which both are multiplied on
+    their way into the stream. `heads` and `down`, the path inside the block to the MLP's last projection, are known in
+    families with a row; a mixture of experts has no `down`.
     """
 
     attn: str
@@ -115,7 +116,13 @@ STATE_SPACE = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
 
 
 def candidates(model_type: str, config: Any) -> Iterator[Parts]:
-    """Yield where to look for a block's parts: the family's row first, then what similar architectures use."""
+    """Yield where to look for a block's parts: the family's row first, then what similar architectures use.
+
+    The config of a model that its user described says itself where.
+    """
+    if hasattr(config, "parts"):
+        yield from config.parts
+        return
     if model_type in FAMILIES:
         yield FAMILIES[model_type]
     for scale in ("", *(name for name in _SCALES if hasattr(config, name))):
@@ -123,12 +130,21 @@ def candidates(model_type: str, config: Any) -> Iterator[Parts]:
             yield Parts(attn, mlp, scale)
 
 
+def guesses(attn: str | None, mlp: str | None) -> Iterator[Parts]:
+    """Yield where to look for parts of which one or both may be known: under usual names, or without the other."""
+    attns = (*_ATTENTIONS, "") if attn is None else (attn,)
+    mlps = (*_MLPS, "") if mlp is None else (mlp,)
+    for first, second in product(attns, mlps):
+        if first or second:
+            yield Parts(first, second)
+
+
 def head_candidates(parts: Parts) -> Iterator[Heads]:
     """Yield where to look for a block's heads: as its row says, or where similar architectures have them."""
     if parts.heads is not None:
         yield parts.heads
         return
-    for attention, qkv, out in product(_ATTENTIONS, _QKV, _OUTS):
+    for attention, qkv, out in product(dict.fromkeys((parts.attn, *_ATTENTIONS)), _QKV, _OUTS):
         for by_group in (False, True) if len(qkv) == 1 else (False,):
             yield Heads(attention, qkv, out, by_group)
 

@@ -14,6 +14,12 @@ _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyD
 _locks_lock = threading.Lock()
 
 
+def share_lock(module: nn.Module, inner: nn.Module) -> None:
+    """Let a module that runs another be held together with it."""
+    with _locks_lock:
+        _locks[module] = _locks.setdefault(inner, threading.RLock())
+
+
 @contextmanager
 def exclusive(module: nn.Module, *, gradients: bool = False) -> Iterator[None]:
     """Hold the model for one pass: alone, with dropout off, and without gradients unless they are the point.

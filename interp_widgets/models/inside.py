@@ -51,6 +51,9 @@ class _Search:
 
 
 _NO_PARTS = "what attention and MLP add to the stream was not found, so nothing inside them can be checked."
+_NO_ATTENTION = "its blocks have no attention."
+_NO_MLP = "its blocks have no MLP."
+_NO_PROJECTIONS = "the projections of queries, keys and values are not known."
 _NO_HEADS = "no projections of queries, keys, values and attention's output were found whose sizes make up its heads."
 
 
@@ -58,10 +61,24 @@ def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
     """Run the model on a few tokens and find the heads and neurons of its blocks."""
     if anatomy.parts is None:
         return Inside(None, "", None, dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
-    search = _find_heads(module, config, anatomy, anatomy.parts)
-    down, d_mlp, reason = _find_neurons(module, anatomy, anatomy.parts)
+    search = _Search(missing=dict.fromkeys(HEAD_SITES, _NO_ATTENTION))
+    if anatomy.parts.attn:
+        search = _find_heads(module, config, anatomy, anatomy.parts)
+    down, d_mlp, reason = _find_neurons(module, anatomy, anatomy.parts) if anatomy.parts.mlp else ("", None, _NO_MLP)
     missing = search.missing | ({} if down else {"mlp_post": reason})
     return Inside(search.layout, down, d_mlp, missing)
+
+
+def count_heads(module: nn.Module, config: Any, anatomy: Anatomy) -> int | None:
+    """Return a number of heads with which everything inside attention is as it should be, if there is one."""
+    parts = anatomy.parts
+    if parts is None or parts.heads is None:
+        return None
+    for heads in range(1, config.hidden_size + 1):
+        search = _try_heads(module, replace(config, num_attention_heads=heads), anatomy, parts, parts.heads)
+        if search is not None and search.layout is not None and not search.missing:
+            return heads
+    return None
 
 
 def _find_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts) -> _Search:
@@ -85,13 +102,13 @@ def _try_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts, w
     if len(modules) < len(anatomy.blocks) or any(len(row) <= len(where.qkv) for row in modules):
         return None
     added = [block.get_submodule(parts.attn) for block in anatomy.blocks]
-    others = [block.get_submodule(parts.mlp) for block in anatomy.blocks]
+    others = [block.get_submodule(parts.mlp) if parts.mlp else None for block in anatomy.blocks]
     ids = probe_ids(module)
     shape = (ids.shape[0], ids.shape[1])
     calls = _watch(module, ids, (*attentions, *(part for row in modules for part in row), *added, *others))
     if any(part not in calls for row in modules for part in row):
         return None
-    layouts = {_layout(config, where, [calls[part] for part in row]) for row in modules}
+    layouts = {_layout(config, where, [calls[part] for part in row], shape) for row in modules}
     if len(layouts) > 1 and None not in layouts:
         return _Search(
             missing=dict.fromkeys(HEAD_SITES, "its layers differ in the number or the width of their heads.")
@@ -104,11 +121,11 @@ def _try_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts, w
     layout = HeadLayout(where, layout.n_heads, layout.n_kv_heads, layout.d_head, tuple(order), layout.limit)
     for row, out, other in zip(modules, added, others, strict=True):
         inner = sorted(finished[part] for part in row)
-        mixed = min(inner) < finished[other] < finished[out]
+        mixed = other is not None and min(inner) < finished[other] < finished[out]
         if finished[row[-1]] != inner[-1] or inner[-1] > finished[out] or mixed:
             reason = "its modules do not run in the order of projections, output projection, and then the other part."
             return _Search(missing=dict.fromkeys(HEAD_SITES, reason))
-    if not all(_hands_on(calls[row[-1]], calls[out]) for row, out in zip(modules, added, strict=True)):
+    if not all(_leads_to(module, ids, row[-1], out, calls) for row, out in zip(modules, added, strict=True)):
         reason = f"what its output projection ({where.out}) returns is not what attention adds."
         return _Search(missing=dict.fromkeys(HEAD_SITES, reason))
     probes = []
@@ -123,17 +140,19 @@ def _again(module: nn.Module, call: _Call) -> Any:
     return module(*call.args, **call.kwargs)
 
 
-def _layout(config: Any, where: Heads, calls: list[_Call]) -> HeadLayout | None:
+def _layout(config: Any, where: Heads, calls: list[_Call], shape: Shape) -> HeadLayout | None:
     """Count heads by the widths of what the modules handle: None if the widths do not add up."""
     heads = getattr(config, "num_attention_heads", None)
     tensors = [*(call.output for call in calls[:-1]), calls[-1].input]
     if not isinstance(heads, int) or any(not isinstance(tensor, torch.Tensor) for tensor in tensors):
         return None
-    *projected, width = (int(tensor.shape[-1]) for tensor in tensors)
+    *projected, width = (tensor.numel() // (shape[0] * shape[1]) for tensor in tensors)
     if width % heads:
         return None
     d_head = width // heads
-    if len(projected) == 1:
+    if not projected:
+        keys, odd = heads, 0
+    elif len(projected) == 1:
         keys, odd = divmod(projected[0] - width, 2 * d_head)
     else:
         keys, odd = divmod(projected[1], d_head)
@@ -152,6 +171,32 @@ def _hands_on(projection: _Call, part: _Call) -> bool:
         and close(projection.output.reshape(tensor.shape), tensor)
         for tensor in wanted
     )
+
+
+def _leads_to(
+    module: nn.Module, ids: torch.Tensor, inner: nn.Module, part: nn.Module, calls: Mapping[nn.Module, _Call]
+) -> bool:
+    """Whether what a module gets determines what a part adds, position by position, so that it can be patched there.
+
+    A projection's output is what the part returns. A hook point, which returns what it gets, is followed by the
+    projection: then prompts and positions that are turned around there come out turned around.
+    """
+    call = calls[inner]
+    if not isinstance(call.output, torch.Tensor) or not isinstance(call.input, torch.Tensor):
+        return False
+    if call.output.shape != call.input.shape or not torch.equal(call.output, call.input):
+        return _hands_on(call, calls[part])
+    shape = (ids.shape[0], ids.shape[1], -1)
+
+    def turned(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.reshape(shape).flip(0, 1).reshape(tensor.shape)
+
+    handle = inner.register_forward_hook(lambda _module, _args, output: turned(output))
+    try:
+        after = _watch(module, ids, (part,))[part].output
+    finally:
+        handle.remove()
+    return close(turned(first_tensor(calls[part].output)), first_tensor(after))
 
 
 @dataclass(frozen=True)
@@ -181,6 +226,8 @@ def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
     """Check that heads are wired as taken for; say for each site what is wrong."""
     missing: dict[Site, str] = {}
     layout = probes[0].attention.layout
+    if not layout.where.qkv:
+        return dict.fromkeys(("q", "k", "v", "pattern"), _NO_PROJECTIONS)
     # Three blocks tell how they are wired; whether a pattern makes up z is checked in every one.
     for probe in (probes[0], probes[len(probes) // 2], probes[-1]):
         missing |= _miswired(probe)
@@ -275,7 +322,7 @@ def _find_neurons(module: nn.Module, anatomy: Anatomy, parts: Parts) -> tuple[st
         widths = {int(tensor.shape[-1]) for tensor in inputs}
         if any(tensor.numel() != ids.numel() * tensor.shape[-1] for tensor in inputs):
             continue
-        if all(_hands_on(calls[down], calls[part]) for down, part in zip(projections, added, strict=True)):
+        if all(_leads_to(module, ids, down, part, calls) for down, part in zip(projections, added, strict=True)):
             if len(widths) > 1:
                 return "", None, "its layers differ in the number of their neurons."
             return path, widths.pop(), ""

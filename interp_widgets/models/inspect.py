@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interp_widgets.models.access import Access, resolve
+from interp_widgets.models.adapted import model_class
 from interp_widgets.models.families import context_length
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.results.model_report import ModelReport
@@ -35,7 +36,7 @@ def inspect(model: ModelLike, tokenizer: Any | None = None) -> ModelReport:
     reasons = {site: access.missing(site) for site in SITES}
     return ModelReport(
         name=opened.name,
-        model_class=type(opened.module).__name__,
+        model_class=model_class(opened.module),
         family=opened.config.model_type,
         n_layers=access.n_layers,
         d_model=opened.config.hidden_size,
@@ -51,7 +52,8 @@ def inspect(model: ModelLike, tokenizer: Any | None = None) -> ModelReport:
 
 
 def _place(access: Access, site: Site) -> str:
-    blocks = access.blocks[0].path.removeprefix(f"{access.model.path}.").removesuffix(".0")
+    root = f"{access.model.path}.{access.opened.spelling.inside}".removesuffix(".")
+    blocks = access.blocks[0].path.removeprefix(f"{root}.").removesuffix(".0")
     if site in ("resid_pre", "resid_post"):
         return f"{'input' if site == 'resid_pre' else 'output'} of {blocks}[layer]"
     if site == "resid_mid":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from interp_widgets.results.tokens import Token, Tokens, visible
 
@@ -12,15 +13,20 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>\Z")
 _PREFIX_SPACE = "\u2581"  # how SentencePiece writes a space
 
 
+Names: TypeAlias = "Sequence[str] | Mapping[int, str] | Callable[[int], str]"
+"""What ids are called: a list in their order, a mapping, or a function."""
+
+
 class Labels:
-    """The label of every id of one tokenizer; of the bare ids where there is no tokenizer.
+    """The label of every id of one tokenizer, or by given names; of the bare ids where there is neither.
 
     Byte-level tokens are decoded to text where their bytes are whole characters and shown as bytes (`⟨E2 80⟩`) where
     they are not. SentencePiece's `▁` becomes a space. Special tokens keep their names.
     """
 
-    def __init__(self, tokenizer: Any | None) -> None:
+    def __init__(self, tokenizer: Any | None, names: Names | None = None) -> None:
         self._tokenizer = tokenizer
+        self._names = names
         self._special: frozenset[int] = frozenset(getattr(tokenizer, "all_special_ids", ()))
         self._byte_level = tokenizer is not None and _is_byte_level(tokenizer)
 
@@ -47,6 +53,8 @@ class Labels:
         return surface if isinstance(surface, bytes) else surface.encode()
 
     def _surface(self, token: int) -> str | bytes:
+        if self._names is not None:
+            return _name(self._names, token)
         if self._tokenizer is None:
             return f"#{token}"
         name = self._tokenizer.convert_ids_to_tokens(token)
@@ -64,6 +72,14 @@ class Labels:
                 return str(name)
         byte = _BYTE_TOKEN.match(name)
         return bytes.fromhex(byte[1]) if byte else str(name).replace(_PREFIX_SPACE, " ")
+
+
+def _name(names: Names, token: int) -> str:
+    if callable(names):
+        return str(names(token))
+    if isinstance(names, Mapping):
+        return str(names.get(token, f"#{token}"))
+    return str(names[token]) if token < len(names) else f"#{token}"
 
 
 def _is_byte_level(tokenizer: Any) -> bool:

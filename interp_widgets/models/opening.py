@@ -10,14 +10,31 @@ import torch
 from nnsight import Envoy, NNsight, TransformersModel
 from torch import nn
 
+from interp_widgets.models.adapted import Adapted, embedding_weight
+from interp_widgets.models.described import Described
 from interp_widgets.models.families import STATE_SPACE
+from interp_widgets.models.hook_points import adapt_hook_points
+from interp_widgets.models.labels import Labels, Names
 from interp_widgets.models.numbers import kind_of
 from interp_widgets.results.errors import ModelError
 
-ModelLike: TypeAlias = "Envoy | nn.Module | str | Path"
-"""nnsight's TransformersModel, LanguageModel or NNsight, a Hugging Face model, a local folder, or a repository id."""
+ModelLike: TypeAlias = "Envoy | nn.Module | Described | str | Path"
+"""nnsight's TransformersModel, LanguageModel or NNsight, a Hugging Face model, a local folder, a repository id, a
+module with TransformerLens' hook points, or any module by way of `describe`."""
 
 _LOAD = "AutoModelForCausalLM.from_pretrained"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How printed lines of Python say on a model what all models have."""
+
+    ids: str = ""
+    """Name of the parameter that takes token ids; empty if that is the first one."""
+    logits: str = ".logits[0, -1]"
+    """What is read of the output of one prompt."""
+    inside: str = ""
+    """The module that those lines call the model, where it is inside of what is traced."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,11 @@ class Opened:
     """The lines of Python that make the nnsight model from what the user passed; empty if that was an nnsight model."""
     handle: str
     """What those lines call the nnsight model."""
+    spelling: Spelling = Spelling()
+    names: Names | None = None
+    """Names of token ids, where a user gave some in place of a tokenizer."""
+    answer_names: Names | None = None
+    """Names of what the model predicts, where that is not tokens."""
 
     @property
     def module(self) -> nn.Module:
@@ -41,8 +63,24 @@ class Opened:
     @property
     def device(self) -> torch.device:
         """Where the model takes its tokens."""
-        device: torch.device = self.module.get_input_embeddings().weight.device  # type: ignore[operator]
-        return device
+        return embedding_weight(self.module).device
+
+    @property
+    def labels(self) -> Labels:
+        """Labels of the tokens that go in."""
+        return Labels(self.tokenizer, self.names)
+
+    @property
+    def n_answers(self) -> int:
+        """How many answers the model tells apart: tokens, or classes."""
+        return self.module.n_answers if isinstance(self.module, Adapted) else len(embedding_weight(self.module))
+
+    @property
+    def answer_labels(self) -> Labels:
+        """Labels of what the model predicts: tokens, or classes where it has another number of them."""
+        if self.answer_names is None and self.n_answers == len(embedding_weight(self.module)):
+            return self.labels
+        return Labels(None, self.answer_names)
 
     @property
     def dtype(self) -> str:
@@ -70,6 +108,10 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
         )
     if isinstance(model, (str, Path)):
         opened = _open_path(model, tokenizer)
+    elif isinstance(model, Described):
+        opened = _open_described(model, tokenizer)
+    elif (hooked := adapt_hook_points(model)) is not None:
+        opened = _open_described(hooked, tokenizer)
     elif isinstance(model, Envoy):
         opened = _open_envoy(model, tokenizer)
     elif isinstance(model, nn.Module):
@@ -79,7 +121,7 @@ def open_model(model: ModelLike, tokenizer: Any | None = None) -> Opened:
     else:
         raise ModelError(
             f"model is {kind_of(model)}. Pass nnsight's TransformersModel, a Hugging Face model with "
-            "`tokenizer=`, a local folder, or a repository id."
+            "`tokenizer=`, a local folder, or a repository id; any other module by way of `describe`."
         )
     # What accelerate keeps on disk looks like meta too; it is loaded when its module runs.
     offloaded = bool(getattr(opened.module, "hf_device_map", None))
@@ -128,6 +170,22 @@ def _open_path(path: str | Path, tokenizer: Any | None) -> Opened:
     return Opened(envoy, tokenizer or envoy.tokenizer, _name(envoy._module), _SETUP_PATH.format(path=path), "model")
 
 
+def _open_described(model: Described, tokenizer: Any | None) -> Opened:
+    adapted, lm = model.adapted, model.nnsight
+    edited = any(envoy._edits for envoy in (lm, *lm.interleaver.envoys.values()))
+    spelling = Spelling(adapted.description.ids or "", adapted.spelled, "net")
+    return Opened(
+        envoy=lm,
+        tokenizer=tokenizer or model.tokenizer,
+        name=adapted.config.name_or_path,
+        setup="lm = model.nnsight  # of your described model, with its edits\n" if edited else model.setup,
+        handle="lm" if edited else model.handle,
+        spelling=Spelling() if edited else spelling,
+        names=model.labels,
+        answer_names=model.answers,
+    )
+
+
 def _open_envoy(envoy: Any, tokenizer: Any | None) -> Opened:
     _check(envoy._module)
     if not getattr(envoy, "dispatched", True):
@@ -148,8 +206,9 @@ def _check(module: nn.Module) -> None:
     config = getattr(module, "config", None)
     if config is None or not hasattr(config, "model_type"):
         raise ModelError(
-            f"{name} is no model of transformers, so its blocks cannot be found. Pass a Hugging Face causal language "
-            f"model, for instance from {_LOAD}."
+            f"{name} is no model of transformers, so its blocks cannot be found. Say where they are, with "
+            "describe(model, Description(blocks=...)), or pass a Hugging Face causal language model, for instance from "
+            f"{_LOAD}."
         )
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(
@@ -167,5 +226,5 @@ def _check(module: nn.Module) -> None:
     if not getattr(module, "can_generate", lambda: False)():
         raise ModelError(
             f"{name} does not predict the next token, so a patch has no answer to change. Pass the causal language "
-            f"model, for instance from {_LOAD}."
+            f"model, for instance from {_LOAD}, or say what it predicts with `describe`."
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from interp_widgets.models.adapted import Adapted, embedding_weight, model_class, probe_prompts
 from interp_widgets.models.families import Parts, candidates
 from interp_widgets.models.finite import check_finite
 from interp_widgets.results.errors import ModelError
@@ -25,6 +26,9 @@ class Form:
     """As (row times position, d_model), rather than (row, position, d_model)."""
 
 
+_BARE = Form(False, False)
+
+
 @dataclass(frozen=True)
 class Anatomy:
     """What one probe run found out about a model."""
@@ -36,8 +40,8 @@ class Anatomy:
     """Whether the model can be asked for the logits of the last position alone."""
     parts: Parts | None
     """Where attention and MLP hand over what they add, None where no two modules make up the stream's growth."""
-    attn: Form = Form(False, False)
-    mlp: Form = Form(False, False)
+    attn: Form = _BARE
+    mlp: Form = _BARE
     mlp_first: bool = False
     parallel: bool = False
     """Whether the MLP reads the same stream as attention, so that there is nothing between the two."""
@@ -50,15 +54,14 @@ def first_tensor(output: Any) -> Any:
 
 def n_vocab(module: nn.Module) -> int:
     """Count the token ids that the model can embed."""
-    return int(module.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    return int(embedding_weight(module).shape[0])
 
 
 def probe_ids(module: nn.Module) -> torch.Tensor:
-    """Return two short prompts that agree at first, (2, position)."""
-    size = n_vocab(module)
-    first = [3 % size, 10 % size, 17 % size, 24 % size]
-    second = [*first[:2], (first[2] + 1) % size, (first[3] + 2) % size]
-    return torch.tensor([first, second], device=module.get_input_embeddings().weight.device)  # type: ignore[operator]
+    """Return two short prompts that agree in their first half, (2, position)."""
+    if isinstance(module, Adapted):
+        return module.probe_ids
+    return probe_prompts(n_vocab(module)).to(embedding_weight(module).device)
 
 
 def examine(module: nn.Module, config: Any) -> Anatomy:
@@ -68,15 +71,10 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
         ModelError: no stack of blocks, or positions that see what comes after them.
         NonFiniteError: NaN or infinity in its stream.
     """
-    name = type(module).__name__
+    name = model_class(module)
     ids = probe_ids(module)
     last_only = _takes_logits_to_keep(module, ids)
-    stacks = [
-        tuple(stack)
-        for stack in module.modules()
-        if isinstance(stack, nn.ModuleList) and len(stack) == config.num_hidden_layers
-    ]
-    for blocks in stacks:
+    for blocks in _stacks(module, config):
         outputs = _record(module, ids, blocks)
         if set(outputs) != set(blocks):
             continue
@@ -87,24 +85,26 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
         check_finite([*before, after[-1]], None, name, before[0].dtype)
         if not all(close(old, new) for old, new in zip(after[:-1], before[1:], strict=True)):
             continue
-        _check_causal(after, name)
+        if is_causal(module):
+            _check_causal(after, name, described=isinstance(module, Adapted))
         output = outputs[blocks[0]][1]
         length = len(output) if isinstance(output, (tuple, list)) else 0
         for parts in candidates(config.model_type, config):
             watched = _check_parts(module, ids, blocks, parts, config)
-            attn, mlp = submodule(blocks[0], parts.attn), submodule(blocks[0], parts.mlp)
-            if watched is not None and attn is not None and mlp is not None:
-                order = list(watched)
-                return Anatomy(
-                    blocks,
-                    length,
-                    last_only,
-                    parts,
-                    attn=_form(watched[attn][1]),
-                    mlp=_form(watched[mlp][1]),
-                    mlp_first=order.index(mlp) < order.index(attn),
-                    parallel=_is_parallel(module, ids, blocks, parts),
-                )
+            if watched is None:
+                continue
+            forms = {part: _form(watched[blocks[0].get_submodule(part)][1]) for part in (parts.attn, parts.mlp) if part}
+            both = len(forms) == 2
+            return Anatomy(
+                blocks,
+                length,
+                last_only,
+                parts,
+                attn=forms.get(parts.attn, _BARE),
+                mlp=forms.get(parts.mlp, _BARE),
+                mlp_first=both and _comes_first(parts.mlp, parts.attn, blocks[0], watched),
+                parallel=both and _is_parallel(module, ids, blocks, parts),
+            )
         return Anatomy(blocks, length, last_only, None)
     raise ModelError(
         f"{name} has no stack of {config.num_hidden_layers} blocks that hand one stream on to each other, so there is "
@@ -112,8 +112,36 @@ def examine(module: nn.Module, config: Any) -> Anatomy:
     )
 
 
-def _check_causal(after: list[torch.Tensor], name: str) -> None:
-    if any(not close(tensor[0, :2], tensor[1, :2]) for tensor in after):
+def _stacks(module: nn.Module, config: Any) -> list[tuple[nn.Module, ...]]:
+    if isinstance(module, Adapted):
+        return [module.blocks]
+    lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
+    return [tuple(stack) for stack in lists if len(stack) == config.num_hidden_layers]
+
+
+def is_causal(module: nn.Module) -> bool:
+    """Whether positions see only what comes before them, as all language models that are not described do."""
+    return module.description.causal if isinstance(module, Adapted) else True
+
+
+def reads_last(module: nn.Module) -> bool:
+    """Whether the logits come from the last position alone."""
+    return module.reads_last if isinstance(module, Adapted) else True
+
+
+def _comes_first(one: str, other: str, block: nn.Module, watched: Recorded) -> bool:
+    order = list(watched)
+    return order.index(block.get_submodule(one)) < order.index(block.get_submodule(other))
+
+
+def _check_causal(after: list[torch.Tensor], name: str, *, described: bool) -> None:
+    agree = after[0].shape[1] // 2  # as the probe's prompts do
+    if any(not close(tensor[0, :agree], tensor[1, :agree]) for tensor in after if agree):
+        if described:
+            raise ModelError(
+                f"{name} is described as causal, but its positions see the tokens that come after them. Say "
+                "causal=False."
+            )
         raise ModelError(
             f"{name} is not causal: its positions see the tokens that come after them, so a prompt has no next token "
             "to predict. Pass a causal language model, for instance from AutoModelForCausalLM.from_pretrained."
@@ -124,9 +152,9 @@ def _check_parts(
     module: nn.Module, ids: torch.Tensor, blocks: tuple[nn.Module, ...], parts: Parts, config: Any
 ) -> Recorded | None:
     """Run the model and watch its parts; None if they do not make up what each block adds to the stream."""
-    pairs = [(submodule(block, parts.attn), submodule(block, parts.mlp)) for block in blocks]
-    watched = [part for pair in pairs for part in pair if part is not None]
-    if len(watched) < 2 * len(blocks):
+    paths = [path for path in (parts.attn, parts.mlp) if path]
+    watched = [part for block in blocks for path in paths if (part := submodule(block, path)) is not None]
+    if len(watched) < len(paths) * len(blocks):
         return None
     outputs = _record(module, ids, (*blocks, *watched))
     if any(part not in outputs for part in watched):
@@ -134,7 +162,8 @@ def _check_parts(
     scale = parts.multiplier(config)
     for number, block in enumerate(blocks):
         before, after = outputs[block][0], first_tensor(outputs[block][1])
-        added = [first_tensor(outputs[part][1]) for part in watched[2 * number : 2 * number + 2]]
+        own = watched[len(paths) * number : len(paths) * (number + 1)]
+        added = [first_tensor(outputs[part][1]) for part in own]
         if any(not isinstance(tensor, torch.Tensor) or tensor.numel() != before.numel() for tensor in added):
             return None
         terms = [before, *(scale * tensor.reshape(before.shape) for tensor in added)]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from numpy.typing import NDArray
 
-from interp_widgets.models.labels import Labels
+from interp_widgets.models.labels import Labels, Names
 from interp_widgets.models.numbers import as_plain, is_whole, kind_of
 from interp_widgets.results.errors import PromptError
 from interp_widgets.results.tokens import Tokens, describe_difference
@@ -39,6 +39,7 @@ def parse_pairs(
     n_vocab: int,
     context: int | None,
     aligned: bool = True,
+    names: Names | None = None,
 ) -> tuple[PromptPair, ...]:
     """Tokenise both sides as the tokenizer does by default and check that they can be compared.
 
@@ -49,12 +50,13 @@ def parse_pairs(
         n_vocab: how many token ids the model has.
         context: most tokens that it takes.
         aligned: whether prompts are compared position by position, so that all have the same length.
+        names: what token ids are called, where no tokenizer says.
 
     Raises:
         PromptError: text without a tokenizer, an empty prompt, ids outside the vocabulary, sides or pairs of unequal
             length, identical prompts, or more tokens than the model's context holds.
     """
-    labels = Labels(tokenizer)
+    labels = Labels(tokenizer, names)
     sides = [
         [labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name)]
         for name, prompts in (("clean", clean), ("corrupt", corrupt))
@@ -147,14 +149,20 @@ def _ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tupl
 
 
 def parse_prompts(
-    prompts: Prompts, name: str, *, tokenizer: Any | None, n_vocab: int, context: int | None
+    prompts: Prompts,
+    name: str,
+    *,
+    tokenizer: Any | None,
+    n_vocab: int,
+    context: int | None,
+    names: Names | None = None,
 ) -> tuple[Tokens, ...]:
     """Tokenise prompts that are not compared with others; they may have any lengths.
 
     Raises:
         PromptError: as for `parse_pairs`.
     """
-    labels = Labels(tokenizer)
+    labels = Labels(tokenizer, names)
     parsed = tuple(labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name))
     if not parsed:
         raise PromptError(f"There is no {name} prompt. Pass at least one.")
