@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.patching import patching
@@ -12,6 +12,9 @@ from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.terms import Direction, Site
 from interp_widgets.views.patching_grid import PatchingGrid
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 
 def show_patching(
@@ -29,12 +32,14 @@ def show_patching(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
-    run. `view.result` waits for the whole, `view.job.cancel()` stops and keeps what is there.
+    run. `view.result` waits for the whole, `view.job.cancel()` stops and keeps what is there. With `remote` the call
+    returns when the server has read the prompts; until then nnsight's status line shows the job's place in the queue.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
@@ -65,5 +70,6 @@ def show_patching(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return PatchingGrid(steps)

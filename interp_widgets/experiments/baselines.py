@@ -22,7 +22,7 @@ _TINY = 1e-3
 
 
 _PACKAGE = str(Path(__file__).parents[1])
-_CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
+CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
 """Makes a warning point to the line that called this package, where Python can."""
 
 
@@ -98,5 +98,5 @@ def check_gap(
             + f" in {name} ({answers}), so effects are ratios to next to nothing. Choose prompts or answers that the "
             "model tells apart.",
             UserWarning,
-            **_CALLER,
+            **CALLER,
         )
