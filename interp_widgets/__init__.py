@@ -10,20 +10,62 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp_widgets import teaching
+    from interp_widgets.experiments.ablation import run_ablation
+    from interp_widgets.experiments.causal_trace import run_causal_trace
+    from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.patching import run_patching
+    from interp_widgets.experiments.path_patching import run_path_patching
+    from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_patching
+    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
 
-__all__ = ["PatchingGrid", "PatchingResult", "run_patching", "show_patching", "teaching"]
+__all__ = [
+    "CircuitResult",
+    "GroupResult",
+    "ModelReport",
+    "PatchingGrid",
+    "PatchingResult",
+    "Receiver",
+    "inspect",
+    "run_ablation",
+    "run_causal_trace",
+    "run_circuit_check",
+    "run_group_patching",
+    "run_patching",
+    "run_path_patching",
+    "show_ablation",
+    "show_causal_trace",
+    "show_patching",
+    "show_path_patching",
+    "teaching",
+]
 
 _HOME = {
+    "CircuitResult": "interp_widgets.results.circuit",
+    "GroupResult": "interp_widgets.results.groups",
+    "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "Receiver": "interp_widgets.experiments.receivers",
+    "inspect": "interp_widgets.models.inspect",
+    "run_ablation": "interp_widgets.experiments.ablation",
+    "run_causal_trace": "interp_widgets.experiments.causal_trace",
+    "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
+    "run_path_patching": "interp_widgets.experiments.path_patching",
+    "show_ablation": "interp_widgets.show",
+    "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
+    "show_path_patching": "interp_widgets.show",
 }
 
 

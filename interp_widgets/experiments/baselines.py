@@ -15,6 +15,7 @@ from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
 from interp_widgets.models.labels import Labels
 from interp_widgets.results.errors import MetricError, NoGapError
+from interp_widgets.results.story import Story
 from interp_widgets.results.terms import metric_term
 
 _TINY = 1e-3
@@ -24,6 +25,11 @@ _TINY = 1e-3
 _PACKAGE = str(Path(__file__).parents[1])
 CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
 """Makes a warning point to the line that called this package, where Python can."""
+
+
+def given_answers(request: Request, pair: int) -> tuple[int | None, int | None]:
+    """Return the token ids of the answer and the wrong answer of a pair, None where they were not given."""
+    return request.answers[pair], request.wrong_answers[pair]
 
 
 def choose_answers(request: Request, pair: int, own: tuple[int, int], labels: Labels) -> tuple[int, int]:
@@ -38,7 +44,7 @@ def choose_answers(request: Request, pair: int, own: tuple[int, int], labels: La
     Raises:
         NoGapError: both come out the same, and the metric in front needs two.
     """
-    given = (request.answers[pair], request.wrong_answers[pair])
+    given = given_answers(request, pair)
     answer, wrong = (top if token is None else token for token, top in zip(given, own, strict=True))
     if answer == wrong and request.options.metrics.front == "logit_diff":
         where = f"Pair {pair}: the" if len(request.pairs) > 1 else "The"
@@ -56,7 +62,7 @@ def choose_answers(request: Request, pair: int, own: tuple[int, int], labels: La
 
 def check_gap(
     request: Request,
-    pair: int,
+    story: Story,
     values: NDArray[np.float32],
     logits: torch.Tensor,
     labels: Labels,
@@ -66,9 +72,9 @@ def check_gap(
 
     Args:
         request: the grid.
-        pair: number of the pair.
-        values: (2,): the metric in front, in the clean and in the corrupt run.
-        logits: (2, d_vocab): of both runs.
+        story: names both sides.
+        values: (2,): the metric in front, on either side; the mean over all pairs where shares of that are taken.
+        logits: (2, d_vocab): of both sides.
         labels: names for the message.
         context: the pair's answers.
 
@@ -77,26 +83,30 @@ def check_gap(
         NoGapError: both values are equal.
     """
     name = request.options.metrics.front
+    pair = context.pair
     clean, corrupt = (float(value) for value in values)
-    where = f"pair {pair}: " if len(request.pairs) > 1 else ""
+    where = ""
+    if len(request.pairs) > 1:
+        where = (
+            f"{story.noun} {pair}: " if story.averaging == "shares" else f"mean of {len(request.pairs)} {story.noun}s: "
+        )
     if not np.isfinite(values).all():
-        raise MetricError(f"{where}metric {name} is {clean} in the clean and {corrupt} in the corrupt run.")
+        one, other = story.sides
+        raise MetricError(f"{where}metric {name} is {clean} in the {one} and {corrupt} in the {other} run.")
     own = [" (the model's own)" if given[pair] is None else "" for given in (request.answers, request.wrong_answers)]
     answers = f"answer '{labels(context.answer)}'{own[0]}, wrong answer '{labels(context.wrong_answer)}'{own[1]}"
     unit = metric_term(name).unit
     if clean == corrupt:
         raise NoGapError(
             f"{where}both runs score the same {name}, {clean:.4g} {unit}".rstrip()
-            + f" ({answers}), so there is no gap for a patch to close. Choose prompts or answers that the model tells "
-            "apart, or another metric."
+            + f" ({answers}), so there is no gap for a patch to close. {story.remedy}, or another metric."
         )
     logit_like = name in ("logit_diff", "logprob", "loss")
     scale = float(logits.std(-1).mean()) if logit_like else max(abs(clean), abs(corrupt))
     if abs(clean - corrupt) < _TINY * scale:
         warnings.warn(
             f"{where}the two runs differ by only {abs(clean - corrupt):.2g} {unit or ''}".rstrip()
-            + f" in {name} ({answers}), so effects are ratios to next to nothing. Choose prompts or answers that the "
-            "model tells apart.",
+            + f" in {name} ({answers}), so effects are ratios to next to nothing. {story.remedy}.",
             UserWarning,
             **CALLER,
         )

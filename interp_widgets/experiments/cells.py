@@ -86,6 +86,12 @@ class Cells:
             unit = int(panel.labels[column])
         return Target(panel.site, self._window(line.layer), positions, sources, unit)
 
+    def places(self) -> set[tuple[Site, int]]:
+        """Return every site of a layer that a cell replaces something in."""
+        return {
+            (panel.site, layer) for panel in self.panels for center in panel.layers for layer in self._window(center)
+        }
+
     def _window(self, layer: int) -> tuple[int, ...]:
         """The layers of a window, clipped at both ends; an even one reaches further down, as in ROME's code."""
         first = layer - self.window // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from interp_widgets.experiments.cells import Cells
 from interp_widgets.experiments.metrics import Metrics
@@ -11,30 +12,51 @@ from interp_widgets.models.access import Access
 from interp_widgets.models.probe import Form
 from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import CellCode
-from interp_widgets.results.terms import HEAD_SITES, SITE_TERMS, Direction, Site
+from interp_widgets.results.terms import HEAD_SITES, SITE_TERMS, Site
 
 _METRICS: Mapping[str, str] = {
     "logit_diff": "logits[$answer] - logits[$wrong_answer]",
     "prob": "logits.softmax(-1)[$answer]",
     "logprob": "logits.log_softmax(-1)[$answer]",
     "kl": "(clean_logits.softmax(-1) * (clean_logits.log_softmax(-1) - logits.log_softmax(-1))).sum()",
-    "rank": "(logits > logits[$answer]).sum()",
+    "rank": "(logits > logits[$answer]).sum() + ((logits == logits[$answer]).sum() - 1) / 2",
     "loss": "-logits.log_softmax(-1)[$answer]",
 }
 
 _NAMES = frozenset(
-    {"torch", "model", "lm", "clean", "corrupt", "block", "donor", "stream", "added", "inner", "logits", "context"}
+    {
+        *("torch", "model", "lm", "clean", "corrupt", "block", "donor", "stream", "added", "inner", "logits"),
+        *("context", "sample", "generator", "draws", "noise", "embedded"),
+    }
 )
 """What the printed lines call things: a function of one of these names goes by another."""
 
 
-def cell_code(access: Access, cells: Cells, direction: Direction, metrics: Metrics) -> CellCode:
+@dataclass(frozen=True)
+class Recipe:
+    """How the printed lines make the two runs of a cell."""
+
+    host: str
+    """The prompt that is run with the change, `clean` or `corrupt`."""
+    donor: str
+    """The prompt whose run the activation comes from; empty where `setup` says what `donor` is."""
+    deed: str
+    """What the second run is, as a comment."""
+    setup: tuple[str, ...] = ()
+    """Lines before both runs."""
+    inside: tuple[str, ...] = ()
+    """Lines in the host's run, before anything else in it."""
+
+
+def cell_code(access: Access, cells: Cells, recipe: Recipe, metrics: Metrics) -> CellCode:
     """Write the templates for the sites of a grid, as far as a few lines can say what a cell does."""
+    if metrics.context_argument and {recipe.host, recipe.donor} != {"clean", "corrupt"}:
+        return CellCode({}, {})  # the other side, which the metric may look at, is no run of a prompt
     printed = {name: f"print(float({expression}))" for name, expression in _METRICS.items()}
     printed["kl"] = f"{_unedited(access, 'clean')}\n{printed['kl']}"
     if metrics.own is not None:
         printed[metrics.front] = _own(access, metrics)
-    written = {panel.site: _lines(access, cells, panel, direction) for panel in cells.panels}
+    written = {panel.site: _lines(access, cells, panel, recipe) for panel in cells.panels}
     return CellCode({site: lines for site, lines in written.items() if lines}, printed)
 
 
@@ -77,7 +99,7 @@ def _logits(access: Access) -> str:
     return f"{access.opened.handle}.output.logits[0, -1].float().save()"
 
 
-def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> str:
+def _lines(access: Access, cells: Cells, panel: Panel, recipe: Recipe) -> str:
     if cells.window > 1 or panel.columns == "role":
         return ""
     every = ":" if cells.positions is None else str(list(cells.positions))
@@ -91,27 +113,29 @@ def _lines(access: Access, cells: Cells, panel: Panel, direction: Direction) -> 
     read, write = found
     opened = access.opened
     model = opened.handle
-    host, donor = ("corrupt", "clean") if direction == "denoising" else ("clean", "corrupt")
     block = f"{model}{access.blocks[0].path.removeprefix(access.model.path).removesuffix('.0')}[$layer]"
     training = any(part.training for part in opened.module.modules())
-    meaning = SITE_TERMS[panel.site].meaning
+    kept = [
+        f"    # Keep {panel.site} of the {recipe.donor} run: {SITE_TERMS[panel.site].meaning}.",
+        f"    with {model}.trace({recipe.donor}):",
+        *(f"        {line}" for line in read),
+        "",
+    ]
     lines = [
         "import torch",
         *opened.setup.splitlines(),
         *(["model.eval()  # the grid is measured with dropout off"] if training else []),
         "",
         "clean = torch.tensor([$clean_ids])",
-        "corrupt = torch.tensor([$corrupt_ids])",
+        *(["corrupt = torch.tensor([$corrupt_ids])"] if "corrupt" in (recipe.host, recipe.donor) else []),
         f"block = {block}",
+        *recipe.setup,
         "",
         "with torch.no_grad():",
-        f"    # Keep {panel.site} of the {donor} run: {meaning}.",
-        f"    with {model}.trace({donor}):",
-        *(f"        {line}" for line in read),
-        "",
-        f"    # Run the {host} prompt with that in the same place.",
-        f"    with {model}.trace({host}):",
-        *(f"        {line}" for line in write),
+        *(kept if recipe.donor else []),
+        f"    # {recipe.deed}",
+        f"    with {model}.trace({recipe.host}):",
+        *(f"        {line}" for line in (*recipe.inside, *write)),
         f"        logits = {_logits(access)}",
         "",
         "$metric",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.sweep import Edit, Hosts, site_index
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.prompts import PromptPair
@@ -32,6 +33,10 @@ class Side:
         return self.runs.site(site, layer)[self.row]
 
 
+def _never(_target: Target) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Scene:
     """What was read of one pair."""
@@ -51,6 +56,10 @@ class Scene:
     """Forward passes that reading it took."""
     closes: bool = True
     """Whether putting in everything that differs gives the other baseline, as it does between two runs."""
+    idle: Callable[[Target], bool] = _never
+    """Tells of a target that it changes nothing, whatever is put in."""
+    cell_bytes: int = 0
+    """Memory that the edits of one cell take, where they are no views of what was read."""
 
 
 class Contrast(Protocol):
@@ -70,11 +79,20 @@ class Contrast(Protocol):
     def read(self, pairs: Sequence[int], sites: Sequence[Site]) -> list[Scene]:
         """Run both sides of some pairs of one size, keeping the activations at some sites."""
 
-    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
-        """Return the token ids that stand in for an answer and a wrong answer that were not given."""
+    def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
+        """Return the token ids that stand in for an answer and a wrong answer where they were not given."""
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Return what a cell changes in the host's run."""
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Return for each target what its cell changes in the host's run."""
+
+
+@runtime_checkable
+class Printed(Protocol):
+    """A contrast whose cells a few lines of nnsight can compute."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How those lines make the two runs; None where they would not do."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,12 @@ class PromptContrast:
         """Nothing besides the prompts, which the result has."""
         return {}
 
+    @property
+    def recipe(self) -> Recipe:
+        """Run both prompts, the patched one last."""
+        host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
+        return Recipe(host, donor, f"Run the {host} prompt with that in the same place.")
+
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each pair."""
         return [(len(pair.clean), len(pair.corrupt)) for pair in self.pairs]
@@ -112,7 +136,8 @@ class PromptContrast:
             sides = [(Side(first, row), Side(second, row)) for row in range(len(pairs))]
             all_ids = (first_ids, second_ids)
         host = self.story.host
-        hosts = Hosts(all_ids[host], sides[0][host].runs.stream)
+        runs = sides[0][host].runs
+        hosts = Hosts(all_ids[host], runs.stream, runs.past)
         return [
             Scene(
                 hosts=hosts,
@@ -126,33 +151,40 @@ class PromptContrast:
             for pair, both in zip(pairs, sides, strict=True)
         ]
 
-    def own_answers(self, logits: torch.Tensor) -> tuple[int, int]:
+    def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
         """What the model says to either prompt."""
         answer, wrong_answer = logits.argmax(-1).tolist()
         return answer, wrong_answer
 
-    def edits(self, scene: Scene, target: Target) -> tuple[Edit, ...]:
-        """Copy the donor's activation."""
-        return copies(scene.donor, target)
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+        """Copy the donor's activations."""
+        return [copies(scene, target) for target in targets]
 
     def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
         ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)
         return self.access.read(ids, sites), ids
 
 
-def copies(source: Source, target: Target) -> tuple[Edit, ...]:
-    """Return the edits that put a source's activations where a target says."""
+def copies(scene: Scene, target: Target) -> tuple[Edit, ...]:
+    """Return the edits that put the donor's activations where a target says."""
+    first = 0 if target.site == "pattern" else scene.shared
     edits = []
     for layer in target.layers:
-        values = source(target.site, layer)
+        values = scene.donor(target.site, layer)
         if target.positions is None or target.sources is None:
-            edits.append(
-                Edit(target.site, layer, None, values[site_index(target.site, None, target.unit)], target.unit)
-            )
+            value = values[site_index(target.site, slice(None), target.unit)]
+            edits.append(Edit(target.site, layer, None, value, target.unit, first))
             continue
         for to, at in zip(target.positions, target.sources, strict=True):
             edits.append(Edit(target.site, layer, to, values[site_index(target.site, at, target.unit)], target.unit))
     return tuple(edits)
+
+
+def likeliest(logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
+    """Return two tokens of one prediction, (d_vocab,): those given, and the likeliest others in place of the rest."""
+    others = (token for token in logits.topk(min(3, len(logits))).indices.tolist() if token not in given)
+    answer, wrong_answer = (next(others) if token is None else token for token in given)
+    return answer, wrong_answer
 
 
 def _clean(pair: PromptPair) -> Tokens:

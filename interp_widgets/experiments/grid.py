@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,8 @@ from interp_widgets.experiments.cells import Cells
 from interp_widgets.experiments.known import DONOR
 from interp_widgets.experiments.metrics import MetricContext, Metrics
 from interp_widgets.models.labels import Labels
-from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
+from interp_widgets.results.estimates import Estimates, largest
+from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status, remaining
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.story import Story
 
@@ -68,6 +69,7 @@ class Grid:
     top_ids: NDArray[np.int32] = field(init=False)
     top_probs: NDArray[np.float32] = field(init=False)
     vocab: dict[int, str] = field(init=False)
+    estimates: Estimates | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         asked = self.cells.asked(len(self.pairs[0].clean))
@@ -95,9 +97,45 @@ class Grid:
             if token not in self.vocab:
                 self.vocab[token] = self.labels(token)
 
+    def estimate(self, changes: Iterable[tuple[Cell, float]]) -> None:
+        """Fill cells with the host's value and an estimated change, in the metric in front."""
+        front = self.metrics.front
+        values = np.full(self.status.shape, np.nan, dtype=np.float32)
+        for cell, change in changes:
+            values[cell] = self.baselines[cell[0]].values[front][self.story.host] + change
+        found = np.isfinite(values)  # half precision may overflow on the way back
+        before = self.estimates.values if self.estimates else np.full_like(values, np.nan)
+        self.estimates = Estimates(front, np.where(found, values, before), np.ones(values.shape[1:], dtype=bool))
+        self.values[front][found] = values[found]
+        self.status[found] = Status.ESTIMATED
+
+    def choose(self, most: Sequence[int | None]) -> None:
+        """Leave all but the strongest of the estimated cells as they are.
+
+        Args:
+            most: for each panel how many cells of a layer are still to be run, None for all of them. The same are run
+                for every pair: those whose estimated effect is the largest in either direction, as a mean over pairs.
+        """
+        if self.estimates is None:
+            return
+        ends = np.array([scores.values[self.metrics.front] for scores in self.baselines], dtype=np.float64)
+        host, donor = (ends[:, side][:, None, None, None] for side in (self.story.host, self.story.donor))
+        changes = np.abs(self.estimates.values - host)
+        if self.story.averaging == "shares":
+            changes /= np.abs(donor - host)
+        known = np.isfinite(changes)
+        strengths = np.where(known, changes, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        strengths[~known.any(axis=0)] = np.nan
+        exact = np.ones(strengths.shape, dtype=bool)
+        for number, (panel, limit) in enumerate(zip(self.cells.panels, most, strict=True)):
+            for layer in panel.layers if limit is not None else ():
+                rows = [row for row, line in enumerate(panel.lines) if line.layer == layer]
+                exact[number, rows] = largest(strengths[number, rows], limit or 0)
+        self.estimates = replace(self.estimates, exact=exact)
+
     def pending(self) -> list[Cell]:
         """Return the cells that are still to be computed."""
-        return [(int(a), int(b), int(c), int(d)) for a, b, c, d in np.argwhere(self.status == Status.PENDING)]
+        return [(int(a), int(b), int(c), int(d)) for a, b, c, d in np.argwhere(remaining(self.status, self.estimates))]
 
     def result(self, provenance: Provenance) -> PatchingResult:
         """Freeze what there is by now: the arrays are copies that cannot be written."""
@@ -117,6 +155,8 @@ class Grid:
             vocab=dict(self.vocab),
             provenance=provenance,
             code=self.code,
+            estimates=self.estimates
+            and replace(self.estimates, values=_frozen(self.estimates.values), exact=_frozen(self.estimates.exact)),
         )
 
 

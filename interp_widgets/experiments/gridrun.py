@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
+from itertools import groupby
 
 import numpy as np
 import torch
 
-from interp_widgets.experiments.baselines import check_gap, choose_answers
+from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, Scene
-from interp_widgets.experiments.grid import Cell, Grid, Scores, predictions, score
+from interp_widgets.experiments.contrast import Contrast, Printed, Scene
+from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
+from interp_widgets.experiments.grid import Cell, Grid, score
 from interp_widgets.experiments.known import UNKNOWN, Known
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
 from interp_widgets.experiments.sweep import Done, Row, sweep
-from interp_widgets.models.fingerprint import fingerprint
-from interp_widgets.models.finite import check_finite
-from interp_widgets.models.labels import Labels
-from interp_widgets.results.errors import NonFiniteError
-from interp_widgets.results.patching import Pair, PatchingResult, Status
-from interp_widgets.results.provenance import Provenance
-from interp_widgets.results.terms import Site
+from interp_widgets.results.errors import MetricError, ModelError, NonFiniteError
+from interp_widgets.results.patching import CellCode, PatchingResult, Status
 
-_CACHE_BYTES = 2**30
-"""Activations of both sides that are kept at a time; pairs beyond that wait for their turn."""
+_WORTH = 100
+"""Forward passes for each pair from which on a grid is estimated first, which then adds a tenth of the time at most."""
 
 
 class GridRun:
@@ -39,10 +33,7 @@ class GridRun:
     def __init__(self, request: Request, contrast: Contrast) -> None:
         self.request = request
         self.contrast = contrast
-        self.labels = Labels(request.access.opened.tokenizer)
-        self.passes = 0.0
-        self.seconds = 0.0
-        self._known: dict[int, Known] = {}
+        self.bench = Bench(request, contrast, [panel.site for panel in request.cells.panels])
 
     def steps(self) -> Generator[PatchingResult, None, PatchingResult]:
         """Yield the result so far after every chunk, and return the complete one."""
@@ -52,20 +43,19 @@ class GridRun:
             try:
                 grid = next(work)
             except StopIteration as stop:
-                self.seconds += time.perf_counter() - started
+                self.bench.seconds += time.perf_counter() - started
                 complete: Grid = stop.value
-                return complete.result(self._provenance())
-            self.seconds += time.perf_counter() - started
-            yield grid.result(self._provenance())
+                return complete.result(self.bench.provenance())
+            self.bench.seconds += time.perf_counter() - started
+            yield grid.result(self.bench.provenance())
 
     def _work(self) -> Generator[Grid, None, Grid]:
-        self._fingerprint = fingerprint(self.request.access.opened.module)
-        blocks = list(self._blocks())
+        blocks = list(self.bench.blocks())
         logits: dict[int, torch.Tensor] = {}
         known: dict[int, list[tuple[Cell, int]]] = {}
         scenes: dict[int, Scene] = {}
         for block in blocks:
-            scenes = self._read(block)
+            scenes = self.bench.read(block)
             for pair, scene in scenes.items():
                 logits[pair] = scene.logits
                 known[pair] = list(self._certain(pair, scene))
@@ -73,41 +63,24 @@ class GridRun:
         for cells in known.values():
             grid.fill_known(cells)
         yield grid
+        if self._previews(grid):
+            for block in blocks:
+                if len(blocks) > 1:
+                    scenes = {}  # before the next block is read, so that only one is ever kept
+                    scenes = self.bench.read(block)
+                self._estimate(grid, scenes, contexts)
+            grid.choose(self.request.exact)
+            yield grid
         for block in blocks:
             if len(blocks) > 1:
                 scenes = {}  # before the next block is read, so that only one is ever kept
-                scenes = self._read(block)
-            rows, cells_of = self._rows(grid, scenes)
+                scenes = self.bench.read(block)
             hosts = next(iter(scenes.values())).hosts
-            for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
-                self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
-                yield grid
+            for rows, cells_of in self._rows(grid, scenes):
+                for done in sweep(self.request.access, hosts, rows, max_rows=self.request.options.max_rows):
+                    self._record(grid, contexts, done, [cells_of[row] for row in done.rows])
+                    yield grid
         return grid
-
-    def _blocks(self) -> Iterator[list[int]]:
-        """Group the pairs of one size, and cut the groups so that their cached activations fit in memory."""
-        access = self.request.access
-        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for pair, size in enumerate(self.contrast.sizes()):
-            by_size[size].append(pair)
-        kept = 1 + len({"attn_out" if site == "resid_mid" else site for site in self._sites()})
-        width = access.opened.config.hidden_size * access.opened.module.dtype.itemsize
-        for size, pairs in by_size.items():
-            most = max(1, _CACHE_BYTES // (sum(size) * access.n_layers * width * kept))
-            for first in range(0, len(pairs), most):
-                yield pairs[first : first + most]
-
-    def _sites(self) -> tuple[Site, ...]:
-        """The sites to read beside the stream, of which resid_pre and resid_post are part."""
-        return tuple(panel.site for panel in self.request.cells.panels if panel.site not in ("resid_pre", "resid_post"))
-
-    def _read(self, block: Sequence[int]) -> dict[int, Scene]:
-        opened = self.request.access.opened
-        scenes = self.contrast.read(block, self._sites())
-        for scene in scenes:
-            check_finite(scene.hosts.stream, scene.logits, opened.name, opened.dtype)
-        self.passes += sum(scene.passes for scene in scenes)
-        return dict(zip(block, scenes, strict=True))
 
     def _certain(self, pair: int, scene: Scene) -> Iterator[tuple[Cell, int]]:
         """Yield the cells of a pair whose run is known, with that run."""
@@ -118,56 +91,94 @@ class GridRun:
             if run != UNKNOWN:
                 yield (pair, panel, row, column), run
 
-    def _grid(self, logits: Sequence[torch.Tensor]) -> tuple[Grid, list[MetricContext]]:
+    def _grid(self, logits: Sequence[torch.Tensor]) -> tuple[Grid, Sequence[MetricContext]]:
         """Measure the baselines from the logits (2, d_vocab) of each pair."""
-        request = self.request
-        pairs: list[Pair] = []
-        contexts: list[MetricContext] = []
-        baselines: list[Scores] = []
-        for number, (prompts, both) in enumerate(zip(request.pairs, logits, strict=True)):
-            answers = choose_answers(request, number, self.contrast.own_answers(both), self.labels)
-            context = MetricContext(number, *answers, clean_logits=both[0], corrupt_logits=both[1])
-            scores = score(both, request.options.metrics, context, request.options.top_k)
-            check_gap(request, number, scores.values[request.options.metrics.front], both, self.labels, context)
-            given = request.answers[number] is not None and request.wrong_answers[number] is not None
-            pairs.append(
-                Pair(
-                    clean=prompts.clean,
-                    corrupt=prompts.corrupt,
-                    answer=self.labels.token(context.answer),
-                    wrong_answer=self.labels.token(context.wrong_answer),
-                    answer_source="given" if given else "model",
-                    clean_top=predictions(scores, 0, self.labels),
-                    corrupt_top=predictions(scores, 1, self.labels),
-                    noised=prompts.noised,
-                )
-            )
-            contexts.append(context)
-            baselines.append(scores)
+        sides = self.bench.sides(logits)
+        self.bench.check_gaps(sides)
         grid = Grid(
-            pairs=tuple(pairs),
-            baselines=baselines,
-            cells=request.cells,
+            pairs=sides.pairs,
+            baselines=sides.baselines,
+            cells=self.request.cells,
             story=self.contrast.story,
-            metrics=request.options.metrics,
-            labels=self.labels,
-            code=cell_code(
-                request.access,
-                request.cells,
-                "denoising" if self.contrast.story.host else "noising",
-                request.options.metrics,
-            ),
+            metrics=self.request.options.metrics,
+            labels=self.bench.labels,
+            code=self._code(),
         )
-        return grid, contexts
+        return grid, sides.contexts
 
-    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> tuple[list[Row], list[list[Cell]]]:
-        """Write the rows of some pairs, each with the cells that it fills."""
+    def _code(self) -> CellCode:
+        recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
+        if recipe is None:
+            return CellCode({}, {})
+        return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
+
+    def _previews(self, grid: Grid) -> bool:
+        """Whether to estimate cells before they are run.
+
+        Raises:
+            MetricError: the estimates were asked for, and the metric in front has none.
+        """
+        request = self.request
+        if not request.estimates_asked and (
+            request.options.preview is False or self._ahead(grid) < _WORTH * len(grid.pairs)
+        ):
+            return False
+        try:
+            check_derivative(request.options.metrics, self.contrast.story.host)
+        except MetricError:
+            if request.estimates_asked:
+                raise
+            return False
+        return True
+
+    def _ahead(self, grid: Grid) -> float:
+        """How many forward passes the pending cells take, about."""
+        n_layers = self.request.access.n_layers
+        pending = (grid.status == Status.PENDING).sum(axis=(0, 3))
+        return sum(
+            float(pending[number, row]) * (n_layers - line.layer) / n_layers
+            for number, panel in enumerate(self.request.cells.panels)
+            for row, line in enumerate(panel.lines)
+        )
+
+    def _estimate(self, grid: Grid, scenes: Mapping[int, Scene], contexts: Sequence[MetricContext]) -> None:
+        request = self.request
+        wanted: dict[int, list[Cell]] = defaultdict(list)
+        for cell in grid.pending():
+            if cell[0] in scenes:
+                wanted[cell[0]].append(cell)
+        found = estimates(
+            request.access,
+            request.cells,
+            request.options.metrics,
+            [scenes[pair] for pair in wanted],
+            [contexts[pair] for pair in wanted],
+            list(wanted.values()),
+        )
+        try:
+            grid.estimate(found if wanted else ())
+        except (MetricError, ModelError):
+            if request.estimates_asked:
+                raise
+            return  # exact cells, which are what was asked for, need no gradients
+        self.bench.passes += PASSES * len(wanted)
+
+    def _rows(self, grid: Grid, scenes: Mapping[int, Scene]) -> Iterator[tuple[list[Row], list[list[Cell]]]]:
+        """Write the rows of some pairs, each with the cells that it fills, as many at a time as memory holds."""
         cells_of: dict[tuple[int, Target], list[Cell]] = defaultdict(list)
         for cell in grid.pending():
             if cell[0] in scenes:
                 cells_of[cell[0], self._cheapest(self.request.cells.target(*cell))].append(cell)
-        rows = [Row(scenes[pair].row, self.contrast.edits(scenes[pair], target)) for pair, target in cells_of]
-        return rows, list(cells_of.values())
+        keys = list(cells_of)
+        most = self.bench.cells_at_a_time(scenes.values())
+        for first in range(0, len(keys), most):
+            some = keys[first : first + most]
+            rows = [
+                Row(scenes[pair].row, edits)
+                for pair, targets in groupby(some, key=lambda key: key[0])
+                for edits in self.contrast.edits(scenes[pair], [target for _, target in targets])
+            ]
+            yield rows, [cells_of[key] for key in some]
 
     def _cheapest(self, target: Target) -> Target:
         """Name the stream between two layers by the later one, which is the same place with one layer less to run."""
@@ -178,7 +189,7 @@ class GridRun:
 
     def _record(self, grid: Grid, contexts: Sequence[MetricContext], done: Done, cells: Sequence[list[Cell]]) -> None:
         request = self.request
-        self.passes += done.layer_passes / request.access.n_layers
+        self.bench.passes += done.layer_passes / request.access.n_layers
         finite = torch.isfinite(done.logits).all(-1).tolist()
         if not all(finite):
             _, panel, row, column = cells[finite.index(False)][0]
@@ -195,22 +206,3 @@ class GridRun:
             for row, number in enumerate(numbers):
                 for cell in cells[number]:
                     grid.put(cell, scores, row, Status.COMPUTED)
-
-    def _provenance(self) -> Provenance:
-        opened = self.request.access.opened
-        return Provenance(
-            model=opened.name,
-            fingerprint=self._fingerprint,
-            dtype=opened.dtype,
-            versions=_versions(),
-            forward_passes=self.passes,
-            seconds=self.seconds,
-            settings={**self.contrast.settings, **self.request.cells.settings},
-        )
-
-
-@cache
-def _versions() -> dict[str, str]:
-    # Read where it is loaded already: importing the root from here would turn the direction of imports around.
-    own = str(sys.modules[__name__.partition(".")[0]].__version__)
-    return {"interp_widgets": own} | {name: version(name) for name in ("nnsight", "torch", "transformers")}

@@ -39,6 +39,8 @@ class Known:
 
     def __call__(self, target: Target) -> int:
         """Return HOST, DONOR or UNKNOWN."""
+        if self._scene.idle(target):
+            return HOST
         if target.positions != target.sources:
             return HOST if self._same(target) else UNKNOWN
         differs = [self._differing(target.site, layer) for layer in target.layers]

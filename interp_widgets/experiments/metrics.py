@@ -38,7 +38,8 @@ def named_metrics(logits: torch.Tensor, context: MetricContext) -> dict[MetricNa
     """Return every named metric of logits (row, d_vocab), each as (row,).
 
     `kl` is KL(clean || patched) of the predictions and 0 at the clean run; `rank` counts the tokens whose logit is
-    strictly greater than the answer's. Meanings and units of all are in `results.terms`.
+    greater than the answer's, and half of those whose logit equals it: a uniform prediction ranks it in the middle.
+    Meanings and units of all are in `results.terms`.
     """
     # One pass over the vocabulary for all of them: with fifty thousand tokens it costs as much as a layer.
     logprobs = logits.log_softmax(-1)
@@ -49,7 +50,7 @@ def named_metrics(logits: torch.Tensor, context: MetricContext) -> dict[MetricNa
         "prob": answer.exp(),
         "logprob": answer,
         "kl": (clean - logprobs) @ clean.exp(),
-        "rank": (logits > logits[:, context.answer, None]).sum(-1),
+        "rank": (logits.shape[-1] - 1 + (logits - logits[:, context.answer, None]).sign_().sum(-1)) / 2,
         "loss": -answer,
     }
 
@@ -88,20 +89,43 @@ class Metrics:
             values[self.front] = self._measure_own(logits, context)
         return values
 
-    def _measure_own(self, logits: torch.Tensor, context: MetricContext) -> NDArray[np.float32]:
+    @property
+    def differentiable(self) -> bool:
+        """Whether the metric in front has a derivative, as far as its name tells."""
+        return self.front != "rank"
+
+    def of_graph(self, logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+        """Return the metric in front for logits (row, d_vocab) that keep a graph, as (row,) with its graph.
+
+        Raises:
+            MetricError: the user's metric failed on them, or left the graph.
+        """
+        if self.own is None:
+            return named_metrics(logits, context)[parse_metric(self.front)]
+        value = self._call_own(logits, context)
+        if not (isinstance(value, torch.Tensor) and value.requires_grad and value.shape == logits.shape[:1]):
+            raise MetricError(
+                f"metric {self.front} has no derivative: what it returns is cut off from the logits. Compute it with "
+                "torch from the logits that it gets."
+            )
+        return value.float()
+
+    def _call_own(self, logits: torch.Tensor, context: MetricContext) -> Any:
         own = cast("Callable[..., Any]", self.own)
-        shape = tuple(logits.shape)
         try:
             own_logits = logits.clone()  # so that a metric that changes its argument changes nothing else
             if self.context_argument == "context=context":
-                value = own(own_logits, context=context)
-            else:
-                value = own(own_logits, context) if self.context_argument else own(own_logits)
+                return own(own_logits, context=context)
+            return own(own_logits, context) if self.context_argument else own(own_logits)
         except Exception as error:
             raise MetricError(
-                f"metric {self.front} failed on logits of shape {shape}, (row, d_vocab): "
+                f"metric {self.front} failed on logits of shape {tuple(logits.shape)}, (row, d_vocab): "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def _measure_own(self, logits: torch.Tensor, context: MetricContext) -> NDArray[np.float32]:
+        shape = tuple(logits.shape)
+        value = self._call_own(logits, context)
         try:
             found = (
                 value.detach().float().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, float)

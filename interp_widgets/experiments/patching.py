@@ -43,6 +43,8 @@ def run_patching(
     corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> PatchingResult:
@@ -74,7 +76,8 @@ def run_patching(
         positions: positions to patch, one or more; all by default. Cells of other positions have the status `LEFT_OUT`;
             where columns are no positions, a cell replaces these positions together.
         heads: heads to patch; all by default.
-        neurons: neurons to patch; all by default.
+        neurons: neurons to patch; by default the 32 of each layer with the largest estimates, while the others stay
+            estimates.
         by: what the columns are: "pos" (default of the stream's sites; rows of a site with heads are then heads),
             "head" (default of z, q, k, v and pattern: all positions of a head together), "neuron" (default of
             mlp_post), "role" (default where `roles` are given), or "layer" (all of a layer together, in one column).
@@ -85,6 +88,13 @@ def run_patching(
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most patches that run in one batch; chosen to suit the device by default, and halved when memory
             runs out.
+        preview: whether all cells are estimated before they are run, from the gradient of `metric` (attribution
+            patching). Exact values replace the estimates as they arrive, and both are kept in `estimates`. By default
+            where the grid takes over a hundred forward passes for each pair; the estimate takes about three, with the
+            memory of a training step's forward pass. Not for "rank", which has no derivative, for "kl" when noising,
+            where it is 0, nor for a function that leaves torch.
+        exact: how many cells of each layer and site to run: those with the largest estimates, in a mean over pairs.
+            The others stay estimates, with the status `ESTIMATED`. All by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run: here by default, True for NDIF, the address of another server such as "https://host", or
             an nnsight `RemoteBackend`. The whole grid is one job there, its numbers come back batch by batch, and the
@@ -99,7 +109,8 @@ def run_patching(
         AnswerError: an answer that is not one token.
         NoGapError: both runs score the same, so that there is no gap to take a share of.
         NonFiniteError: NaN or infinity, with the layer where it appears.
-        MetricError: a metric of your own that failed or returned something other than one number a row.
+        MetricError: a metric of your own that failed or returned something other than one number a row; or estimates
+            that were asked for of a metric without a derivative.
         ModelError: a model that cannot be patched.
         SiteError: a site that its architecture does not have.
         SelectionError: a layer, position, head, neuron or role that does not exist.
@@ -119,6 +130,10 @@ def run_patching(
         Wang et al. 2022, "Interpretability in the Wild", arXiv:2211.00593 (logit difference, indirect objects).
         Zhang and Nanda 2023, "Towards Best Practices of Activation Patching", arXiv:2309.16042 (which metric).
         Heimersheim and Nanda 2024, "How to Use and Interpret Activation Patching", arXiv:2404.15255 (both directions).
+        Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale" (the estimates).
+        Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery", arXiv:2310.10348.
+        Kramár et al. 2024, "AtP*: An efficient and scalable method for localizing LLM behaviour to components",
+            arXiv:2403.00745 (where estimates mislead).
     """
     steps = patching(
         model,
@@ -139,6 +154,8 @@ def run_patching(
         corrupt_roles=corrupt_roles,
         top_k=top_k,
         max_rows=max_rows,
+        preview=preview,
+        exact=exact,
         tokenizer=tokenizer,
         remote=remote,
     )
@@ -166,13 +183,16 @@ def patching(
     corrupt_roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
     """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
 
     Arguments and errors are those of `run_patching`. The first partial result has the baselines, what the model says to
-    both prompts, and every cell that is certain without a run. Each later one adds a batch, the deepest layers first.
+    both prompts, and every cell that is certain without a run; the second, with `preview`, an estimate of all others.
+    Each later one adds a batch, the deepest layers first.
     All are frozen, and the last is returned. Closing the generator, or raising where it waits, leaves the model as it
     was. How far it is can be read from `status`.
 
@@ -180,7 +200,7 @@ def patching(
         The result so far.
     """
     direction = parse_direction(direction)
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     grouping = Grouping(
         sites=parse_sites(sites),
         layers=layers,

@@ -72,9 +72,9 @@ def _follow(model: Any, remote: Remote, experiment: str, args: Sequence[Any], kw
 def _read(partial: PatchingResult | None, message: Mapping[str, str]) -> PatchingResult | None:
     if "warning" in message:
         warnings.warn(message["warning"], UserWarning, **CALLER)
-    elif partial is None:
-        return PatchingResult.from_bytes(b64decode(message["first"]))
-    else:
+    elif "whole" in message:
+        return PatchingResult.from_bytes(b64decode(message["whole"]))
+    elif partial is not None:
         return changed(partial, b64decode(message["next"]))
     return partial
 
@@ -111,7 +111,11 @@ def _run(steps: Steps) -> PatchingResult:
         for warning in caught:
             if issubclass(warning.category, UserWarning):
                 say(json.dumps({"warning": str(warning.message)}))
-        news = {"first": partial.to_bytes()} if before is None else {"next": changes(before, partial)}
+        # The estimates of all cells come at once, and are none of the changes that follow one by one.
+        if before is None or before.estimates != partial.estimates:
+            news = {"whole": partial.to_bytes()}
+        else:
+            news = {"next": changes(before, partial)}
         say(json.dumps({kind: b64encode(packed).decode() for kind, packed in news.items()}))
         before = partial
 

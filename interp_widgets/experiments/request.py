@@ -17,12 +17,15 @@ from interp_widgets.models.opening import ModelLike, Opened, open_model
 from interp_widgets.models.probe import n_vocab
 from interp_widgets.models.prompts import PromptPair, Prompts, parse_pairs, parse_prompts
 from interp_widgets.results.errors import AnswerError, SelectionError, SiteError, unknown_name
-from interp_widgets.results.panel import COLUMNS, Columns
+from interp_widgets.results.panel import COLUMNS, Columns, Panel
 from interp_widgets.results.terms import Site, parse_site
 from interp_widgets.results.tokens import Tokens
 
 RolesLike: TypeAlias = "Mapping[str, int | Span] | Sequence[Mapping[str, int | Span]] | None"
 """For each pair, or for all of them, role to position or to (start, stop), as in `teaching.prompts`."""
+
+_NEURONS = 32
+"""Neurons of a layer that are run exactly where none are chosen: all of them would take hours."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Options:
     metrics: Metrics
     top_k: int
     max_rows: int | None
+    preview: bool | None = None
+    """Whether cells are estimated first; None to do so where it pays."""
+    exact: int | None = None
+    """How many cells of each layer are run exactly, of each site; None for the default."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,13 @@ class Request:
     wrong_answers: tuple[int | None, ...]
     cells: Cells
     options: Options
+    exact: tuple[int | None, ...]
+    """For each panel, how many cells of each layer are run exactly; None for all."""
+
+    @property
+    def estimates_asked(self) -> bool:
+        """Whether it takes estimates, rather than their being a help while one waits."""
+        return bool(self.options.preview) or any(most is not None for most in self.exact)
 
 
 class Reader:
@@ -104,7 +118,8 @@ class Reader:
         )
         _check_answers(answers, wrong_answers, Labels(self.opened.tokenizer))
         cells, access = self._cells(pairs, grouping, host)
-        return Request(access, tuple(pairs), answers, wrong_answers, cells, options)
+        exact = tuple(_exact(panel, grouping, options, len(pairs[0].clean)) for panel in cells.panels)
+        return Request(access, tuple(pairs), answers, wrong_answers, cells, options, exact)
 
     def _cells(self, pairs: Sequence[PromptPair], grouping: Grouping, host: int) -> tuple[Cells, Access]:
         sites = parse_sites(grouping.sites)
@@ -133,14 +148,32 @@ class Reader:
         return Cells(panels, positions, roles, int(grouping.window), n_layers), access
 
 
-def parse_options(metric: Metric, top_k: int, max_rows: int | None) -> Options:
+def parse_options(
+    metric: Metric,
+    top_k: int,
+    max_rows: int | None,
+    preview: bool | None = None,
+    exact: int | None = None,
+) -> Options:
     """Check what is measured."""
-    for name, number in (("top_k", top_k), ("max_rows", max_rows)):
-        if number is None and name == "max_rows":
+    for name, number in (("top_k", top_k), ("max_rows", max_rows), ("exact", exact)):
+        if number is None and name != "top_k":
             continue
         if not (is_whole(number) and number >= 1):
             raise ValueError(f"{name}={number!r} must be a whole number from 1 on.")
-    return Options(Metrics(metric), top_k, max_rows)
+    if preview not in (True, False, None):
+        raise ValueError(f"preview={preview!r} must be True, False, or None to estimate where it pays.")
+    if exact is not None and preview is False:
+        raise ValueError(f"exact={exact} runs the cells with the largest estimates, so it needs preview=True.")
+    return Options(Metrics(metric), top_k, max_rows, preview, exact)
+
+
+def parse_seed(seed: object) -> int:
+    """Return the seed of a random generator."""
+    plain = as_plain(seed)
+    if not (is_whole(plain) and 0 <= plain < 2**63):
+        raise ValueError(f"seed={seed!r} must be a whole number from 0 on.")
+    return int(plain)
 
 
 def parse_sites(sites: Site | Iterable[Site]) -> tuple[Site, ...]:
@@ -245,6 +278,15 @@ def _span(place: int | Span, what: str, length: int) -> Span:
         f"{what} is {place!r}. Give a position, or (start, stop) with 0 <= start < stop <= {length}, the length of the "
         "prompt."
     )
+
+
+def _exact(panel: Panel, grouping: Grouping, options: Options, length: int) -> int | None:
+    """Return how many cells of a layer are run exactly, None for all of them."""
+    most = options.exact
+    if most is None and panel.columns == "neuron" and grouping.neurons is None and options.preview is not False:
+        most = _NEURONS
+    cells = len(panel.lines) // len(panel.layers) * panel.width(length)
+    return None if most is None or most >= cells else most
 
 
 def _check_answers(answers: Sequence[int | None], wrong: Sequence[int | None], labels: Labels) -> None:

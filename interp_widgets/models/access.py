@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
@@ -17,6 +19,7 @@ from interp_widgets.models.heads import HeadLayout
 from interp_widgets.models.inside import Inside, examine_inside
 from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
+from interp_widgets.models.prefix import Past, Prefix, Recorder
 from interp_widgets.models.probe import Anatomy, examine, first_tensor, logits_of, n_vocab, probe_ids
 from interp_widgets.results.errors import ModelError, SelectionError, SiteError
 from interp_widgets.results.terms import HEAD_SITES, SITES, STREAM_SITES, Site
@@ -39,6 +42,8 @@ class Runs:
     """What was at the other sites that were read, one tensor a layer."""
     logits: torch.Tensor
     """(row, d_vocab): float32 logits at the last position."""
+    past: Past | None = None
+    """Keys and values, from which rows can run on; None where the architecture does not let them."""
 
     def site(self, site: Site, layer: int) -> torch.Tensor:
         """Return the activations at a site that was read.
@@ -68,7 +73,8 @@ class Access:
         self.scale = anatomy.parts.multiplier(opened.config) if anatomy.parts else 1.0
         self.n_vocab = n_vocab(opened.module)
         self.blocks = [self._envoy(block) for block in anatomy.blocks]
-        self._layers = [self._layer(block) for block in anatomy.blocks]
+        self.layers = [self._layer(block) for block in anatomy.blocks]
+        """The blocks with their sites; heads and neurons only once one of their sites was asked about."""
         self._find_inside = find_inside
         self.edited = any(envoy._edits for envoy in (self.model, *self.model.interleaver.envoys.values()))
         """Whether the user stored edits on the model, which need every layer of every row to run."""
@@ -76,6 +82,9 @@ class Access:
         """Whether the batch may grow between two layers (ALiBi tables made for one batch size do not let it)."""
         self.trims = anatomy.parts is not None and not anatomy.mlp.flat
         """Whether the last MLP may run on the final position alone, the only one that is still read."""
+        self.cached = 0
+        """Numbers that keys and values of a token take in a layer; 0 where rows cannot run on from them."""
+        self._prefix: Prefix | None = None
 
     def __repr__(self) -> str:
         parts = self.anatomy.parts
@@ -97,7 +106,7 @@ class Access:
     def inside(self) -> Inside:
         """The heads and neurons, looked for when they are first asked about."""
         inside = self._find_inside()
-        for layer, block in zip(self._layers, self.anatomy.blocks, strict=True):
+        for layer, block in zip(self.layers, self.anatomy.blocks, strict=True):
             if inside.heads is not None:
                 layer.heads = self._head_places(inside.heads, block)
             if inside.down:
@@ -189,13 +198,34 @@ class Access:
         *others, last = self.sites
         return f"{', '.join(others)} or {last}"
 
+    def after(self, prefix: Prefix) -> Access:
+        """Return the same model, with runs that go on after positions that a host's run has computed.
+
+        All that it is given and returns, prompts and activations, then begins at position `prefix.first`.
+        """
+        access = copy.copy(self)
+        access._prefix = prefix
+        return access
+
     def embedding_std(self) -> float:
-        """Return the standard deviation of the numbers in the embedding matrix."""
-        weight = self._embedding.weight.detach()
+        """Return the standard deviation of the numbers that the token embedding hands over, over its vocabulary.
+
+        Gemma's module multiplies them, so that they are not those of its matrix.
+        """
+        count = total = squares = 0.0
+        ids = torch.arange(self.n_vocab, device=self._embedding.weight.device)
         with torch.no_grad():  # in parts, since a wide copy of a large vocabulary's matrix may not fit
-            parts = [part.double() for part in weight.split(4096)]
-            mean = sum(float(part.sum()) for part in parts) / weight.numel()
-            return float((sum(float((part - mean).square().sum()) for part in parts) / weight.numel()) ** 0.5)
+            for start in range(0, self.n_vocab, 4096):
+                handed_over: torch.Tensor = self._embedding(ids[start : start + 4096]).float()
+                count += handed_over.numel()
+                total += float(handed_over.sum())
+                squares += float(handed_over.square().sum())
+        return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
+
+    @property
+    def embedding(self) -> Any:
+        """The token embedding, as nnsight knows it."""
+        return self._envoy(self._embedding)
 
     @property
     def _embedding(self) -> Any:
@@ -219,15 +249,17 @@ class Access:
         layers: list[dict[Site, torch.Tensor]] = []
         kept: dict[str, torch.Tensor] = {}
         embedding = self._envoy(self._embedding) if embed is not None else None
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        recorder = Recorder() if self.cached else None
+        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self.options(recorder)):
             if embed is not None and embedding is not None:
                 embedding.output = embed(embedding.output)
-            for layer in self._layers:
+            for layer in self.layers:
                 stream.append(layer.block.input.clone())
                 layers.append(layer.read(wanted, stream[-1]))
             stream.append(first_tensor(self.blocks[-1].output).clone())
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
-        return Runs(stream, {site: [layer[site] for layer in layers] for site in wanted}, kept["logits"])
+        by_site: dict[Site, list[torch.Tensor]] = {site: [layer[site] for layer in layers] for site in wanted}
+        return Runs(stream, by_site, kept["logits"], None if recorder is None else recorder.past)
 
     def resume(
         self,
@@ -235,6 +267,8 @@ class Access:
         start: int,
         enter: Callable[[int, torch.Tensor | None], torch.Tensor],
         write: Plan,
+        *,
+        gradients: bool = False,
     ) -> torch.Tensor:
         """Run the model from layer `start` on, with rows that join and sites that change on the way.
 
@@ -244,6 +278,7 @@ class Access:
             start: the first layer to run.
             enter: called at each layer with the stream that arrives, None at `start`; returns the stream to go on with.
             write: not asked for resid_pre, which `enter` is about. Asked for everything before the run.
+            gradients: whether the logits keep the graph of how they came about, as long as they are kept.
 
         Returns:
             float32 logits at the last position, (row, d_vocab).
@@ -254,18 +289,19 @@ class Access:
         changes = self._changes(write, start, SITES[1:])
         first = enter(start, None)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
+        options = self.options(self._prefix)
+        with exclusive(self.opened.module, gradients=gradients), self.model.trace(input_ids=ids, **options):
             for number in range(start):
-                self.blocks[number].skip(self._block_output(first))
+                self.blocks[number].skip(self.block_output(first))
             for number in range(start, self.n_layers):
-                layer = self._layers[number]
+                layer = self.layers[number]
                 stream = first if number == start else enter(number, layer.block.input)
                 layer.block.input = stream
                 layer.write(changes[number], stream, trim=self.trims and number == self.n_layers - 1)
             kept["logits"] = logits_of(self.model.output)[:, -1].float()
         return kept["logits"]
 
-    def run(self, ids: torch.Tensor, write: Plan) -> torch.Tensor:
+    def run(self, ids: torch.Tensor, write: Plan, *, gradients: bool = False) -> torch.Tensor:
         """Run prompts, (row, position) token ids, from their tokens on, with sites that change on the way.
 
         Returns:
@@ -276,8 +312,8 @@ class Access:
         """
         changes = self._changes(write, 0, SITES)
         kept: dict[str, torch.Tensor] = {}
-        with exclusive(self.opened.module), self.model.trace(input_ids=ids, **self._options()):
-            for number, layer in enumerate(self._layers):
+        with exclusive(self.opened.module, gradients=gradients), self.model.trace(input_ids=ids, **self.options()):
+            for number, layer in enumerate(self.layers):
                 stream = layer.block.input
                 if "resid_pre" in changes[number]:
                     stream = changes[number]["resid_pre"](stream)
@@ -296,10 +332,15 @@ class Access:
             self.check_site(site)
         return changes
 
-    def _options(self) -> dict[str, Any]:
-        return {"use_cache": False} | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
+    def options(self, cache: Recorder | Prefix | None = None) -> dict[str, Any]:
+        """Return what a run is asked for: the last position's logits alone where it can be, and a cache if any."""
+        options: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            options["past_key_values"] = cache
+        return options | ({"logits_to_keep": 1} if self.anatomy.last_only else {})
 
-    def _block_output(self, stream: torch.Tensor) -> Any:
+    def block_output(self, stream: torch.Tensor) -> Any:
+        """Return what a block that leaves this stream hands over, for a block that is skipped."""
         length = self.anatomy.tuple_length
         return (stream, *(None,) * (length - 1)) if length else stream
 
@@ -333,7 +374,7 @@ class _Found:
     modules: tuple[nn.Module, ...]
     implementation: str | None
     anatomy: Anatomy
-    shortcuts: tuple[bool, bool] | None = None
+    shortcuts: tuple[bool, bool, int] | None = None
     inside: Inside | None = None
 
 
@@ -358,8 +399,8 @@ def resolve(opened: Opened) -> Access:
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
     if found.shortcuts is None:
-        found.shortcuts = _probe_shortcuts(access)
-    access.grows, access.trims = found.shortcuts
+        found.shortcuts = (*_probe_shortcuts(access), _probe_prefix(access))
+    access.grows, access.trims, access.cached = found.shortcuts
     return access
 
 
@@ -385,12 +426,33 @@ def _probe_shortcuts(access: Access) -> tuple[bool, bool]:
         except (RuntimeError, ValueError, IndexError):  # what torch raises where shapes do not fit
             continue
         if _agree(logits, runs.logits, runs.stream[-1].dtype):
+            access.grows = grows
             return grows, trims
     raise ModelError(
         f"{type(access.opened.module).__name__} does not run on from a stream alone: something else passes from its "
         "tokens or its early layers to later ones, so patches would not mean what they say. This architecture is not "
         "supported."
     )
+
+
+def _probe_prefix(access: Access) -> int:
+    """Find out whether rows run on from cached keys and values, and return how many numbers those are: see `cached`."""
+    ids = probe_ids(access.opened.module)
+    first = 2  # the prompts agree before it, so both run on from the keys and values of the first
+    try:
+        access.cached = 1
+        runs = access.read(ids, ())
+        if not runs.past:  # it has nothing of the kind
+            return 0
+        late = replace(runs, stream=[stream[:, first:] for stream in runs.stream])
+        logits = _resume_from(access.after(Prefix(runs.past, [0, 0], first)), ids[:, first:], late, access.grows)
+    except Exception:  # whatever a model may say to a cache that it does not know
+        return 0
+    finally:
+        access.cached = 0
+    if not _agree(logits, runs.logits, runs.stream[-1].dtype):
+        return 0
+    return sum(kept.numel() for pair in runs.past.values() for kept in pair) // (ids.numel() * access.n_layers)
 
 
 def _resume_from(access: Access, ids: torch.Tensor, runs: Runs, grows: bool) -> torch.Tensor:

@@ -15,14 +15,14 @@ _locks_lock = threading.Lock()
 
 
 @contextmanager
-def exclusive(module: nn.Module) -> Iterator[None]:
-    """Hold the model for one pass: alone, without gradients, and with dropout off.
+def exclusive(module: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Hold the model for one pass: alone, with dropout off, and without gradients unless they are the point.
 
     The mode of every submodule is put back afterwards, so a model in training stays in training.
     """
     with _locks_lock:
         lock = _locks.setdefault(module, threading.RLock())
-    with lock, torch.no_grad():
+    with lock, torch.set_grad_enabled(gradients):
         training = [part for part in module.modules() if part.training]
         try:
             for part in training:

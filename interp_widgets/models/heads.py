@@ -53,10 +53,25 @@ class HeadLayout:
 
     def mix(self, pattern: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Weigh values, (row, key, key-value head, d_head), by a pattern: the z that attention makes of them."""
+        shared = self._shared(values)
+        return torch.einsum("rhqk,rkhd->rqhd", pattern.float(), shared.float()).to(values.dtype)
+
+    def pattern_slope(self, z_slope: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return a gradient by pattern, (row, head, query, key), given that by the z that `mix` makes of it."""
+        return torch.einsum("rqhd,rkhd->rhqk", z_slope.float(), self._shared(values).float())
+
+    def makes_up(self, pattern: torch.Tensor, values: torch.Tensor, z: torch.Tensor) -> bool:
+        """Whether z is values weighted by a pattern, but for rounding."""
+        error = (self.mix(pattern, values) - z).abs()
+        coarse = z.is_cuda and torch.backends.cuda.matmul.allow_tf32  # which rounds more than its dtype says
+        allowed = max(4 * torch.finfo(z.dtype).eps, 2**-8 if coarse else 1e-5)
+        return bool((error <= allowed * (self.mix(pattern.abs(), values.abs()) + z.abs())).all())
+
+    def _shared(self, values: torch.Tensor) -> torch.Tensor:
+        """Give each query head the values that it reads, (row, key, head, d_head)."""
         if self.limit is not None:
             values = values.clamp(-self.limit, self.limit)
-        shared = values.repeat_interleave(self.group, dim=2)
-        return torch.einsum("rhqk,rkhd->rqhd", pattern.to(shared), shared)
+        return values.repeat_interleave(self.group, dim=2)
 
     def _places(self, site: HeadSite) -> list[int]:
         """Which of the heads that a module handles are a site's, counted in steps of d_head."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -65,14 +65,16 @@ def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
 
 
 def _find_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts) -> _Search:
-    best = _Search(missing=dict.fromkeys(HEAD_SITES, _NO_HEADS))
+    best: _Search | None = None
     for where in head_candidates(parts):
         search = _try_heads(module, config, anatomy, parts, where)
-        if search is not None and len(search.missing) < len(best.missing):
+        if search is not None and (best is None or len(search.missing) < len(best.missing)):
             best = search
-        if not best.missing:
+        if best is not None and not best.missing:
             break
-    return best
+    if best is None:
+        return _Search(missing=dict.fromkeys(HEAD_SITES, _NO_HEADS))
+    return best if len(best.missing) < len(HEAD_SITES) else replace(best, layout=None)
 
 
 def _try_heads(module: nn.Module, config: Any, anatomy: Anatomy, parts: Parts, where: Heads) -> _Search | None:
@@ -160,15 +162,8 @@ class _Probe:
     call: Callable[[], Any]
     shape: Shape
 
-    def moved(self, base: Mapping[HeadSite, torch.Tensor], site: HeadSite, heads: torch.Tensor) -> torch.Tensor:
-        """Which heads of z change when some heads of a site are disturbed."""
-        calm = self._z(base)
-        value = torch.where(heads[:, None], _noise(base[site], 7), base[site])
-        disturbed = self._z({**base, site: value})
-        far = (disturbed - calm).abs().amax((0, 1, 3))
-        return far > 16 * torch.finfo(calm.dtype).eps * calm.abs().max()
-
-    def _z(self, values: Mapping[HeadSite, torch.Tensor]) -> torch.Tensor:
+    def z(self, values: Mapping[HeadSite, torch.Tensor]) -> torch.Tensor:
+        """What attention makes of given queries, keys and values."""
         return self.attention.z_of(self.call, self.shape, {site: _constant(value) for site, value in values.items()})
 
 
@@ -191,6 +186,9 @@ def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
         missing |= _miswired(probe)
     if "v" in missing:
         missing["z"] = "its heads do not take their values each from one key-value head, so they cannot be told apart."
+        missing["k"] = missing.get(
+            "k", "what is taken for values are none, so what is taken for keys may be none either."
+        )
     for probe, true in zip(probes, z, strict=True):
         values: list[torch.Tensor] = []
 
@@ -200,8 +198,7 @@ def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
 
         probe.attention.z_of(probe.call, probe.shape, {"v": keep})
         pattern = probe.attention.pattern_of(probe.call, probe.shape, {})
-        mixed = layout.mix(pattern, values[0])
-        if not close(mixed, layout.take("z", true, probe.shape)):
+        if not layout.makes_up(pattern, values[0], layout.take("z", true, probe.shape)):
             missing["pattern"] = "its z is not its values weighted by a pattern."
     return missing
 
@@ -209,26 +206,46 @@ def _faults(probes: list[_Probe], z: list[torch.Tensor]) -> dict[Site, str]:
 def _miswired(probe: _Probe) -> dict[Site, str]:
     """Check that each head moves what it should and no more: on noise, so that silenced heads count too."""
     layout, shape = probe.attention.layout, probe.shape
-    any_z = probe.attention.z_of(probe.call, shape, {})
+    any_z = probe.z({})
     size = min(1.0, layout.limit or 1.0)
     base: dict[HeadSite, torch.Tensor] = {}
     sites: tuple[HeadSite, ...] = ("q", "k", "v")
     for seed, site in enumerate(sites):
         count = layout.n_heads if site == "q" else layout.n_kv_heads
-        like = torch.full((*shape, count, layout.d_head), size / 3).to(any_z)
+        like = torch.full((*shape, count, layout.d_head), size).to(any_z)
         base[site] = _noise(like, seed)
+    base["v"] = base["v"].clamp(-size, size)  # where clipping leaves it as it is
+    calm = probe.z(base)
+    rounding = 4 * torch.finfo(calm.dtype).eps * float(calm.abs().max())
+
+    def moved(site: HeadSite, value: torch.Tensor) -> torch.Tensor:
+        return (probe.z({**base, site: value}) - calm).abs() > rounding
+
     missing: dict[Site, str] = {}
     for site in sites:
         count, shared = (layout.n_heads, 1) if site == "q" else (layout.n_kv_heads, layout.group)
         for heads in _subsets(count):
             heads = heads.to(any_z.device)
-            if not torch.equal(probe.moved(base, site, heads), heads.repeat_interleave(shared)):
+            found = moved(site, torch.where(heads[:, None], _noise(base[site], 7), base[site])).any(3).any(0).any(0)
+            if not torch.equal(found, heads.repeat_interleave(shared)):
                 who = "a query head" if site == "q" else "a key-value head"
                 missing[site] = (
                     f"changing {who} there does not change exactly the heads that read it: something mixes heads "
                     "first, such as a norm over all of them."
                 )
                 break
+    # Each of the three moves its heads, so that they could still be taken for each other.
+    later: dict[Site, bool] = {}
+    for site in sites[:2]:
+        second = base[site].clone()
+        second[:, 1] = _noise(second, 7)[:, 1]
+        later[site] = bool(moved(site, second)[:, 2:].any())
+    if later["q"]:
+        missing["q"] = "changing it at one position changes attention at later ones, which queries do not."
+    if not later["k"]:
+        missing["k"] = "changing it at one position leaves attention at later ones as it is, which keys do not."
+    if ((probe.z({**base, "v": base["v"] / 2}) - calm / 2).abs() > rounding).any():
+        missing["v"] = "attention does not grow in proportion to it, as it does to values."
     return missing
 
 

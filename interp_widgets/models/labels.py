@@ -41,6 +41,11 @@ class Labels:
         surface = self._surface(token)
         return surface if isinstance(surface, str) else surface.decode(errors="ignore")
 
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes that a token adds to a text."""
+        surface = self._surface(token)
+        return surface if isinstance(surface, bytes) else surface.encode()
+
     def _surface(self, token: int) -> str | bytes:
         if self._tokenizer is None:
             return f"#{token}"

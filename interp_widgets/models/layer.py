@@ -26,16 +26,19 @@ class HeadPlaces:
 
     def read(self, sites: Collection[Site], shape: Shape) -> dict[Site, torch.Tensor]:
         """Return what is at those of the sites that are heads'."""
-        kept: dict[Site, torch.Tensor] = {}
+        wanted = {*sites, "v", "z"} if "pattern" in sites else sites
+        found: dict[Site, torch.Tensor] = {}
         if "pattern" in sites:
-            kept["pattern"] = self._pattern(shape, {})
+            found["pattern"] = self._pattern(shape, {})
         for path in self.layout.order:
             for site in self.layout.sites_of(path):
-                if site in sites:
-                    kept[site] = self.layout.take(site, self.projections[path].output, shape)
-        if "z" in sites:
-            kept["z"] = self.layout.take("z", self.out.input, shape)
-        return kept
+                if site in wanted:
+                    found[site] = self.layout.take(site, self.projections[path].output, shape)
+        if "z" in wanted:
+            found["z"] = self.layout.take("z", self.out.input, shape)
+        if "pattern" in sites:
+            self._check(found["pattern"], found["v"], found["z"])
+        return {site: tensor for site, tensor in found.items() if site in sites}
 
     def write(self, changes: Mapping[Site, Change], shape: Shape) -> None:
         """Change heads. What queries and keys become counts in the pattern, what values become counts in z."""
@@ -62,7 +65,7 @@ class HeadPlaces:
         raw = self.out.input
         z = layout.take("z", raw, shape)
         if before is not None and after is not None and values is not None:
-            self._check(layout.mix(before, values), z)
+            self._check(before, values, z)
             moved = (after != before).any(-1).transpose(1, 2)[..., None]
             z = torch.where(moved, layout.mix(after, values), z)
         if "z" in changes:
@@ -77,13 +80,12 @@ class HeadPlaces:
             lambda: self.attention(*args, **kwargs), shape, changes
         )
 
-    def _check(self, mixed: torch.Tensor, z: torch.Tensor) -> None:
-        allowed = 16 * torch.finfo(z.dtype).eps * float(z.abs().max())
-        if float((mixed - z).abs().max()) > allowed:
+    def _check(self, pattern: torch.Tensor, values: torch.Tensor, z: torch.Tensor) -> None:
+        if not self.layout.makes_up(pattern, values, z):
             raise ModelError(
-                f"z of {self.attention.path} is not its values weighted by its pattern, so a changed pattern has no "
-                "certain effect. An edit that is stored on the model may change queries, keys or z there: clear it, "
-                "or patch z."
+                f"z of {self.attention.path} is not its values weighted by its pattern, so that pattern can be neither "
+                "read nor changed. An edit that is stored on the model may change queries, keys or z there: clear it, "
+                "or use z."
             )
 
 

@@ -70,15 +70,24 @@ def parse_pairs(
         _check_pair(pair, where, context, aligned=aligned)
     if not aligned:
         return pairs
-    lengths = [len(pair.clean) for pair in pairs]
+    check_equal_lengths([pair.clean for pair in pairs], "pair")
+    return pairs
+
+
+def check_equal_lengths(prompts: Sequence[Tokens], noun: str) -> None:
+    """Refuse prompts that cannot share columns which are positions; `noun` is what the message calls one.
+
+    Raises:
+        PromptError: they have unequal token counts.
+    """
+    lengths = list(map(len, prompts))
     odd = next((number for number, length in enumerate(lengths) if length != lengths[0]), None)
     if odd is not None:
         raise PromptError(
-            f"Pair {odd} has {lengths[odd]} tokens but pair 0 has {lengths[0]}. All pairs of one grid must have the "
-            "same number of tokens, since its columns are positions. Run them apart, write prompts of equal length, or "
-            "give `roles=` to compare them by what their tokens are for."
+            f"{noun.capitalize()} {odd} has {lengths[odd]} tokens but {noun} 0 has {lengths[0]}. All {noun}s of one "
+            "grid must have the same number of tokens, since its columns are positions. Run them apart, write prompts "
+            "of equal length, or give `roles=` to compare them by what their tokens are for."
         )
-    return pairs
 
 
 def is_text(text: str) -> bool:

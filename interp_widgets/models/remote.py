@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
+import cloudpickle
 import httpx
 import nnsight
 import websocket
@@ -79,7 +81,7 @@ def run_there(model: Any, remote: Remote, place: str, *arguments: Any) -> Genera
     backend = _Submitting(_backend(model, remote))
     nnsight.register(shipping.__name__)
     pull_env()  # so that what a user's own files define travels with the arguments
-    parcel, packed = pack(), dumps(arguments)
+    parcel, packed = pack(), _packed(arguments)
     try:
         with _explained(backend):
             with model.session(backend=backend):
@@ -88,6 +90,24 @@ def run_there(model: Any, remote: Remote, place: str, *arguments: Any) -> Genera
         return (yield from _follow(backend))
     finally:
         backend.close()
+
+
+def _packed(arguments: Any) -> bytes:
+    """Pickle arguments so that what is ours is named, and found in the parcel.
+
+    nnsight would send along what lies in the working directory, as this package does for those who work on it.
+    """
+    package = sys.modules[shipping.PACKAGE]
+    try:
+        cloudpickle.unregister_pickle_by_value(package)
+    except ValueError:  # it is installed
+        packed: bytes = dumps(arguments)
+        return packed
+    try:
+        packed = dumps(arguments)
+    finally:
+        cloudpickle.register_pickle_by_value(package)
+    return packed
 
 
 def _follow(backend: _Submitting) -> Generator[str | None, None, Any]:

@@ -32,13 +32,14 @@ class Panel:
     """What each row is, from the first layer on."""
     columns: Columns
     labels: tuple[str, ...] = ()
-    """One for each column: the numbers of heads or neurons, the names of roles; none where columns are positions."""
+    """One for each column: the numbers of heads or neurons, the names of roles. None where columns are positions, and
+    none or one, such as "MLP", where there is one column."""
     notes: tuple[str, ...] = ()
     """What there is to say about each column, such as which query heads share a key-value head; or none at all."""
 
     def width(self, length: int) -> int:
         """Number of columns, for prompts of `length` tokens."""
-        return length if self.columns == "pos" else len(self.labels)
+        return {"pos": length, "layer": 1}.get(self.columns, len(self.labels))
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
+from interp_widgets.results.estimates import Comparison, Estimates
+from interp_widgets.results.intervals import t95
 from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.story import Story
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 _FRAME = (
     *("prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"),
-    *("metric", "value", "effect", "status"),
+    *("metric", "value", "estimate", "effect", "status"),
 )
 """Columns of a table, in order, as far as they apply."""
 
@@ -44,7 +46,8 @@ class Status(IntEnum):
     LEFT_OUT = 3
     """Not asked for, or beyond the edge of a panel that is smaller than others."""
     ESTIMATED = 4
-    """Estimated by attribution patching; an exact value may take its place."""
+    """Estimated by attribution patching, in the metric that was asked for. An exact value takes its place if the
+    cell is one of `Estimates.exact`."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ class PatchingResult:
     """Label of every token id in `top_ids`."""
     provenance: Provenance
     code: CellCode = field(default_factory=lambda: CellCode({}, {}))
+    estimates: Estimates | None = None
+    """What cells were estimated to do before they were run, kept beside the exact values; None without estimates."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -143,8 +148,13 @@ class PatchingResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every cell is computed or known."""
-        return not np.isin(self.status, (Status.PENDING, Status.ESTIMATED)).any()
+        """Whether every cell is computed or known, but for those that were to stay estimates."""
+        return self.remaining == 0
+
+    @property
+    def remaining(self) -> int:
+        """Number of cells that are still to be computed."""
+        return int(np.count_nonzero(remaining(self.status, self.estimates)))
 
     @property
     def length(self) -> int:
@@ -171,6 +181,45 @@ class PatchingResult:
         name = self._metric(metric)
         ends = self.baselines[name].T[:, :, None, None, None]
         return _share(self.values[name], ends[self.story.host], ends[self.story.donor])
+
+    def estimated_effect(self) -> NDArray[np.float64]:
+        """Share of the gap that each patch was estimated to close, with the axes (prompt, site, row, column).
+
+        It is about the metric that was asked for, `estimates.metric`, and NaN where a cell has no estimate. Compare it
+        with `effect(estimates.metric)`.
+
+        Raises:
+            ResultError: the result has no estimates.
+        """
+        estimates = self._estimates()
+        ends = self.baselines[estimates.metric].T[:, :, None, None, None]
+        return _share(estimates.values, ends[self.story.host], ends[self.story.donor])
+
+    def compare(self, site: Site) -> Comparison:
+        """Estimated and exact effects of the cells of a site that have both.
+
+        Raises:
+            ResultError: the result has no estimates.
+            UnknownNameError: the result holds no such site.
+        """
+        estimated, exact = self.estimated_effect(), self.effect(self._estimates().metric)
+        number = self._site(site)
+        both = (self.status[:, number] == Status.COMPUTED) & np.isfinite(estimated[:, number])
+        lines = self.panels[number].lines
+        layers = np.array([lines[row].layer for row in np.nonzero(both)[1]], dtype=np.int64)
+        return Comparison(layers, estimated[:, number][both], exact[:, number][both])
+
+    def rank_correlation(self, site: Site) -> float:
+        """Spearman's correlation of estimated and exact effects, over the cells of a site that have both.
+
+        1: the estimates order the cells as the exact values do. NaN where fewer than two cells have both. Where only
+        the cells with the largest estimates were run, it is about those alone.
+
+        Raises:
+            ResultError: the result has no estimates.
+            UnknownNameError: the result holds no such site.
+        """
+        return self.compare(site).rank_correlation
 
     def mean_effect(self, metric: str | None = None) -> NDArray[np.float64]:
         """Effect over the pairs computed so far, with the axes (site, row, column).
@@ -210,7 +259,7 @@ class PatchingResult:
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(effect, axis=0)
-            half = np.where(count > 1, _t95(count - 1) * self.spread(metric) / np.sqrt(count), np.nan)
+            half = np.where(count > 1, t95(count - 1) * self.spread(metric) / np.sqrt(count), np.nan)
         return mean - half, mean + half
 
     def panel_effect(self, site: Site, metric: str | None = None) -> NDArray[np.float64]:
@@ -219,9 +268,7 @@ class PatchingResult:
         Raises:
             UnknownNameError: the result holds no such site or metric.
         """
-        if site not in self.sites:
-            raise unknown_name("site", site, self.sites)
-        number = self.sites.index(site)
+        number = self._site(site)
         panel = self.panels[number]
         return self.effect(metric)[:, number, : len(panel.lines), : panel.width(self.length)]
 
@@ -234,18 +281,16 @@ class PatchingResult:
         """
         if not isinstance(cell, Mapping) or "site" not in cell:
             raise SelectionError(f"a cell is a dictionary with its 'site' and its place, not {cell!r}.")
-        if cell["site"] not in self.sites:
-            raise unknown_name("site", cell["site"], self.sites)
-        number = self.sites.index(cell["site"])
+        number = self._site(cell["site"])
         return (number, *self.panels[number].find(cell, self.length))
 
     def strongest(self, metric: str | None = None) -> dict[str, Any]:
-        """Return the cell with the largest effect in either direction, over all pairs.
+        """Return the cell with the largest effect in either direction, over all pairs; an estimate counts for less.
 
         Raises:
             ResultError: no cell has an effect in this metric so far.
         """
-        effect = np.abs(self.mean_effect(metric))
+        effect = self._strengths(metric)
         if not np.isfinite(effect).any():
             raise ResultError("no cell has an effect in this metric so far: name a cell.")
         site, row, column = np.unravel_index(int(np.nanargmax(effect)), effect.shape)
@@ -256,7 +301,7 @@ class PatchingResult:
 
         Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `pos`, `token` and
         `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in the metric's unit),
-        `effect` (share of the gap), `status`.
+        `estimate` (of the same, where cells were estimated first), `effect` (share of the gap), `status`.
         """
         import pandas as pd
 
@@ -277,6 +322,7 @@ class PatchingResult:
                         "effect": effects[metric][at],
                         "status": names[self.status[at]],
                     }
+                    | ({"estimate": self._estimated(metric)[at]} if self.estimates else {})
                 )
                 for metric in self.metrics
             ]
@@ -303,8 +349,14 @@ class PatchingResult:
             named[panel.columns] = np.array([int(label) for label in panel.labels])[column]
         return named
 
+    def _estimated(self, metric: str) -> NDArray[np.float32]:
+        """Estimated values of a metric: NaN but for the one that was estimated."""
+        estimates = self._estimates()
+        blank = np.full(estimates.values.shape, np.nan, dtype=np.float32)
+        return estimates.values if metric == estimates.metric else blank
+
     def to_xarray(self) -> xr.Dataset:
-        """`value`, `effect` and `status` as arrays with named axes (needs xarray).
+        """`value`, `effect`, `status` and, if there are any, `estimate` as arrays with named axes (needs xarray).
 
         The axes are (metric, prompt, site, layer, pos) where all panels are made alike; what columns are takes the
         place of `pos`, and rows that are heads are called `row`.
@@ -343,7 +395,8 @@ class PatchingResult:
                 "value": (axes, np.stack([self.values[metric] for metric in self.metrics])),
                 "effect": (axes, np.stack([self.effect(metric) for metric in self.metrics])),
                 "status": (cells, self.status),
-            },
+            }
+            | ({"estimate": (cells, self.estimates.values)} if self.estimates else {}),
             coords=coords,
             attrs={"direction": self.direction, "model": self.provenance.model},
         )
@@ -354,7 +407,7 @@ class PatchingResult:
         term = metric_term(self.metric)
         first = self.pairs[0]
         one, other = self.baselines[self.metric].mean(axis=0)
-        several = f", mean of {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        several = f", mean of {len(self.pairs)} {self.story.noun}s" if len(self.pairs) > 1 else ""
         answers = {(pair.answer.label, pair.wrong_answer.label) for pair in self.pairs}
         own = (
             " (the model's own predictions where none were given)"
@@ -370,7 +423,7 @@ class PatchingResult:
             f"{said}{own}: {term.label} {one:+.3g} {self.story.sides[0]}, {other:+.3g} {self.story.sides[1]}.",
         ]
         for number, panel in enumerate(self.panels):
-            strengths = np.abs(effect[number])
+            strengths = self._strengths()[number]
             if not np.isfinite(strengths).any():
                 none = "nothing computed yet" if (self.status == Status.PENDING).any() else "no gap, so no effect"
                 lines.append(f"{panel.site}: {none}.")
@@ -380,10 +433,22 @@ class PatchingResult:
                 f"{panel.site}: strongest at {panel.place(row, column, self._token(panel, column))}: "
                 f"effect {effect[number, row, column]:+.2f}."
             )
-        pending = int((self.status == Status.PENDING).sum())
+        asked = int((self.status != Status.LEFT_OUT).sum())
+        estimated, pending = (int((self.status == status).sum()) for status in (Status.ESTIMATED, Status.PENDING))
+        if estimated:
+            lines.append(f"{estimated} of {asked} cells are estimates only, by gradients.")
         if pending:
-            lines.append(f"{pending} of {int((self.status != Status.LEFT_OUT).sum())} cells are not computed.")
+            lines.append(f"{pending} of {asked} cells are not computed.")
         return "\n".join(lines)
+
+    def _strengths(self, metric: str | None = None) -> NDArray[np.float64]:
+        """Sizes of the mean effects, (site, row, column); of a site with exact ones, NaN for its estimates."""
+        strengths = np.abs(self.mean_effect(metric))
+        estimated = (self.status == Status.ESTIMATED).any(axis=0)
+        for number, only in enumerate(estimated):
+            if np.isfinite(strengths[number][~only]).any():
+                strengths[number][only] = np.nan
+        return strengths
 
     def _token(self, panel: Panel, column: int) -> str | None:
         """The token at a column that is a position, where all pairs agree on it."""
@@ -410,12 +475,15 @@ class PatchingResult:
         for metric in self.metrics:
             arrays[f"values/{metric}"] = self.values[metric]
             arrays[f"baselines/{metric}"] = self.baselines[metric]
+        if self.estimates is not None:
+            arrays |= {"estimates/values": self.estimates.values, "estimates/exact": self.estimates.exact}
         header = {
             "pairs": [asdict(pair) for pair in self.pairs],
             "panels": [asdict(panel) for panel in self.panels],
             "story": asdict(self.story),
             "metric": self.metric,
             "metrics": self.metrics,
+            "estimated": self.estimates and self.estimates.metric,
             "vocab": {str(token): label for token, label in self.vocab.items()},
             "provenance": asdict(self.provenance),
             "code": asdict(self.code),
@@ -477,6 +545,8 @@ class PatchingResult:
             vocab={int(token): label for token, label in header["vocab"].items()},
             provenance=Provenance(**header["provenance"]),
             code=CellCode(**header["code"]),
+            estimates=header["estimated"]
+            and Estimates(header["estimated"], arrays["estimates/values"], arrays["estimates/exact"]),
         )
 
     def with_metric(self, metric: str) -> PatchingResult:
@@ -488,10 +558,11 @@ class PatchingResult:
         return replace(self, metric=self._metric(metric))
 
     def __repr__(self) -> str:
-        pending = int((self.status == Status.PENDING).sum())
+        pending = self.remaining
         return (
             f"PatchingResult({self.shape_in_words()}, "
-            f"{len(self.pairs)} pair{'s' * (len(self.pairs) > 1)}, {self.direction}, {self.metric}"
+            f"{len(self.pairs)} {self.story.noun}{'s' * (len(self.pairs) > 1)}, "
+            f"{self.story.label.partition(':')[0]}, {self.metric}"
             f"{f', {pending} cells not computed' * (pending > 0)})"
         )
 
@@ -508,7 +579,7 @@ class PatchingResult:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PatchingResult):
             return NotImplemented
-        named = ("pairs", "panels", "story", "metric", "metrics", "vocab", "provenance", "code")
+        named = ("pairs", "panels", "story", "metric", "metrics", "vocab", "provenance", "code", "estimates")
         arrays: list[tuple[NDArray[Any], NDArray[Any]]] = [
             (self.status, other.status),
             (self.top_ids, other.top_ids),
@@ -526,6 +597,16 @@ class PatchingResult:
 
     __hash__ = None  # type: ignore[assignment]  # compares by value and holds arrays
 
+    def _site(self, site: Any) -> int:
+        if site not in self.sites:
+            raise unknown_name("site", site, self.sites)
+        return self.sites.index(site)
+
+    def _estimates(self) -> Estimates:
+        if self.estimates is None:
+            raise ResultError("this result has no estimates. Compute it with preview=True.")
+        return self.estimates
+
     def _metric(self, metric: str | None) -> str:
         name = self.metric if metric is None else metric
         if name not in self.values:
@@ -533,18 +614,10 @@ class PatchingResult:
         return name
 
 
-# Student's t at 97.5% for 1 to 30 degrees of freedom.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
-    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-
-
-def _t95(freedom: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Student's t at 97.5%; beyond the table its expansion at the normal's, right to three places."""
-    table = np.array(_T)[np.clip(freedom, 1, len(_T)) - 1]
-    beyond = 1.95996 + 2.3722 / np.maximum(freedom, 1) + 2.82 / np.maximum(freedom, 1) ** 2
-    return np.where(freedom <= len(_T), table, beyond)
+def remaining(status: NDArray[np.uint8], estimates: Estimates | None) -> NDArray[np.bool_]:
+    """Return which cells are still to be computed: those that are pending, and estimates that are not to stay."""
+    pending: NDArray[np.bool_] = status == Status.PENDING
+    return pending if estimates is None else pending | ((status == Status.ESTIMATED) & estimates.exact)
 
 
 def _share(

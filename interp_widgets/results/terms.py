@@ -25,6 +25,9 @@ Site = Literal[StreamSite, HeadSite, NeuronSite]
 Direction = Literal["denoising", "noising"]
 """Which run is patched: `denoising` copies clean into corrupt, `noising` copies corrupt into clean."""
 
+Ablation = Literal["zero", "mean", "resample"]
+"""What an ablated activation is replaced by: zeros, a mean over other prompts, or what one other prompt has there."""
+
 MetricName = Literal["logit_diff", "prob", "logprob", "kl", "rank", "loss"]
 """A number read from the logits at the last position."""
 
@@ -33,6 +36,7 @@ HEAD_SITES: tuple[HeadSite, ...] = get_args(HeadSite)
 NEURON_SITES: tuple[NeuronSite, ...] = get_args(NeuronSite)
 SITES: tuple[Site, ...] = (*STREAM_SITES, *HEAD_SITES, *NEURON_SITES)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 
@@ -67,7 +71,9 @@ METRIC_TERMS: dict[MetricName, Term] = {
     "prob": Term("prob", "probability", "probability of the answer", ""),
     "logprob": Term("logprob", "log probability", "natural log of the answer's probability", "nats"),
     "kl": Term("kl", "KL", "KL divergence of the predictions from those of the clean run", "nats"),
-    "rank": Term("rank", "rank", "number of tokens more likely than the answer; 0 is the top prediction", "places"),
+    "rank": Term(
+        "rank", "rank", "number of tokens more likely than the answer, ties half; 0 is the top prediction", "places"
+    ),
     "loss": Term("loss", "loss", "cross-entropy of the answer; lower is better", "nats"),
 }
 
@@ -86,6 +92,13 @@ def parse_direction(name: object) -> Direction:
     return name
 
 
+def parse_ablation(name: object) -> Ablation:
+    """Return `name` as an ablation, or raise `UnknownNameError` naming the nearest ones."""
+    if name not in ABLATIONS:
+        raise unknown_name("ablation", name, ABLATIONS)
+    return name
+
+
 def parse_metric(name: object) -> MetricName:
     """Return `name` as a metric, or raise `UnknownNameError` naming the nearest ones."""
     if name not in METRICS:
@@ -97,3 +110,8 @@ def metric_term(name: str) -> Term:
     """Describe a metric; one that a user wrote is described by its own name."""
     known = METRIC_TERMS.get(cast("MetricName", name))
     return known or Term(name, name, "your own metric of the logits at the last position")
+
+
+def site_term(name: str) -> Term:
+    """Describe a site; one without a description goes by its name."""
+    return SITE_TERMS.get(cast("Site", name)) or Term(name, name, "")

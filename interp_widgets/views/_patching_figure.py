@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.results.patching import PatchingResult
-from interp_widgets.results.terms import SITE_TERMS, metric_term
+from interp_widgets.results.panel import Panel
+from interp_widgets.results.patching import PatchingResult, Status
+from interp_widgets.results.terms import metric_term, site_term
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,50 +26,100 @@ CLEAN = "#b8390e"
 CORRUPT = "#1f5fae"
 _DIVERGING = [CORRUPT, PALE, CLEAN]
 _INK, _QUIET, _PAPER = "#1b1c1e", "#6a6c70", "#ffffff"
-_MOST_LABELS = 40
-_WIDEST = 18.0
+_WIDEST = 18.5
 """Inches that panels take side by side before they wrap."""
+_GAP, _MARGIN, _NAME = 0.32, 0.55, 0.5
+"""Inches between panels, left of them for labels of rows, and above them for their names."""
+_CELL = (0.27, 0.17)
+"""Inches of a cell, across and up, where there is room."""
+_MOST_CELLS = 800
+"""Cells along one side of a drawn panel; of more, each drawn cell shows the strongest of those that it stands for."""
+_ROOM_FOR_GAPS = 60
 
 
 def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Figure:
     """Draw the effects of one pair, or the mean of all when `pair` is None."""
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     effect = result.mean_effect() if pair is None else result.effect()[pair]
-    n_sites, n_layers, n_tokens = effect.shape
-    panel = min(max(0.27 * n_tokens, 2.4), 9.0)
-    height = min(max(0.17 * n_layers, 1.5), 8.0)
-    columns = max(1, min(n_sites, int(_WIDEST / (panel + 0.35))))
-    rows = -(-n_sites // columns)
-    size = (columns * (panel + 0.35) + 1.0, rows * (height + 1.5) + 0.8)
-    figure = _notebook_figure()(figsize=size, facecolor=_PAPER, layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axis in axes[n_sites:]:
-        axis.set_visible(False)
-    axes = axes[:n_sites]
-    # A colour means a side in both directions: warm is towards the clean run.
-    scale = _DIVERGING if result.direction == "denoising" else _DIVERGING[::-1]
+    boxes, size = _place(result)
+    figure = _notebook_figure()(figsize=size, facecolor=_PAPER)
+    # A colour means a side whichever is the host: warm is towards the first one.
+    scale = _DIVERGING if result.story.host else _DIVERGING[::-1]
     colors = LinearSegmentedColormap.from_list("effect", scale).with_extremes(bad=_PAPER)
-    image = None
-    for number, axis in enumerate(axes):
-        image = axis.imshow(
-            np.ma.masked_invalid(effect[number]),
+    limits = Normalize(-color_limit, color_limit)
+    for number, panel in enumerate(result.panels):
+        rows, columns = len(panel.lines), panel.width(result.length)
+        axis = figure.add_axes(_share_of(size, boxes[number]))
+        axis.imshow(
+            np.ma.masked_invalid(_pooled(effect[number, :rows, :columns])),
             origin="lower",
             aspect="auto",
             cmap=colors,
-            norm=Normalize(-color_limit, color_limit),
+            norm=limits,
             interpolation="nearest",
+            extent=(-0.5, columns - 0.5, -0.5, rows - 0.5),
         )
-        _frame(axis, result, number, pair, numbered=number % columns == 0)
-    assert image is not None
+        _frame(axis, result, panel, pair, numbered=boxes[number].left == _MARGIN)
+        status = result.status[:, number] if pair is None else result.status[[pair], number]
+        _hatch(axis, (status == Status.ESTIMATED).any(axis=0)[:rows, :columns])
+    first = boxes[0]
     bar = figure.colorbar(
-        image, ax=list(axes), location="right", shrink=0.8, aspect=18, pad=0.015, extend=_extend(effect, color_limit)
+        ScalarMappable(limits, colors),
+        cax=figure.add_axes(
+            _share_of(size, _Box(size[0] - 0.75, first.top, 0.11, min(first.height, 2.2))),
+        ),
+        extend=_extend(effect, color_limit),
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7, colors=_QUIET, length=0)
     bar.set_label(_legend(result), fontsize=7.5, color=_QUIET)
-    figure.suptitle(_heading(result, pair), x=0.01, ha="left", fontsize=9.5, color=_INK)
+    title, label = _heading(result, pair)
+    for text, down, color, large in ((title, 0.08, _INK, 10.5), (label, 0.29, _QUIET, 8.0)):
+        figure.text(_MARGIN / size[0], 1 - down / size[1], text, fontsize=large, color=color, va="top")
     return figure
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where something is, in inches from the upper left corner of the figure."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def _share_of(size: tuple[float, float], box: _Box) -> tuple[float, float, float, float]:
+    """A box as matplotlib takes it: in shares of the figure, from its lower left corner."""
+    width, height = size
+    return box.left / width, 1 - (box.top + box.height) / height, box.width / width, box.height / height
+
+
+def _place(result: PatchingResult) -> tuple[list[_Box], tuple[float, float]]:
+    """Where each panel goes, and how large the figure is: cells of one size, side by side until a line is full."""
+    widths = [_width(panel, result.length) for panel in result.panels]
+    boxes: list[_Box] = []
+    left, top, right = _MARGIN, 0.45 + _NAME, 0.0
+    below = 0.0
+    for number, panel in enumerate(result.panels):
+        width, height = widths[number], _height(panel)
+        if left > _MARGIN and left + width > _WIDEST:
+            left, top = _MARGIN, below + _NAME
+        boxes.append(_Box(left, top, width, height))
+        left += max(width, 1.1) + _GAP
+        right = max(right, left)
+        below = max(below, top + height + _labels_below(result, panel))
+    return boxes, (max(right + 0.75, 4.6), below + 0.1)
+
+
+def _labels_below(result: PatchingResult, panel: Panel) -> float:
+    """Inches for the labels of columns."""
+    if panel.columns in ("pos", "role"):
+        labels = panel.labels or tuple(label for pair in result.pairs for label in pair.clean.labels)
+        return 0.2 + 0.057 * min(24, max(map(len, labels)))
+    return 0.45
 
 
 @cache
@@ -82,43 +136,135 @@ def _notebook_figure() -> type[Figure]:
     return NotebookFigure
 
 
-def _frame(axis: Axes, result: PatchingResult, number: int, pair: int | None, *, numbered: bool) -> None:
-    site = result.sites[number]
-    axis.set_title(f"{site}\n", loc="left", fontsize=8.5, color=_INK, family="monospace", fontweight="bold")
-    axis.text(0, 1.012, SITE_TERMS[site].meaning, transform=axis.transAxes, fontsize=7, color=_QUIET, va="bottom")
-    axis.set_xticks(*_token_ticks(result, pair), rotation=90, fontsize=6.5, family="monospace")
-    layers = _thin(len(result.layers), 13)
-    axis.set_yticks(layers, [str(result.layers[layer]) for layer in layers], fontsize=7)
+def _by_head(panel: Panel) -> bool:
+    return panel.lines[0].head is not None
+
+
+def _width(panel: Panel, length: int) -> float:
+    return min(max(_CELL[0] * panel.width(length), _CELL[0] if panel.columns == "layer" else 1.1), 9.0)
+
+
+def _height(panel: Panel) -> float:
+    return min(max(_CELL[1] * len(panel.lines), 1.5), 9.0 if _by_head(panel) else 8.0)
+
+
+def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The strongest of each block of cells, where there are more cells than can be drawn."""
+    for axis in (0, 1):
+        block = -(-values.shape[axis] // _MOST_CELLS)
+        if block == 1:
+            continue
+        starts = np.arange(0, values.shape[axis], block)
+        low = np.fmin.reduceat(values, starts, axis=axis)
+        high = np.fmax.reduceat(values, starts, axis=axis)
+        values = np.where(np.abs(low) > np.abs(high), low, high)
+    return values
+
+
+def _frame(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None, *, numbered: bool) -> None:
+    term = site_term(panel.site)
+    name: dict[str, Any] = {"fontsize": 8.5, "color": _INK, "family": "monospace", "fontweight": "bold"}
+    about: dict[str, Any] = {"fontsize": 7, "color": _QUIET}
+    for text, up, look in ((term.label, 14, name), (term.meaning, 4, about)):
+        axis.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **look)
     axis.tick_params(colors=_QUIET, length=0, pad=2)
-    changed = set(result.pairs[pair or 0].differs)
-    for tick, label in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True):
-        if int(tick) in changed:
-            label.set(color=CLEAN if result.direction == "denoising" else CORRUPT, fontweight="bold")
-    if numbered:
-        axis.set_ylabel("layer", fontsize=7.5, color=_QUIET)
+    _label_columns(axis, result, panel, pair)
+    _label_rows(axis, panel, named=numbered)
     for spine in axis.spines.values():
         spine.set_visible(False)
-    n_layers, n_tokens = len(result.layers), result.length
-    if max(n_layers, n_tokens) <= 60:
-        axis.set_xticks(np.arange(n_tokens - 1) + 0.5, minor=True)
-        axis.set_yticks(np.arange(n_layers - 1) + 0.5, minor=True)
-        axis.grid(which="minor", color=_PAPER, linewidth=0.8)
-        axis.tick_params(which="minor", length=0)
+    rows, columns = len(panel.lines), panel.width(result.length)
+    across: Sequence[float] = list(np.arange(columns - 1) + 0.5) if columns <= _ROOM_FOR_GAPS else []
+    upwards: Sequence[float] = list(np.arange(rows - 1) + 0.5)
+    if rows > _ROOM_FOR_GAPS:
+        upwards = [first - 0.5 for first in _groups(panel)[1:]]
+    axis.set_xticks(across, minor=True)
+    axis.set_yticks(upwards, minor=True)
+    axis.grid(which="minor", color=_PAPER, linewidth=0.8)
+    axis.tick_params(which="minor", length=0)
 
 
-def _token_ticks(result: PatchingResult, pair: int | None) -> tuple[list[int], list[str]]:
-    """Positions to label and their labels. In a mean over pairs a position holds one label only if all pairs agree."""
-    shown = result.pairs if pair is None else (result.pairs[pair],)
-    positions = _thin(result.length, _MOST_LABELS)
-    # The copied side, as in the page: its token is what a cell puts in.
-    prompts = [one.clean if result.direction == "denoising" else one.corrupt for one in shown]
-    columns = [{prompt.labels[position] for prompt in prompts} for position in positions]
+def _groups(panel: Panel) -> list[int]:
+    """The first row of each layer, where rows are heads."""
+    if not _by_head(panel):
+        return []
+    return [0, *(row for row in range(1, len(panel.lines)) if panel.lines[row].layer != panel.lines[row - 1].layer)]
+
+
+def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
+    lines = panel.lines
+    if not _by_head(panel):
+        rows = _thin(len(lines), round(_height(panel) / 0.13))
+        labels = [str(lines[row].layer) for row in rows]
+        name = "layer"
+    elif len(lines) <= _ROOM_FOR_GAPS:
+        rows = _thin(len(lines), round(_height(panel) / 0.13))
+        labels = [f"{lines[row].layer}.{lines[row].head}" for row in rows]
+        name = "layer.head"
+    else:
+        starts = _groups(panel)
+        kept = [starts[n] for n in _thin(len(starts), round(_height(panel) / 0.13))]
+        size = starts[1] if len(starts) > 1 else len(lines)
+        axis.set_yticks([first + (size - 1) / 2 for first in kept], [str(lines[first].layer) for first in kept])
+        axis.tick_params(axis="y", labelsize=7)
+        rows, labels, name = [], [], "layer"
+    if rows:
+        axis.set_yticks(rows, labels, fontsize=7)
+    if named:
+        axis.set_ylabel(name, fontsize=7.5, color=_QUIET)
+
+
+def _label_columns(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None) -> None:
+    if panel.columns == "layer":
+        axis.set_xticks([0] if panel.labels else [], list(panel.labels), fontsize=7)
+        return
+    if panel.columns in ("head", "neuron"):
+        digits = len(panel.labels[-1])
+        columns = _thin(len(panel.labels), round(_width(panel, result.length) / (0.1 + 0.07 * digits)))
+        axis.set_xticks(columns, [panel.labels[column] for column in columns], fontsize=7)
+        axis.set_xlabel(panel.columns, fontsize=7.5, color=_QUIET, labelpad=2)
+        return
+    columns = _thin(panel.width(result.length), 40)
+    labels = _tokens(result, pair, columns) if panel.columns == "pos" else [panel.labels[n] for n in columns]
     # A dollar sign would start a formula.
-    return positions, [(labels.pop() if len(labels) == 1 else "≠").replace("$", r"\$") for labels in columns]
+    labels = [label.replace("$", r"\$") for label in labels]
+    axis.set_xticks(columns, labels, rotation=90, fontsize=6.5, family="monospace")
+    changed = set(result.pairs[pair or 0].differs) if panel.columns == "pos" else set()
+    for column, label in zip(columns, axis.get_xticklabels(), strict=True):
+        if column in changed:
+            label.set(color=(CLEAN, CORRUPT)[result.story.donor], fontweight="bold")
+
+
+def _tokens(result: PatchingResult, pair: int | None, positions: Sequence[int]) -> list[str]:
+    """Labels of positions. In a mean over pairs a position holds one label only if all pairs agree."""
+    shown = result.pairs if pair is None else (result.pairs[pair],)
+    # The donor's side, as in the page: its token is what a cell puts in.
+    prompts = [(one.clean, one.corrupt)[result.story.donor].labels or one.clean.labels for one in shown]
+    columns = [{labels[position] for labels in prompts} for position in positions]
+    return [labels.pop() if len(labels) == 1 else "≠" for labels in columns]
+
+
+def _hatch(axis: Axes, estimated: NDArray[np.bool_]) -> None:
+    """Stripes over what is only estimated, one patch for each stretch of a row."""
+    from matplotlib.patches import Rectangle
+
+    for row, cells in enumerate(estimated):
+        start = 0
+        for marked, stretch in groupby(cells.tolist()):
+            length = len(list(stretch))
+            if marked:
+                axis.add_patch(
+                    Rectangle(
+                        (start - 0.5, row - 0.5), length, 1, facecolor="none", edgecolor=_PAPER, hatch="//////", lw=0
+                    )
+                )
+            start += length
 
 
 def _thin(count: int, most: int) -> list[int]:
-    return list(range(0, count, -(-count // most)))
+    """Every so many of `count`, in steps that are easy to count on, so that at most about `most` are left."""
+    least = -(-count // max(1, most))
+    step = next(digit * 10**power for power in range(9) for digit in (1, 2, 5) if digit * 10**power >= least)
+    return list(range(0, count, step))
 
 
 def _extend(effect: NDArray[Any], limit: float) -> str:
@@ -128,14 +274,15 @@ def _extend(effect: NDArray[Any], limit: float) -> str:
 
 
 def _legend(result: PatchingResult) -> str:
-    other = "clean" if result.direction == "denoising" else "corrupt"
-    return f"effect on {metric_term(result.metric).label}\n0 unchanged, 1 fully {other}"
+    story = result.story
+    estimates = "\nstriped: estimate" if (result.status == Status.ESTIMATED).any() else ""
+    ends = f"0: {story.sides[story.host]}, 1: {story.sides[story.donor]}"
+    return f"effect on {metric_term(result.metric).label}\n{ends}{estimates}".replace("$", r"\$")
 
 
-def _heading(result: PatchingResult, pair: int | None) -> str:
-    donor, host = ("clean", "corrupt") if result.direction == "denoising" else ("corrupt", "clean")
-    if pair is None and len(result.pairs) > 1:
-        return f"{donor} → {host}, mean of {len(result.pairs)} pairs"
-    shown = result.pairs[pair or 0]
-    text = f"{donor} → {host}:  {shown.answer.label.strip('␣')} rather than {shown.wrong_answer.label.strip('␣')}"
-    return text.replace("$", r"\$")
+def _heading(result: PatchingResult, pair: int | None) -> tuple[str, str]:
+    """The question, and which experiment answers it."""
+    shown = result.pairs if pair is None else (result.pairs[pair],)
+    title = result.story.title({(one.answer.label, one.wrong_answer.label) for one in shown})
+    several = f", mean of {len(shown)} {result.story.noun}s" if len(shown) > 1 else ""
+    return title.replace("$", r"\$"), f"{result.story.label}{several}".replace("$", r"\$")

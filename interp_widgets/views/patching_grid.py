@@ -1,18 +1,22 @@
-"""The grid of activation patching: layers by tokens, one panel for each site."""
+"""The grid of a patching result: one panel for each site, of layers or heads by tokens, heads, neurons or roles."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from string import Template
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
 
-from interp_widgets.results.errors import ResultError, unknown_name
+from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError, unknown_name
+from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status
-from interp_widgets.results.terms import SITE_TERMS, Term, metric_term
+from interp_widgets.results.story import Story
+from interp_widgets.results.terms import Term, metric_term, site_term
 from interp_widgets.results.tokens import Tokens
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
@@ -21,10 +25,13 @@ from interp_widgets.views.protocol import (
     GridArrays,
     GridSpec,
     RowsMessage,
+    WireLine,
     WireMetric,
     WirePair,
+    WirePanel,
     WirePrediction,
     WirePrompt,
+    WireStory,
     WireTerm,
 )
 
@@ -33,13 +40,14 @@ if TYPE_CHECKING:
 
 
 class PatchingGrid(View):
-    """What each patch does to the model's answer, as a grid of layers by tokens with one panel a site.
+    """What each patch does to the model's answer, as a grid with one panel a site: layers by tokens, heads or neurons.
 
     Colour is the effect: 0 is the host run unchanged, 1 the other run in full (see `PatchingResult.effect`). Both
     Python and the page write the traits below, and `view.observe(handler, "selected")` tells of clicks.
 
     Attributes:
-        selected: the pinned cell, as `{"site": "resid_pre", "layer": 3, "pos": 10}`, or None.
+        selected: the pinned cell, as `{"site": "resid_pre", "layer": 3, "pos": 10}` or `{"site": "z", "layer": 9,
+            "head": 6}`, or None.
         metric: name of the metric that is shown; any of `view.partial.metrics`.
         pair: number of the pair that is shown; None for the mean of all.
         color_limit: effect at which the colour scale ends, on both sides of 0. What lies beyond is marked.
@@ -112,7 +120,8 @@ class PatchingGrid(View):
             TraitError: the grid has no such cell.
         """
         result = self.partial
-        chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected) or self._strongest()
+        chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected)
+        chosen = chosen or cast("Cell", result.strongest(self.metric))
         pair = result.pairs[self.pair or 0]
         if chosen["site"] not in result.code.sites:
             raise ResultError(
@@ -122,8 +131,8 @@ class PatchingGrid(View):
             answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
         )
         return Template(result.code.sites[chosen["site"]]).safe_substitute(
-            layer=chosen["layer"],
-            pos=chosen["pos"],
+            {name: value for name, value in chosen.items() if name != "role"},
+            role=json.dumps(chosen.get("role"), ensure_ascii=False),
             clean_ids=list(pair.clean.ids),
             corrupt_ids=list(pair.corrupt.ids),
             metric=metric,
@@ -135,16 +144,23 @@ class PatchingGrid(View):
 
         return draw(self.partial.with_metric(self.metric), pair=self.pair, color_limit=self.color_limit)
 
+    def scatter(self) -> Figure:
+        """Estimated against exact effects as a matplotlib figure, one point for each cell that has both so far.
+
+        Raises:
+            ResultError: no cell has both.
+        """
+        from interp_widgets.views._estimate_figure import draw_scatter
+
+        return draw_scatter(self.partial)
+
     def __repr__(self) -> str:
         result = self.partial
-        return (
-            f"PatchingGrid({', '.join(result.sites)}: {len(result.layers)} layers x {result.length} tokens, "
-            f"{result.direction}, {self.metric}, {self.job.state})"
-        )
+        return f"PatchingGrid({result.shape_in_words()}, {result.direction}, {self.metric}, {self.job.state})"
 
     def _measure(self, result: PatchingResult) -> tuple[int, int]:
-        computed, pending = ((result.status == status).sum() for status in (Status.COMPUTED, Status.PENDING))
-        return int(computed), int(computed + pending)
+        computed = int((result.status == Status.COMPUTED).sum())
+        return computed, computed + result.remaining
 
     def _open(self, result: PatchingResult) -> dict[str, object]:
         self._sent = result.status
@@ -156,14 +172,14 @@ class PatchingGrid(View):
         rows = np.argwhere(changed)
         if not len(rows):
             return
-        site, layer = rows.T
-        values = np.stack([result.values[metric][:, site, layer] for metric in result.metrics])
-        ids = result.top_ids[:, site, layer]
+        panel, row = rows.T
+        values = np.stack([result.values[metric][:, panel, row] for metric in result.metrics])
+        ids = result.top_ids[:, panel, row]
         arrays = [
             wire_array(values.swapaxes(1, 2), "float32"),
-            wire_array(result.status[:, site, layer].swapaxes(0, 1), "uint8"),
+            wire_array(result.status[:, panel, row].swapaxes(0, 1), "uint8"),
             wire_array(ids.swapaxes(0, 1), "int32"),
-            wire_array(result.top_probs[:, site, layer].swapaxes(0, 1), "float32"),
+            wire_array(result.top_probs[:, panel, row].swapaxes(0, 1), "float32"),
         ]
         self._seq += 1
         message: RowsMessage = {
@@ -182,28 +198,13 @@ class PatchingGrid(View):
     def _title(self) -> str:
         return question(self.partial)
 
-    def _strongest(self) -> Cell:
-        result = self.partial
-        effect = np.abs(result.mean_effect(self.metric))
-        if not np.isfinite(effect).any():
-            raise ResultError("no cell has an effect in this metric so far: name a cell.")
-        site, layer, pos = np.unravel_index(int(np.nanargmax(effect)), effect.shape)
-        return {"site": result.sites[site], "layer": result.layers[layer], "pos": int(pos)}
-
     def _cell(self, given: Mapping[str, Any]) -> Cell:
-        result = self.partial
-        if not isinstance(given, Mapping) or set(given) != {"site", "layer", "pos"}:
-            raise traitlets.TraitError(f"a cell is {{'site': …, 'layer': …, 'pos': …}}, not {given!r}.")
-        if given["site"] not in result.sites:
-            raise traitlets.TraitError(str(unknown_name("site", given["site"], result.sites)))
-        if given["layer"] not in result.layers:
-            layers = ", ".join(map(str, result.layers))
-            raise traitlets.TraitError(f"no layer {given['layer']!r} in this grid: it has layers {layers}.")
-        if given["pos"] not in range(result.length):
-            raise traitlets.TraitError(
-                f"no position {given['pos']!r} in this grid: it has positions 0 to {result.length - 1}."
-            )
-        return {"site": str(given["site"]), "layer": int(given["layer"]), "pos": int(given["pos"])}
+        """The cell as the result names it, in plain numbers."""
+        try:
+            number, row, column = self.partial.find(given)
+        except (SelectionError, UnknownNameError) as error:
+            raise traitlets.TraitError(str(error)) from error
+        return cast("Cell", self.partial.panels[number].name(row, column))
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Mapping[str, Any]) -> Cell | None:
@@ -235,20 +236,18 @@ class PatchingGrid(View):
 
 def question(result: PatchingResult) -> str:
     """The question that a patching grid answers."""
-    answers = {(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs}
-    start = "Where is what makes the model" if result.direction == "denoising" else "Where is what the model needs to"
-    if len(answers) > 1:
-        return f"{start} prefer the answer? Mean of {len(result.pairs)} pairs"
-    answer, wrong_answer = (label.strip("␣") for label in answers.pop())
-    return f"{start} say {answer} rather than {wrong_answer}?"
+    title = result.story.title({(pair.answer.label, pair.wrong_answer.label) for pair in result.pairs})
+    if title != result.story.question_of_several or len(result.pairs) == 1:
+        return title
+    return f"{title} Mean of {len(result.pairs)} {result.story.noun}s"
 
 
 def grid_spec(result: PatchingResult) -> GridSpec:
     """All that a patching grid shows apart from its cells."""
     return {
+        "story": _story(result.story),
         "direction": result.direction,
-        "sites": [_term(SITE_TERMS[site]) for site in result.sites],
-        "layers": list(result.layers),
+        "panels": [_panel(panel) for panel in result.panels],
         "pairs": [_pair(pair) for pair in result.pairs],
         "metrics": [_metric(result, name) for name in result.metrics],
         "top_k": int(result.top_ids.shape[-1]),
@@ -277,6 +276,21 @@ def _finished(result: PatchingResult) -> Generator[PatchingResult, None, Patchin
 
 def _term(term: Term) -> WireTerm:
     return {"name": term.name, "label": term.label, "meaning": term.meaning, "unit": term.unit}
+
+
+def _panel(panel: Panel) -> WirePanel:
+    lines: list[WireLine] = [{"layer": line.layer, "head": line.head} for line in panel.lines]
+    return {
+        "term": _term(site_term(panel.site)),
+        "lines": lines,
+        "columns": panel.columns,
+        "labels": list(panel.labels),
+        "notes": list(panel.notes),
+    }
+
+
+def _story(story: Story) -> WireStory:
+    return cast("WireStory", asdict(story) | {"sides": list(story.sides)})
 
 
 def _metric(result: PatchingResult, name: str) -> WireMetric:

@@ -82,7 +82,8 @@ class WirePanel(TypedDict):
     lines: list[WireLine]
     columns: Columns
     labels: list[str]
-    """One for each column: numbers of heads or neurons, names of roles; none where columns are positions."""
+    """One for each column: numbers of heads or neurons, names of roles. None where columns are positions, and none or
+    one where there is one column."""
     notes: list[str]
     """What there is to say about each column; or none at all."""
 
@@ -102,6 +103,8 @@ class WireStory(TypedDict):
     host: int
     """Which of the two an effect of 0 means; the other is 1."""
     averaging: Literal["shares", "values"]
+    noun: str
+    """What the axis of pairs counts: "pair", "prompt" or "sample"."""
 
 
 class GridSpec(TypedDict):
@@ -118,8 +121,8 @@ class GridSpec(TypedDict):
     metrics: list[WireMetric]
     top_k: int
     code_sites: dict[str, str]
-    """For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $clean_ids, $corrupt_ids,
-    $metric."""
+    """For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $role (quoted), $clean_ids,
+    $corrupt_ids, $metric."""
     code_metrics: dict[str, str]
     """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
     provenance: list[str]

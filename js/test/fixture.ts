@@ -1,5 +1,6 @@
 import type { Model } from "../src/core/model";
-import type { GridArrays, GridSpec, GridState, WireArray, WirePair } from "../src/core/protocol";
+import type { GridArrays, GridSpec, GridState, WireArray, WirePair, WirePanel, WireStory } from "../src/core/protocol";
+import { sizeOf } from "../src/views/patching_grid/data";
 
 /** A buffer that starts at an odd offset, as buffers inside a larger message do. */
 export function unaligned(bytes: ArrayBuffer, offset = 3): DataView<ArrayBuffer> {
@@ -32,13 +33,38 @@ export function pair(clean: string[], corrupt: string[], answer = "␣Mary", wro
 const LABELS = ["The", "␣cat", "␣sat", "␣on"];
 const CORRUPT = ["The", "␣dog", "␣sat", "␣on"];
 
+export const denoising: WireStory = {
+  question: "Where is what makes the model say $answer rather than $wrong_answer?",
+  question_of_several: "Where is what makes the model prefer the answer?",
+  cell: "Each cell is one run of the corrupt prompt.",
+  label: "denoising: clean → corrupt",
+  deed: "Copying $what from the clean run",
+  negative: "pushes back",
+  positive: "restores the clean answer",
+  sides: ["clean", "corrupt"],
+  host: 1,
+  averaging: "shares",
+  noun: "pair",
+};
+
+export const noising: WireStory = { ...denoising, deed: "Copying $what from the corrupt run", host: 0 };
+
+export const term = (name: string, label = name, unit = "") => ({ name, label, meaning: `what ${label} is`, unit });
+
+export function panel(name: string, overrides: Partial<WirePanel> = {}): WirePanel {
+  const lines = [0, 4, 8].map((layer) => ({ layer, head: null }));
+  return { term: term(name), lines, columns: "pos", labels: [], notes: [], ...overrides };
+}
+
+/** Two heads in each of two layers. */
+export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head })));
+
 /** Two sites, three layers (of which the middle one is layer 4), four tokens: a transposed axis cannot go unnoticed. */
 export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
-  const term = (name: string, label = name, unit = "") => ({ name, label, meaning: `what ${label} is`, unit });
   return {
+    story: denoising,
     direction: "denoising",
-    sites: [term("resid_pre"), term("mlp_out")],
-    layers: [0, 4, 8],
+    panels: [panel("resid_pre"), panel("mlp_out")],
     pairs: [pair(LABELS, CORRUPT)],
     metrics: [
       { term: term("logit_diff", "logit difference", "logits"), baselines: [[3, -1]] },
@@ -52,12 +78,14 @@ export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
   };
 }
 
-/** Every value says where it is: 1000 pair + 100 site + 10 layer + pos. */
+/** Every value says where it is: 1000 pair + 100 panel + 10 row + column. */
 export function arrays(
   of: GridSpec,
   value = (p: number, s: number, l: number, t: number) => 1000 * p + 100 * s + 10 * l + t,
 ): GridArrays {
-  const shape = [of.pairs.length, of.sites.length, of.layers.length, of.pairs[0].clean.labels.length];
+  const sizes = of.panels.map((_, number) => sizeOf(of, number));
+  const rows = Math.max(...sizes.map((size) => size.rows));
+  const shape = [of.pairs.length, of.panels.length, rows, Math.max(...sizes.map((size) => size.columns))];
   const size = shape.reduce((a, b) => a * b, 1);
   const values: number[] = [];
   for (const _ of of.metrics)

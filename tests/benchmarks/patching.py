@@ -1,250 +1,146 @@
 """How much faster a patching grid is than the ways in use, in alternating rounds.
 
     python -m tests.benchmarks.patching
+    python -m tests.benchmarks.patching --cases 60 240 --rounds 1
     python -m tests.benchmarks.patching --transformer-lens-python /path/to/other/bin/python
 
-The grid: resid_pre of a model of GPT-2 small's shape with random weights (float32), 12 layers by 15 positions of which
-every one differs. TransformerLens runs in a Python of its own, since it pins other versions; to make one:
+The grid: resid_pre of a model of GPT-2 small's shape with random weights (float32), 12 layers by as many positions as
+the prompts have tokens. TransformerLens runs in a Python of its own, since it pins other versions; to make one:
 
     python -m venv tl && tl/bin/pip install "transformer-lens>=4"
+
+Seconds are medians, on the wall and of the processor: the second are those to trust on a machine that others share.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from nnsight import NNsight
 
-LENGTH, LAYERS, VOCAB = 15, 12, 50257
-SEED = 0
+from tests.benchmarks.cases import Case, gpt2_small, matrix_rate
+from tests.benchmarks.transformer_lens import TransformerLens
+from tests.benchmarks.ways import BareTorch, Ours, TracePerPatch
 
+CASES = {"15": Case(15), "15-shared": Case(15, 10), "60": Case(60), "240": Case(240)}
+ROOT = Path(__file__).parents[2]
 
-def prompts() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(SEED)
-    clean = torch.randint(0, VOCAB, (1, LENGTH), generator=generator)
-    return clean, (clean + 1 + torch.randint(0, 1000, (1, LENGTH), generator=generator)) % VOCAB
-
-
-def gpt2_small() -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    torch.manual_seed(SEED)
-    return GPT2LMHeadModel(GPT2Config()).eval()
+Times = dict[str, list[tuple[float, float]]]
+"""Seconds on the wall and of the processor, round by round."""
 
 
-class Ours:
-    """`patching` of this package, from its first line to its result."""
-
-    def __init__(self) -> None:
-        from nnsight import NNsight
-
-        self.model = NNsight(gpt2_small())
-        self.clean, self.corrupt = (ids[0].tolist() for ids in prompts())
-        self.first_row = 0.0
-
-    def __call__(self) -> torch.Tensor:
-        from interp_widgets.experiments.patching import patching
-
-        started = time.perf_counter()
-        steps = patching(self.model, self.clean, self.corrupt, answer=11, wrong_answer=27)
-        result = next(steps)
-        for count, partial in enumerate(steps):
-            result = partial
-            if count == 0:
-                self.first_row = time.perf_counter() - started
-        return torch.tensor(result.value()[0, 0])
-
-
-class TracePerPatch:
-    """One nnsight trace for each patch, as tutorials do."""
-
-    def __init__(self, ours: Ours) -> None:
-        self.model = ours.model
-        self.clean, self.corrupt = prompts()
-
-    def __call__(self) -> torch.Tensor:
-        from nnsight import save
-
-        model, blocks = self.model, self.model.transformer.h
-        values = torch.zeros(LAYERS, LENGTH)
-        with torch.no_grad():
-            with model.trace(self.clean):
-                donors = save([block.input for block in blocks])
-            for layer in range(LAYERS):
-                for position in range(LENGTH):
-                    with model.trace(self.corrupt):
-                        blocks[layer].input[:, position] = donors[layer][:, position]
-                        logits = model.output.logits[0, -1].save()
-                    values[layer, position] = logits[11] - logits[27]
-        return values
-
-
-_MEMORY = """
-import os, threading
-
-def megabytes(run):
-    \"\"\"Memory that a run takes beside what the process holds before it, at its peak.\"\"\"
-    page = os.sysconf("SC_PAGE_SIZE") / 2**20
-    resident = lambda: int(open("/proc/self/statm").read().split()[1]) * page
-    before = peak = resident()
-    done = threading.Event()
-    def watch():
-        nonlocal peak
-        while not done.wait(0.002):
-            peak = max(peak, resident())
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run()
-    done.set()
-    watcher.join()
-    return peak - before
-"""
-
-_TRANSFORMER_LENS = (
-    _MEMORY
-    + """
-import json, sys, tempfile, time
-os.environ["HF_HUB_OFFLINE"] = "1"
-import torch
-from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-from transformer_lens import TransformerBridge, patching
-torch.set_num_threads(int(sys.argv[1]))
-clean, corrupt = (torch.tensor([ids]) for ids in json.loads(sys.argv[2]))
-clock = getattr(time, sys.argv[3])
-torch.manual_seed(0)
-gpt2 = GPT2LMHeadModel(GPT2Config()).eval()
-# The bridge insists on a tokenizer in a folder, though only ids are passed.
-end = "<|endoftext|>"
-folder = tempfile.mkdtemp()
-gpt2.config.save_pretrained(folder)
-words = Tokenizer(models.WordLevel({end: 0}, unk_token=end))
-PreTrainedTokenizerFast(tokenizer_object=words, bos_token=end, eos_token=end).save_pretrained(folder)
-model = TransformerBridge.boot_transformers(
-    folder, hf_model=gpt2, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
-def run():
-    with torch.no_grad():
-        _, cache = model.run_with_cache(clean)
-        patching.get_act_patch_resid_pre(model, corrupt, cache, lambda logits: logits[0, -1, 11] - logits[0, -1, 27])
-print("@", megabytes(run), flush=True)
-for line in sys.stdin:
-    started = clock()
-    run()
-    print("@", clock() - started, flush=True)
-"""
-)
-
-
-class TransformerLens:
-    """`get_act_patch_resid_pre` of TransformerLens in its own process, which waits idle while others run."""
-
-    def __init__(self, python: str, threads: int, clock: str) -> None:
-        ids = json.dumps([ids[0].tolist() for ids in prompts()])
-        self.process = subprocess.Popen(
-            [python, "-W", "ignore", "-c", _TRANSFORMER_LENS, str(threads), ids, clock],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.megabytes = self._read()
-
-    def seconds(self) -> float:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> float:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("@ "):  # the library may say other things on its way
-                return float(line[2:])
-        raise RuntimeError("the process of TransformerLens ended: is transformer-lens installed there?")
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
-def timed(run: Callable[[], torch.Tensor], clock: Callable[[], float]) -> tuple[float, torch.Tensor]:
-    started = clock()
+def timed(run: Callable[[], torch.Tensor]) -> tuple[tuple[float, float], torch.Tensor]:
+    wall, processor = time.perf_counter(), time.process_time()
     values = run()
-    return clock() - started, values
+    return (time.perf_counter() - wall, time.process_time() - processor), values
+
+
+def compare(case: Case, model: NNsight, lens: TransformerLens | None, rounds: int, most: int) -> float:
+    """Print how long each way takes, and return the megabytes of TransformerLens."""
+    ours, bare, naive = Ours(model, case), BareTorch(model, case), TracePerPatch(model, case, most)
+    times: Times = defaultdict(list)
+    rates, megabytes = [], 0.0
+    for _ in range(rounds):
+        rates.append(matrix_rate())
+        taken, values = timed(ours)
+        times["ours"].append(taken)
+        times["first rows"].append((ours.first_row, ours.first_row))
+        taken, expected = timed(bare)
+        times["the same in bare torch"].append(taken)
+        torch.testing.assert_close(values, expected, atol=1e-4, rtol=0)
+        (wall, processor), expected = timed(naive)
+        times["one trace a patch"].append((wall / naive.share, processor / naive.share))
+        compared = ~expected.isnan()
+        torch.testing.assert_close(values[compared], expected[compared], atol=1e-4, rtol=0)
+        if lens:
+            wall, processor, megabytes = lens(case, most)
+            times["TransformerLens"].append((wall, processor))
+    report(case, times, max(rates))
+    return megabytes
+
+
+def report(case: Case, times: Times, rate: float) -> None:
+    print(f"\n{case.name}, {rounds_of(times)} rounds" + " " * 8 + "wall" + " " * 19 + "processor")
+    medians = {
+        name: tuple(statistics.median(column) for column in zip(*taken, strict=True)) for name, taken in times.items()
+    }
+    for name, (wall, processor) in medians.items():
+        print(
+            f"  {name:<24}{wall:9.3f} s {wall / medians['ours'][0]:7.2f}x"
+            + (f"{processor:12.3f} s {processor / medians['ours'][1]:7.2f}x" if name != "first rows" else "")
+        )
+    bound = case.operations() / rate
+    print(
+        f"  fewest operations: {bound:.3f} s at this machine's {rate / 1e9:.0f} GFLOP/s; "
+        f"ours takes {medians['ours'][0] / bound:.2f} times as long"
+    )
+
+
+def rounds_of(times: Times) -> int:
+    return len(times["ours"])
 
 
 def import_seconds(rounds: int) -> float:
     code = "import time; t = time.perf_counter(); import interp_widgets; print(time.perf_counter() - t)"
-    root = Path(__file__).parents[2]
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root) for _ in range(rounds)
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT) for _ in range(rounds)
     ]
     return statistics.median(float(run.stdout) for run in runs)
 
 
-def megabytes(name: str, threads: int) -> float:
-    """Peak memory of one run, in a process of its own that has run the model before."""
-    code = f"""{_MEMORY}
+def peak_megabytes(way: str, threads: int) -> float:
+    """Peak memory of one grid, in a process of its own that has run the model before."""
+    code = f"""
 import torch
-from tests.benchmarks import patching
+from nnsight import NNsight
+from tests.benchmarks import cases, memory, ways
 torch.set_num_threads({threads})
-ours = patching.Ours()
-run = ours if {name!r} == "ours" else patching.TracePerPatch(ours)
+case, model = cases.Case(15), NNsight(cases.gpt2_small())
+run = {way}
 with torch.no_grad():
-    ours.model._module(torch.tensor([ours.clean]))
-print(megabytes(run))
+    model._module(torch.tensor([case.prompts()[0]]))
+print(memory.megabytes(run))
 """
-    root = Path(__file__).parents[2]
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     return float(run.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=["15", "15-shared"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--cpu-seconds", action="store_true", help="time the processor, for a machine that others share"
+        "--most",
+        type=int,
+        default=180,
+        help="patches that the ways with one pass a patch run, spread over the grid; the rest is extrapolated",
     )
     parser.add_argument("--transformer-lens-python", default=None, help="the Python that has TransformerLens")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clock_name = "process_time" if options.cpu_seconds else "perf_counter"
-    clock = getattr(time, clock_name)
-
-    ours = Ours()
-    naive = TracePerPatch(ours)
-    timed(ours, clock)  # a warm-up
     python = options.transformer_lens_python
-    lens = TransformerLens(python, options.threads, clock_name) if python else None
-    seconds: dict[str, list[float]] = {"ours": [], "first row": [], "one trace a patch": [], "TransformerLens": []}
-    for _ in range(options.rounds):
-        taken, values = timed(ours, clock)
-        seconds["ours"].append(taken)
-        seconds["first row"].append(ours.first_row)
-        taken, expected = timed(naive, clock)
-        seconds["one trace a patch"].append(taken)
-        if lens:
-            seconds["TransformerLens"].append(lens.seconds())
-        torch.testing.assert_close(values, expected, atol=1e-4, rtol=0)
+    lens = TransformerLens(python, options.threads) if python else None
+    model = NNsight(gpt2_small())
+    megabytes = {name: compare(CASES[name], model, lens, options.rounds, options.most) for name in options.cases}
     if lens:
         lens.close()
-    medians = {name: statistics.median(runs) for name, runs in seconds.items() if runs}
-    for name, median in medians.items():
-        ratio = median / medians["ours"]
-        print(f"{name:<20} {median:8.3f} s  {ratio:6.2f}x")
-    memory = {name: megabytes(name, options.threads) for name in ("ours", "one trace a patch")}
-    if lens:
-        memory["TransformerLens"] = lens.megabytes
+    memory = {
+        "ours": peak_megabytes("ways.Ours(model, case)", options.threads),
+        "one trace a patch": peak_megabytes("ways.TracePerPatch(model, case, 180)", options.threads),
+    }
+    if lens and "15" in megabytes:
+        memory["TransformerLens"] = megabytes["15"]
     shown = ", ".join(f"{name} {size:.0f} MB" for name, size in memory.items())
-    print(f"peak memory beside the model: {shown}")
+    print(f"\npeak memory beside the model, {CASES['15'].name}: {shown}")
     print(f"import interp_widgets: {1000 * import_seconds(options.rounds):.1f} ms")
 
 

@@ -15,6 +15,8 @@ import pytest
 import torch
 from nnsight import NNsight, TransformersModel
 
+from interp_widgets.experiments.ablation import run_ablation
+from interp_widgets.experiments.causal_trace import run_causal_trace
 from interp_widgets.experiments.patching import run_patching
 from interp_widgets.results.patching import PatchingResult
 from tests.experiments import zoo
@@ -66,6 +68,36 @@ def test_every_site_of_a_cell(name: str, direction: str, tmp_path: Path) -> None
     model = NNsight(zoo.model(name))
     result = run_patching(model, CLEAN, CORRUPT, sites=sites, direction=direction, **GIVEN)
     check(result, tmp_path, model)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3", "opt", "bloom", "granite", "falcon"])
+def test_a_causal_trace_repeats_its_noise(name: str, tmp_path: Path) -> None:
+    model = NNsight(zoo.model(name))
+    arguments: dict[str, Any] = {"subject": (1, 3), "samples": 2, "seed": 5, "sites": ("resid_post", "attn_out", "z")}
+    result = run_causal_trace(model, CLEAN, **arguments, **GIVEN)
+    check(result, tmp_path, model, "prob")
+    lines = printed(result, {"site": "resid_post", "layer": 1, "pos": 2}, "kl")
+    second = run(lines.replace("sample = 0", "sample = 1"), tmp_path, model=model)
+    assert second == pytest.approx(float(result.value("kl")[1, 0, 1, 2]), abs=1e-4)
+    assert "corrupt" not in lines
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "opt", "bloom", "granite", "falcon"])
+def test_ablation_by_zeros(name: str, tmp_path: Path) -> None:
+    model = NNsight(zoo.model(name))
+    sites = tuple(site for site in (*ALL, "z") if site != "resid_mid" or not zoo.FAMILIES[name].parallel)
+    check(run_ablation(model, CLEAN, sites=sites, **GIVEN), tmp_path, model)
+    check(run_ablation(model, CLEAN, sites="mlp_post", neurons=[3, 7], **GIVEN), tmp_path, model)
+
+
+def test_there_are_no_lines_for_what_takes_more_than_a_few() -> None:
+    def own(logits: torch.Tensor, context: Any) -> torch.Tensor:
+        return logits[:, context.answer]
+
+    model = NNsight(zoo.model("gpt2"))
+    resampled = run_ablation(model, CLEAN, how="resample", reference=CORRUPT, sites="z", **GIVEN)
+    assert not resampled.code.sites
+    assert not run_causal_trace(model, CLEAN, subject=2, samples=1, metric=own, **GIVEN).code.sites
 
 
 @pytest.mark.parametrize("by", [None, "pos", "layer"])

@@ -141,7 +141,7 @@ def test_pairs_are_kept_apart() -> None:
 def test_pairs_beyond_the_cache_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments: Any = (zoo.model("gpt2"), [CLEAN, CORRUPT, CLEAN], [CORRUPT, ONE_CHANGED, ONE_CHANGED])
     together = run_patching(*arguments, sites=ALL, **GIVEN)
-    monkeypatch.setattr("interp_widgets.experiments.gridrun._CACHE_BYTES", 1)
+    monkeypatch.setattr("interp_widgets.experiments.bench._CACHE_BYTES", 1)
     apart = run_patching(*arguments, sites=ALL, **GIVEN)
     np.testing.assert_allclose(apart.value(), together.value(), atol=1e-5)
     assert apart.complete

@@ -43,12 +43,23 @@ def test_only_two_families_refuse_a_growing_batch(name: str) -> None:
     assert resolve(open_model(zoo.model(name))).grows == (name not in ("bloom", "gpt_bigcode", "gpt_bigcode_old"))
 
 
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+def test_every_family_runs_on_from_cached_keys_and_values(name: str) -> None:
+    """Alternating windows and ALiBi included, since masks and position tables are the model's own."""
+    access = resolve(open_model(zoo.model(name)))
+    assert access.n_kv_heads is not None
+    assert access.d_head is not None
+    shared = 2 * access.n_kv_heads * access.d_head
+    assert access.cached in (shared, 2 * (access.n_heads or 0) * access.d_head)  # of all query heads in Falcon
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "gpt_neox", "mpt"])
 def test_without_its_row_a_family_is_found_by_search_or_does_without(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interp_widgets.models.families.FAMILIES", {})
-    access = resolve(open_model(zoo.build(name)))
+    access = resolve(open_model(zoo.build(name).to(dtype)))
     parts = access.anatomy.parts
     if name in ("gemma2", "mpt"):  # what their attention and MLP return is not what they add
         assert parts is None

@@ -21,7 +21,15 @@ from nnsight.schema.config import CONFIG
 from nnsight.schema.response import ResponseModel, Status
 from transformers import PreTrainedTokenizerFast
 
-from interp_widgets import run_patching, show_patching, teaching
+from interp_widgets import (
+    Receiver,
+    run_ablation,
+    run_causal_trace,
+    run_patching,
+    run_path_patching,
+    show_patching,
+    teaching,
+)
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.patching import patching
 from interp_widgets.models import shipping
@@ -131,6 +139,40 @@ def test_a_grid_from_a_server_is_the_one_computed_here(
     assert not far.dispatched
 
 
+def test_other_experiments_run_there_too(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    def traced(model: TransformersModel, **where: Any) -> PatchingResult:
+        return run_causal_trace(
+            model, PAIR.clean, subject=PAIR.roles["IO"], samples=2, layers=[1, 3], metric="logit_diff", **GIVEN, **where
+        )
+
+    def ablated(model: TransformersModel, **where: Any) -> PatchingResult:
+        asked = {"how": "mean", "reference": [PAIR.clean, PAIR.corrupt], "sites": "z"}
+        return run_ablation(model, PAIR.clean, answer=PAIR.answer, **asked, **where)
+
+    def sent(model: TransformersModel, **where: Any) -> PatchingResult:
+        return run_path_patching(model, *PROMPTS, receivers=Receiver("final"), layers=[1], **GIVEN, **where)
+
+    for run in (traced, ablated, sent):
+        assert run(far, remote=Watching(host)) == run(near)
+
+
+def test_estimates_arrive_before_exact_values(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked = GIVEN | {"preview": True, "sites": ("resid_pre", "z"), "max_rows": 8}
+    here = list(patching(near, *PROMPTS, **asked))
+    there = unique(patching(far, *PROMPTS, remote=Watching(host), **asked))
+    assert there == here
+    assert any(partial.estimates is not None and partial.remaining for partial in there)
+
+
+def unique(steps: Any) -> list[PatchingResult]:
+    """The steps of a run without those in between that only give the caller a turn."""
+    found: list[PatchingResult] = []
+    for partial in steps:
+        if not found or partial is not found[-1]:
+            found.append(partial)
+    return found
+
+
 def test_an_installed_package_travels_too(
     far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,13 +187,9 @@ def test_an_installed_package_travels_too(
 
 
 def test_partial_results_arrive_one_by_one(far: TransformersModel, near: TransformersModel, host: str) -> None:
-    """The same steps as here, but for those in between that only give the caller a turn."""
     asked = GIVEN | {"max_rows": 2, "sites": ("resid_pre", "attn_out")}
     here = list(patching(near, *PROMPTS, **asked))
-    there: list[PatchingResult] = []
-    for partial in patching(far, *PROMPTS, remote=Watching(host), **asked):
-        if not there or partial is not there[-1]:
-            there.append(partial)
+    there = unique(patching(far, *PROMPTS, remote=Watching(host), **asked))
     assert len(there) > 10
     assert there == here
 

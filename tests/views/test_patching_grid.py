@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import io
+import json
 import warnings
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ import traitlets
 from interp_widgets.results.errors import ResultError
 from interp_widgets.results.patching import Pair, Status
 from interp_widgets.results.tokens import Token, Tokens
-from interp_widgets.views.patching_grid import PatchingGrid, grid_arrays, question
+from interp_widgets.views.patching_grid import PatchingGrid, grid_arrays, grid_spec, question
 from tests import made
 
 HOT = {"site": "resid_pre", "layer": 1, "pos": 5}
@@ -110,7 +112,7 @@ def test_a_click_is_the_selection_in_python_and_tells_observers():
             {"site": "resid_post", "layer": 0, "pos": 0},
             "unknown site 'resid_post': did you mean 'resid_pre'",
         ),
-        ("selected", {"layer": 0}, "a cell is {'site'"),
+        ("selected", {"layer": 0}, "a cell is a dictionary with its 'site' and its place"),
         ("metric", "probs", "unknown metric 'probs': did you mean 'prob'"),
         ("pair", 1, "no pair 1: this result has pairs 0 to 0, or None"),
         ("color_limit", 0.0, "an effect above 0"),
@@ -129,6 +131,122 @@ def test_a_wrong_value_is_refused_from_python_and_set_right_on_the_page(monkeypa
     view.set_state({trait: value})
     assert getattr(view, trait) == before
     assert [trait] in corrected
+
+
+KINDS = {
+    "heads": (made.heads, {"site": "k", "layer": 1, "head": 1}),
+    "heads by position": (made.heads_by_position, {"site": "z", "layer": 2, "head": 1, "pos": 8}),
+    "neurons": (made.neurons, {"site": "mlp_post", "layer": 2, "neuron": 1024}),
+    "roles": (made.by_role, {"site": "resid_pre", "layer": 2, "role": "S2"}),
+    "path": (made.path, {"site": "mlp_out", "layer": 0}),
+    "noise": (made.noise, {"site": "resid_pre", "layer": 2, "pos": 5}),
+    "ablation": (made.ablation, {"site": "z", "layer": 4, "head": 6}),
+}
+every_kind = pytest.mark.parametrize(("maker", "cell"), KINDS.values(), ids=KINDS)
+
+
+@every_kind
+def test_a_cell_of_any_kind_is_selected_by_its_own_name_in_plain_numbers(maker, cell):
+    view = PatchingGrid(maker())
+    view.selected = {name: np.int64(value) if isinstance(value, int) else value for name, value in cell.items()}
+    assert view.selected == cell
+    assert {type(value) for value in view.selected.values()} <= {int, str}
+    view.set_state({"selected": {"site": cell["site"], "layer": cell["layer"], "elsewhere": 1}})
+    assert view.selected == cell, "the page is not trusted"
+
+
+@pytest.mark.parametrize(
+    ("maker", "cell", "words"),
+    [
+        (made.heads, {"site": "z", "layer": 1, "pos": 3}, "a cell of z is {'site': …, 'layer': …, 'head': …}"),
+        (made.heads, {"site": "k", "layer": 1, "head": 7}, "no head 7 in this grid: it has 0, 1."),
+        (made.heads_by_position, {"site": "z", "layer": 1, "head": 9, "pos": 3}, "no head 9 of layer 1 in this grid"),
+        (made.neurons, {"site": "mlp_post", "layer": 1, "neuron": 9999}, "it has 0, 1, 2, …, 3071."),
+        (made.by_role, {"site": "mlp_out", "layer": 1, "role": "S3"}, "no role 'S3' in this grid: it has S1, IO, S2"),
+        (made.path, {"site": "mlp_out", "layer": 1, "head": 0}, "a cell of mlp_out is {'site': …, 'layer': …}"),
+    ],
+)
+def test_a_cell_that_a_panel_has_not_is_refused_in_its_own_words(maker, cell, words):
+    view = PatchingGrid(maker())
+    with pytest.raises(traitlets.TraitError) as refused:
+        view.selected = cell
+    assert words in str(refused.value)
+    with pytest.raises(traitlets.TraitError):
+        view.code(cell)
+
+
+@every_kind
+def test_the_spec_describes_every_panel_and_the_words_of_the_experiment(maker, cell):
+    whole = maker()
+    spec = grid_spec(whole)
+    assert [(panel["term"]["name"], panel["columns"]) for panel in spec["panels"]] == [
+        (panel.site, panel.columns) for panel in whole.panels
+    ]
+    for wire, panel in zip(spec["panels"], whole.panels, strict=True):
+        assert [(line["layer"], line["head"]) for line in wire["lines"]] == [(x.layer, x.head) for x in panel.lines]
+        assert (tuple(wire["labels"]), tuple(wire["notes"])) == (panel.labels, panel.notes)
+    assert spec["story"]["sides"] == list(whole.story.sides)
+    assert spec["story"]["host"] == whole.story.host
+    assert [pair["differs"] for pair in spec["pairs"]] == [list(pair.differs) for pair in whole.pairs]
+    json.dumps(spec, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("maker", "cell", "line"),
+    [
+        (made.heads, {"site": "k", "layer": 1, "head": 1}, "# k 1 1"),
+        (made.heads_by_position, {"site": "z", "layer": 2, "head": 1, "pos": 8}, "# z 2 1 8"),
+        (made.neurons, {"site": "mlp_post", "layer": 2, "neuron": 1024}, "# mlp_post 2 1024"),
+        (made.by_role, {"site": "resid_pre", "layer": 2, "role": "S2"}, '# resid_pre 2 "S2"'),
+        (made.path, {"site": "mlp_out", "layer": 0}, "# mlp_out 0"),
+    ],
+)
+def test_code_is_filled_in_with_what_names_the_cell(maker, cell, line):
+    view = PatchingGrid(maker())
+    assert view.code(cell).splitlines()[1] == line
+    strongest = view.partial.strongest()
+    assert view.code() == view.code(strongest), "the strongest cell stands in for none"
+
+
+def test_rows_of_panels_of_different_sizes_stream_in_their_places(monkeypatch):
+    whole = made.heads()
+    sent = Sent(monkeypatch)
+    PatchingGrid(made.steps(whole))
+    width = whole.status.shape[-1]
+    seen = {}
+    for content, buffers in sent.rows:
+        values = np.frombuffer(buffers[0], "float32").reshape(6, len(content["rows"]), 1, width)
+        for n, (panel, row) in enumerate(content["rows"]):
+            seen[panel, row] = values[:, n]
+    assert set(seen) == set(np.ndindex(4, 6))
+    for (panel, row), values in seen.items():
+        for number, metric in enumerate(whole.metrics):
+            np.testing.assert_array_equal(values[number], whole.values[metric][:, panel, row])
+
+
+def test_a_row_whose_estimates_became_exact_is_sent_again_and_counts_only_then(monkeypatch):
+    whole = made.heads()
+    sent = Sent(monkeypatch)
+
+    def replaced():
+        yield made.estimated(whole)
+        yield made.estimated(whole, slice(0, 3))
+        return whole
+
+    states = []
+
+    def note(view, key=None):
+        if key == "job":
+            states.append(view.job.status())
+
+    monkeypatch.setattr(PatchingGrid, "send_state", note)
+    view = PatchingGrid(replaced())
+    rows = {tuple(row) for content, _ in sent.rows for row in content["rows"]}
+    assert {(0, 3), (3, 5)} <= rows
+    half, end = states[0], view.job.status()
+    cells = 6 * (8 + 8 + 2 + 2)
+    assert (half["done"], half["total"]) == (cells / 2, cells)
+    assert (end["done"], end["total"]) == (cells, cells)
 
 
 def test_what_the_page_must_not_write_stays_as_it_is():
@@ -308,6 +426,47 @@ def test_the_figure_draws_each_cell_in_its_place():
     assert labels == list(made.CLEAN)
 
 
+@every_kind
+def test_the_figure_of_any_kind_draws_every_panel_without_its_padding(maker, cell):
+    whole = maker()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = PatchingGrid(whole).figure()
+        figure.canvas.draw()
+    panels = [axis for axis in figure.axes if axis.images]
+    for axis, panel, effect in zip(panels, whole.panels, whole.mean_effect(), strict=True):
+        rows, columns = len(panel.lines), panel.width(whole.length)
+        drawn = axis.images[0].get_array()
+        assert axis.images[0].get_extent() == [-0.5, columns - 0.5, -0.5, rows - 0.5]
+        if columns < 800:
+            np.testing.assert_allclose(drawn, effect[:rows, :columns], atol=1e-6)
+        assert np.nanmax(np.abs(drawn)) == pytest.approx(np.nanmax(np.abs(effect)))
+
+
+def test_panels_of_a_figure_have_cells_of_one_size():
+    figure = PatchingGrid(made.path()).figure()
+    heads, one = (axis.get_position() for axis in figure.axes if axis.images)
+    assert heads.width / 12 == pytest.approx(one.width)
+    assert (heads.y0, heads.height) == pytest.approx((one.y0, one.height))
+
+
+def test_one_hot_neuron_among_14_000_is_in_the_picture():
+    import matplotlib.image
+
+    whole = made.neurons(layers=28, count=14336)
+    picture = matplotlib.image.imread(io.BytesIO(PatchingGrid(whole).figure()._repr_png_()))
+    grid = picture[:, : int(picture.shape[1] * 0.9)]  # without the colour bar
+    assert ((grid[..., 0] - grid[..., 2]) > 0.4).any()
+
+
+def test_the_words_of_an_experiment_head_its_figure():
+    texts = [text.get_text() for text in PatchingGrid(made.noise()).figure().texts]
+    assert texts == [
+        "Where does the model recall Mary?",
+        "causal trace: noise of 3 standard deviations, mean of 10 samples",
+    ]
+
+
 def test_many_panels_wrap_and_a_figure_is_the_picture_of_its_cell():
     labels = tuple(f"t{n}" for n in range(40))
     sites = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
@@ -346,3 +505,9 @@ def test_a_prompt_of_one_token_and_a_model_of_one_layer_are_drawn():
     one = Pair(Tokens((1,), ("a",)), Tokens((2,), ("b",)), made.MARY, made.JOHN)
     view = PatchingGrid(made.result(layers=1, pairs=(one,)))
     assert view.figure().axes
+
+
+def test_an_answer_is_not_asked_for_rather_than_itself():
+    itself = replace(made.pair(), wrong_answer=made.MARY)
+    assert question(made.result(pairs=(itself,))) == "Where is what makes the model prefer the answer?"
+    assert question(made.ablation()) == "What does the model need to say Mary?"

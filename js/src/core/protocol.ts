@@ -67,7 +67,10 @@ export interface WirePanel {
   term: WireTerm;
   lines: WireLine[];
   columns: Columns;
-  /** One for each column: numbers of heads or neurons, names of roles; none where columns are positions. */
+  /**
+   * One for each column: numbers of heads or neurons, names of roles. None where columns are positions, and none or
+   * one where there is one column.
+   */
   labels: string[];
   /** What there is to say about each column; or none at all. */
   notes: string[];
@@ -87,6 +90,8 @@ export interface WireStory {
   /** Which of the two an effect of 0 means; the other is 1. */
   host: number;
   averaging: "shares" | "values";
+  /** What the axis of pairs counts: "pair", "prompt" or "sample". */
+  noun: string;
 }
 
 /**
@@ -103,8 +108,8 @@ export interface GridSpec {
   metrics: WireMetric[];
   top_k: number;
   /**
-   * For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $clean_ids, $corrupt_ids,
-   * $metric.
+   * For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $role (quoted), $clean_ids,
+   * $corrupt_ids, $metric.
    */
   code_sites: Record<string, string>;
   /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */

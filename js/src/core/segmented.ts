@@ -8,7 +8,7 @@ export interface Option<Value> {
   data?: Record<string, string>;
 }
 
-/** One of a few options, side by side: a radio group in which only the chosen one is a tab stop. */
+/** One of a few options, side by side: a radio group in which only the chosen one, or the first, is a tab stop. */
 export class Segmented<Value> {
   readonly element: HTMLElement;
   #options: Option<Value>[] = [];
@@ -42,12 +42,9 @@ export class Segmented<Value> {
       });
       fill(this.element, ...this.#buttons);
     }
-    const chosen = Math.max(
-      0,
-      options.findIndex(({ value }) => Object.is(value, current)),
-    );
+    const chosen = options.findIndex(({ value }) => Object.is(value, current));
     this.#buttons.forEach((button, i) => {
-      setAttributes(button, { "aria-checked": String(i === chosen), tabindex: i === chosen ? 0 : -1 });
+      setAttributes(button, { "aria-checked": String(i === chosen), tabindex: i === Math.max(0, chosen) ? 0 : -1 });
     });
   }
 }

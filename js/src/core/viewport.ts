@@ -12,7 +12,7 @@ const SHAPE = 0.62;
 
 /**
  * Zooming widens cells first; once they are wider than they are tall, they grow in height too. So one number is enough,
- * and a prompt of 2,000 tokens becomes readable before its layers leave the plot.
+ * a prompt of 2,000 tokens becomes readable before its layers leave the plot, and so do a thousand heads of wide cells.
  */
 export class Viewport {
   extent: Extent = { columns: 1, rows: 1, width: 1, height: 1 };
@@ -30,16 +30,16 @@ export class Viewport {
   }
 
   get mostZoom(): number {
-    return Math.max(1, WIDEST_CELL / this.#baseWidth);
+    return Math.max(1, WIDEST_CELL / this.#baseWidth, TALLEST_CELL / this.#baseHeight);
   }
 
   get cellWidth(): number {
-    return this.#baseWidth * this.zoom;
+    return Math.max(this.#baseWidth, Math.min(this.#baseWidth * this.zoom, WIDEST_CELL));
   }
 
   get cellHeight(): number {
-    if (this.zoom === 1) return this.#baseHeight;
-    return Math.max(this.#baseHeight, Math.min(this.cellWidth * SHAPE, TALLEST_CELL));
+    const grown = Math.min(this.#baseHeight * this.zoom, this.cellWidth * SHAPE, TALLEST_CELL);
+    return Math.max(this.#baseHeight, grown);
   }
 
   get columnsSeen(): number {
@@ -70,6 +70,13 @@ export class Viewport {
     this.left = column - x / this.cellWidth;
     this.bottom = row - y / this.cellHeight;
     this.#clamp();
+  }
+
+  /** Zooms with one cell staying where it is, or coming into sight if it was outside. */
+  zoomOn(factor: number, column: number, row: number): void {
+    this.reveal(column, row);
+    this.zoomBy(factor, (column + 0.5 - this.left) * this.cellWidth, (row + 0.5 - this.bottom) * this.cellHeight);
+    this.reveal(column, row);
   }
 
   /** Moves by pixels, to the right and up. Returns whether anything moved. */

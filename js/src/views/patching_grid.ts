@@ -7,7 +7,8 @@ import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme
 import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend } from "./patching_grid/controls";
-import { findCell, GridData, nameCell, sameCell } from "./patching_grid/data";
+import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
+import { canShowEach, EachPair } from "./patching_grid/each_pair";
 import { gridToPng, type Look } from "./patching_grid/export_png";
 import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
@@ -36,6 +37,7 @@ class PatchingGrid {
   readonly #header: Header;
   readonly #job: JobStrip;
   readonly #panels: Panels;
+  readonly #each: EachPair;
   readonly #table = new TableView();
   readonly #readout: Readout;
   readonly #legend: Legend;
@@ -45,6 +47,7 @@ class PatchingGrid {
   #data: GridData;
   #grid: ShownGrid;
   #version = 0;
+  #wantsEach = false;
   #frame = 0;
   #scene: Scene | null = null;
 
@@ -60,13 +63,15 @@ class PatchingGrid {
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip(actions, this.#messages.live);
     this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
+    this.#each = new EachPair(actions);
+    const plots = h("div", {}, this.#panels.element, this.#each.element);
     this.#readout = new Readout(actions);
     this.#legend = new Legend(actions);
     this.#controls = new Controls(actions);
     this.#code = new CodePanel(actions);
     this.#footer = new Footer(
       actions,
-      { panels: this.#panels.element, table: this.#table, code: this.#code },
+      { plots, table: this.#table, code: this.#code },
       this.#messages.live ? () => this.#messages.request("html") : null,
       (scene) => gridToPng(scene, this.#look()),
     );
@@ -76,7 +81,7 @@ class PatchingGrid {
       h("style", {}, css),
       this.#header.element,
       this.#job.element,
-      this.#panels.element,
+      plots,
       this.#table.element,
       this.#readout.element,
       h("div", { class: "iw-bar-row" }, this.#legend.element, this.#controls.element),
@@ -120,12 +125,14 @@ class PatchingGrid {
   #actions(): Actions {
     return {
       select: (cell) => {
-        const { spec } = this.#data;
-        this.#write("selected", cell && nameCell(spec, cell));
+        this.#write("selected", cell && nameCell(this.#data.spec, cell));
         if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
-      setPair: (pair) => this.#write("pair", pair),
+      setPair: (pair) => {
+        this.#wantsEach = pair === "each";
+        this.#write("pair", pair === "each" ? null : pair);
+      },
       setLimit: (limit) => this.#write("color_limit", limit),
       cancel: () => this.#messages.send({ kind: "cancel" }),
       zoom: (factor) => this.#panels.zoom(factor),
@@ -146,8 +153,8 @@ class PatchingGrid {
 
   #addRows(message: RowsMessage, buffers: Bytes[]): void {
     this.#data.apply(message, buffers);
-    for (const [site, layer] of message.rows) {
-      if (site < this.#data.sites && layer < this.#data.layers) this.#grid.refreshRow(site, layer);
+    for (const [panel, row] of message.rows) {
+      if (this.#data.has({ panel, row, column: 0 })) this.#grid.refreshRow(panel, row);
     }
     this.#version++;
     this.#redraw();
@@ -192,6 +199,7 @@ class PatchingGrid {
       version: this.#version,
       metric,
       pair,
+      each: this.#wantsEach && pair === null && canShowEach(this.#data),
       limit: this.model.get("color_limit") > 0 ? this.model.get("color_limit") : 1,
       job: this.model.get("job"),
       selected: findCell(spec, this.model.get("selected")),
@@ -200,10 +208,12 @@ class PatchingGrid {
       width,
     };
     this.#scene = scene;
+    this.#panels.element.hidden = scene.each;
     for (const part of [
       this.#header,
       this.#job,
       this.#panels,
+      this.#each,
       this.#table,
       this.#readout,
       this.#legend,
@@ -219,7 +229,7 @@ class PatchingGrid {
 
   #look(): Look {
     const mono = getComputedStyle(this.#root.querySelector(".iw-site") ?? this.#root).fontFamily;
-    return { sans: getComputedStyle(this.#root).fontFamily, mono, view: this.#panels.view };
+    return { sans: getComputedStyle(this.#root).fontFamily, mono, views: this.#panels.views };
   }
 
   #contentWidth(): number {
@@ -230,13 +240,15 @@ class PatchingGrid {
 
   #point(): void {
     const cursor = this.#panels.cursor;
-    this.#header.point(cursor?.cell.pos ?? this.#scene?.selected?.pos ?? null);
+    const { spec } = this.#data;
+    this.#header.point(positionOf(spec, cursor?.cell ?? null) ?? positionOf(spec, this.#scene?.selected ?? null));
     // Of the pinned cell everything is in the read-out already.
     if (!cursor || !this.#scene || sameCell(cursor.cell, this.#scene.selected)) {
       this.#tooltip.hide();
       return;
     }
-    this.#tooltip.show(tipContent(this.#scene, cursor.cell), this.#panels.clientBoxOf(cursor.cell), this.#root);
+    const { cell, all } = this.#panels.onScreen(cursor.cell);
+    this.#tooltip.show(tipContent(this.#scene, cursor.cell), cell, all, this.#root);
   }
 }
 

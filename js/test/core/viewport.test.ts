@@ -46,3 +46,17 @@ test("a cell is brought into sight by the shortest way, and panning a whole grid
 test("a fitted scale ends at two digits, not below its data", () => {
   expect([1.344, 0.042, 1, 0, Number.NaN, 9.99].map(niceLimit)).toEqual([1.4, 0.042, 1, 1, 1, 10]);
 });
+
+test("zooming on a cell never loses it, and tall grids of wide cells grow in height", () => {
+  const view = new Viewport();
+  view.resize({ columns: 15, rows: 144, width: 690, height: 720 });
+  for (let step = 0; step < 12; step++) {
+    view.zoomOn(1.5, 14, 131);
+    expect(view.left + view.columnsSeen).toBeGreaterThanOrEqual(15 - 1e-9);
+    expect([view.bottom <= 131, view.bottom + view.rowsSeen >= 132]).toEqual([true, true]);
+  }
+  expect(view.cellHeight).toBe(30);
+  expect(view.cellWidth).toBe(64);
+  view.zoomBy(1e-9);
+  expect([view.rowsSeen, view.columnsSeen]).toEqual([144, 15]);
+});

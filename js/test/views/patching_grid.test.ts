@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import view from "../../src/views/patching_grid";
-import { FakeModel, pair, spec, state, unaligned } from "../fixture";
+import { FakeModel, heads, pair, panel, spec, state, unaligned } from "../fixture";
 
 let el: HTMLElement;
 const drawn = () => new Promise((resolve) => setTimeout(resolve, 40));
@@ -81,7 +81,7 @@ test("metric, pair and colour limit are written, and Python's changes are shown"
   view.render({ model, el });
   one("[data-metric=prob]").click();
   expect(model.state.metric).toBe("prob");
-  (el.querySelectorAll(".iw-pairs [role=radio]")[2] as HTMLElement).click();
+  (el.querySelectorAll(".iw-pairs [role=radio]")[3] as HTMLElement).click();
   expect(model.state.pair).toBe(1);
   expect(one(".iw-which").textContent).toContain("pair 2 of 2");
   (el.querySelectorAll(".iw-limits [role=radio]")[1] as HTMLElement).click();
@@ -160,4 +160,61 @@ test("a state that cannot be shown says so instead of staying blank", () => {
   broken.arrays.status = { ...broken.arrays.status, shape: [9] };
   view.render({ model: new FakeModel(broken), el });
   expect(one("[role=alert]").textContent).toContain("cannot be shown");
+});
+
+test("a grid of heads by position pins a cell by layer, head and position", () => {
+  const of = spec({ panels: [panel("z", { lines: heads })] });
+  const model = new FakeModel(state({ selected: { site: "z", layer: 0, head: 1, pos: 3 } }, of));
+  view.render({ model, el });
+  const plot = one("[role=grid]");
+  expect(plot.getAttribute("aria-rowcount")).toBe("4");
+  const press = (key: string) => plot.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  press("ArrowUp");
+  press("Enter");
+  expect(model.state.selected).toEqual({ site: "z", layer: 1, head: 0, pos: 3 });
+  one("[data-action=table]").click();
+  const rows = [...el.querySelectorAll("table tbody tr th")].map((head) => head.textContent);
+  expect(rows).toEqual(["1.1", "1.0", "0.1", "0.0"]);
+});
+
+test("keys stay within a panel that is narrower than its neighbour", () => {
+  const of = spec({
+    panels: [
+      panel("z", { columns: "head", labels: ["0", "1", "2"] }),
+      panel("k", { columns: "head", labels: ["0", "1"], notes: ["", "shared by heads 2 and 3"] }),
+    ],
+  });
+  const model = new FakeModel(state({ selected: { site: "k", layer: 4, head: 0 } }, of));
+  view.render({ model, el });
+  const plot = one("[role=grid][data-site=k]");
+  for (const key of ["ArrowRight", "ArrowRight", "ArrowRight", "Enter"])
+    plot.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  expect(model.state.selected).toEqual({ site: "k", layer: 4, head: 1 });
+  expect(one(".iw-readout").textContent).toContain("Shared by heads 2 and 3.");
+});
+
+test("each pair has a small grid that opens it; a pair chosen from Python closes them", async () => {
+  const labels = ["a", "b", "c", "d"];
+  const of = spec({
+    pairs: [pair(labels, ["a", "x", "c", "d"]), pair(labels, ["a", "y", "c", "d"], "␣Tom")],
+    metrics: spec().metrics.map((metric) => ({ ...metric, baselines: [metric.baselines[0], metric.baselines[0]] })),
+  });
+  const model = new FakeModel(state({}, of));
+  view.render({ model, el });
+  const each = () => (el.querySelectorAll(".iw-pairs [role=radio]")[1] as HTMLElement).click();
+  each();
+  const small = [...el.querySelectorAll<HTMLElement>(".iw-small")];
+  expect(small.map(({ textContent }) => textContent)).toEqual([
+    expect.stringContaining("pair 1Mary / John, strongest: mlp_out, layer 8"),
+    expect.stringContaining("pair 2Tom / John, strongest: mlp_out, layer 8"),
+  ]);
+  expect([one(".iw-panels").hidden, one(".iw-each").hidden]).toEqual([true, false]);
+  small[1].click();
+  expect(model.state.pair).toBe(1);
+  expect([one(".iw-panels").hidden, one(".iw-each").hidden]).toEqual([false, true]);
+  each();
+  expect(model.state.pair).toBeNull();
+  model.set("pair", 0);
+  await drawn();
+  expect(one(".iw-each").hidden).toBe(true);
 });

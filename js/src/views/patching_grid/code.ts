@@ -1,19 +1,20 @@
 import { fill, h } from "../../core/dom";
 import { copyText } from "../../core/download";
 import { substitute } from "../../core/template";
-import type { CellIndex } from "./data";
+import { type CellIndex, nameCell } from "./data";
 import type { Actions, Scene } from "./scene";
-import { placeOf } from "./words";
+import { nameOf } from "./words";
 
 /** The lines of nnsight that compute one cell; null if this grid came without them. */
-export function codeOf({ spec, metric, grid }: Scene, { site, layer, pos }: CellIndex): string | null {
+export function codeOf({ spec, metric, grid }: Scene, cell: CellIndex): string | null {
   const pair = spec.pairs[grid.pairs[0]];
-  const template = spec.code_sites[spec.sites[site].name];
+  const { site, role, ...numbers } = nameCell(spec, cell);
+  const template = spec.code_sites[site];
   const expression = spec.code_metrics[spec.metrics[metric].term.name];
   if (template === undefined || expression === undefined) return null;
   return substitute(template, {
-    layer: String(spec.layers[layer]),
-    pos: String(pos),
+    ...Object.fromEntries(Object.entries(numbers).map(([name, number]) => [name, String(number)])),
+    role: JSON.stringify(role ?? null),
     clean_ids: `[${pair.clean_ids.join(", ")}]`,
     corrupt_ids: `[${pair.corrupt_ids.join(", ")}]`,
     metric: substitute(expression, { answer: String(pair.answer_id), wrong_answer: String(pair.wrong_answer_id) }),
@@ -28,9 +29,9 @@ export class CodePanel {
 
   update(scene: Scene): void {
     if (this.element.hidden) return;
-    const cell = scene.selected ?? scene.grid.strongest() ?? { site: 0, layer: 0, pos: 0 };
+    const cell = scene.selected ?? scene.grid.strongest() ?? { panel: 0, row: 0, column: 0 };
     const code = codeOf(scene, cell);
-    const which = scene.grid.pairs.length > 1 ? ", for the first pair" : "";
+    const which = scene.grid.pairs.length > 1 ? `, for the first ${scene.spec.story.noun}` : "";
     if (code === null) {
       fill(this.element, h("p", { class: "iw-quiet" }, "This result came without code for the cell."));
       return;
@@ -44,11 +45,7 @@ export class CodePanel {
       this.actions.announce(copied ? "Code copied." : "Copying is refused here. The code is selected.");
       setTimeout(() => fill(copy, "Copy"), 2500);
     });
-    fill(
-      this.element,
-      h("div", { class: "iw-code-head" }, h("span", {}, `${placeOf(scene, cell)}${which}`), copy),
-      pre,
-    );
+    fill(this.element, h("div", { class: "iw-code-head" }, h("span", {}, `${nameOf(scene, cell)}${which}`), copy), pre);
   }
 }
 

@@ -1,9 +1,10 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatEffect, formatLimit } from "../../core/format";
 import { niceLimit } from "../../core/scales";
-import { Segmented } from "../../core/segmented";
-import type { Actions, Scene } from "./scene";
-import { legendWords } from "./words";
+import { type Option, Segmented } from "../../core/segmented";
+import { canShowEach } from "./each_pair";
+import type { Actions, PairChoice, Scene } from "./scene";
+import { meanOf } from "./words";
 
 const MOST_BUTTONS = 9;
 
@@ -22,10 +23,10 @@ export class Legend {
 
   update(scene: Scene): void {
     if (!this.#changed(scene.spec, scene.grid, scene.version, scene.limit, scene.palette, scene.job.state)) return;
-    const { grid, limit, palette, job } = scene;
+    const { grid, limit, job } = scene;
     const survey = grid.survey(limit);
-    const [negative, positive] = legendWords(scene.spec);
-    const colors = scene.spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
+    const { negative, positive } = scene.spec.story;
+    const colors = rampOf(scene);
     const bar = h("div", { class: "iw-ramp" });
     bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
     const end = formatLimit(limit);
@@ -38,6 +39,7 @@ export class Legend {
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
     if (survey.known) mark("known", "not run, known without it");
+    if (survey.estimated) mark("estimated", "estimate");
     if (survey.pending) mark("pending", job.state === "running" ? "still to come" : "not computed");
     if (survey.undefined) mark("undefined", "no value");
     fill(
@@ -50,7 +52,7 @@ export class Legend {
     fill(this.#keys, ...marks);
     const fit = niceLimit(survey.largest);
     const options = [
-      { value: 1, text: "±1", title: "the scale ends where a patch does all that the other run does" },
+      { value: 1, text: "±1", title: "the scale ends at an effect of 1" },
       { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
     if (fit === 1) options.pop();
@@ -61,12 +63,17 @@ export class Legend {
   }
 }
 
+/** The colours of the scale from −limit to +limit. */
+export function rampOf({ spec, palette }: Pick<Scene, "spec" | "palette">): string[] {
+  return spec.story.host === 1 ? palette.scale.css : [...palette.scale.css].reverse();
+}
+
 /** Metric, pair and zoom. */
 export class Controls {
   readonly element: HTMLElement;
   #metrics: Segmented<number>;
   #pairs = h("div", { class: "iw-pairs" });
-  #pairButtons: Segmented<number | null>;
+  #pairButtons: Segmented<PairChoice>;
   #changed = changeDetector();
   #newPairs = changeDetector();
 
@@ -94,8 +101,8 @@ export class Controls {
   }
 
   update(scene: Scene): void {
-    const { spec, metric, pair } = scene;
-    if (!this.#changed(spec, metric, pair)) return;
+    const { spec, metric, pair, each } = scene;
+    if (!this.#changed(spec, metric, pair, each)) return;
     const metrics = spec.metrics.map(({ term }, value) => ({
       value,
       text: term.label,
@@ -107,33 +114,36 @@ export class Controls {
     this.#updatePairs(scene);
   }
 
-  #updatePairs({ spec, pair }: Scene): void {
+  #updatePairs(scene: Scene): void {
+    const { spec, pair, each } = scene;
     const count = spec.pairs.length;
     this.#pairs.hidden = count < 2;
     if (count < 2) return;
-    const numbers: (number | null)[] = [null, ...spec.pairs.keys()];
-    if (count <= MOST_BUTTONS) {
-      const options = numbers.map((value) => ({
-        value,
-        text: value === null ? "mean" : String(value + 1),
-        title: value === null ? `mean of ${count} pairs` : `pair ${value + 1}`,
-      }));
-      if (this.#newPairs(spec)) fill(this.#pairs, h("span", { class: "iw-quiet" }, "pair"), this.#pairButtons.element);
-      this.#pairButtons.update(options, pair);
-      return;
-    }
+    const word = spec.story.noun;
+    const few = count <= MOST_BUTTONS;
+    const title = (number: number) => `${word} ${number + 1}`;
+    const options: Option<PairChoice>[] = [{ value: null, text: "mean", title: meanOf(spec) }];
+    if (canShowEach(scene.data))
+      options.push({ value: "each", text: `each ${word}`, title: `a small grid for each ${word}` });
+    for (const value of few ? spec.pairs.keys() : [])
+      options.push({ value, text: String(value + 1), title: title(value) });
     if (this.#newPairs(spec)) {
-      const select = h(
-        "select",
-        { "aria-label": "pair of prompts" },
-        ...numbers.map((value) =>
-          h("option", { value: value ?? "" }, value === null ? `mean of ${count} pairs` : `pair ${value + 1}`),
-        ),
-      );
-      select.addEventListener("change", () => this.actions.setPair(select.value === "" ? null : Number(select.value)));
-      fill(this.#pairs, select);
+      const label = few ? h("span", { class: "iw-quiet" }, word) : null;
+      fill(this.#pairs, label, this.#pairButtons.element, few ? null : this.#choose(spec.pairs.length, word, title));
     }
+    this.#pairButtons.update(options, each ? "each" : pair);
     const select = this.#pairs.querySelector("select");
-    if (select) select.value = pair === null ? "" : String(pair);
+    if (select) select.value = String(pair ?? "");
+  }
+
+  #choose(count: number, word: string, title: (number: number) => string): HTMLElement {
+    const select = h(
+      "select",
+      { "aria-label": `one ${word}` },
+      h("option", { value: "", disabled: true }, `one ${word} …`),
+      ...Array.from({ length: count }, (_, number) => h("option", { value: number }, title(number))),
+    );
+    select.addEventListener("change", () => this.actions.setPair(Number(select.value)));
+    return select;
   }
 }

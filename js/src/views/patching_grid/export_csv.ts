@@ -1,33 +1,47 @@
 import { csvLine, shortestFloat32 } from "../../core/csv";
-import { STATUS_NAMES } from "./data";
+import type { Cell } from "../../core/protocol";
+import { nameCell, STATUS_NAMES } from "./data";
 import type { Scene } from "./scene";
 
-const COLUMNS = ["prompt", "site", "layer", "pos", "token", "token_corrupt", "metric", "value", "effect", "status"];
+type Row = Partial<Record<(typeof COLUMNS)[number], string | number>>;
+
+const COLUMNS = [
+  ...(["prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"] as const),
+  ...(["metric", "value", "effect", "status"] as const),
+];
 
 /** Every cell of every pair and metric, with the columns and the order of Python's `result.to_frame()`. */
 export function gridToCsv({ spec, data }: Pick<Scene, "spec" | "data">): string[] {
-  const parts = [csvLine(COLUMNS)];
-  spec.metrics.forEach(({ term }, metric) => {
-    spec.pairs.forEach(({ clean, corrupt }, pair) => {
-      spec.sites.forEach(({ name }, site) => {
+  const named = new Set<string>(["prompt", "metric", "value", "effect", "status"]);
+  spec.panels.forEach(({ columns }, panel) => {
+    for (const name of Object.keys(nameCell(spec, { panel, row: 0, column: 0 }))) named.add(name);
+    if (columns === "pos") named.add("token").add("token_corrupt");
+  });
+  const columns = COLUMNS.filter((name) => named.has(name));
+  const parts = [csvLine(columns)];
+  data.panels.forEach((size, panel) => {
+    spec.metrics.forEach(({ term }, metric) => {
+      spec.pairs.forEach(({ clean, corrupt }, pair) => {
         let lines = "";
-        spec.layers.forEach((number, layer) => {
-          for (let pos = 0; pos < data.positions; pos++) {
-            const cell = { site, layer, pos };
-            lines += csvLine([
-              pair,
-              name,
-              number,
-              pos,
-              clean.labels[pos],
-              corrupt.labels[pos],
-              term.name,
-              shortestFloat32(data.value(metric, pair, cell)),
-              data.effect(metric, pair, cell),
-              STATUS_NAMES[data.status(pair, cell)],
-            ]);
+        for (let row = 0; row < size.rows; row++) {
+          for (let column = 0; column < size.columns; column++) {
+            const at = data.at({ panel, row, column });
+            const cell: Cell = nameCell(spec, { panel, row, column });
+            const fields: Row = {
+              ...cell,
+              prompt: pair,
+              metric: term.name,
+              value: shortestFloat32(data.valueAt(metric, pair, at)),
+              effect: data.effectAt(metric, pair, at),
+              status: STATUS_NAMES[data.statusAt(pair, at)],
+            };
+            if (cell.pos !== undefined) {
+              fields.token = clean.labels[cell.pos];
+              fields.token_corrupt = corrupt.labels[cell.pos];
+            }
+            lines += csvLine(columns.map((name) => fields[name] ?? ""));
           }
-        });
+        }
         parts.push(lines);
       });
     });

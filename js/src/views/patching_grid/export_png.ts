@@ -2,22 +2,23 @@ import { drawRuns, type Run } from "../../core/flow";
 import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
 import { Viewport } from "../../core/viewport";
+import { rampOf } from "./controls";
 import { saysRuns, seen } from "./header";
-import { layoutPanels } from "./layout";
-import { paintCells, paintLayers } from "./paint";
+import { EDGE, layoutPanels } from "./layout";
+import { paintCells } from "./paint";
+import { framesOf, shapesOf } from "./panels";
 import type { Scene } from "./scene";
-import { TokenAxis } from "./token_axis";
-import { axisLabel, directionOf, explain, legendWords, subtitleOf, titleOf, whichPairs } from "./words";
+import { ACCENTS, explain, hasTokens, nameOf, sideName, titleOf, whichPairs } from "./words";
 
 const SCALE = 2;
 const MARGIN = 24;
 const WIDTHS = [640, 1600];
 
-/** What the picture takes over from the page: its type faces and the part of the grid that is seen. */
+/** What the picture takes over from the page: its type faces and the part of each panel that is seen. */
 export interface Look {
   sans: string;
   mono: string;
-  view: Viewport;
+  views: readonly Viewport[];
 }
 
 /** The view as a picture at twice its size on screen. */
@@ -52,19 +53,17 @@ function draw(context: CanvasRenderingContext2D, scene: Scene, look: Look, full:
     font: font(17, "bold"),
   }));
   let y = text([...title, plain(` ${whichPairs(spec, pair)}`)], MARGIN + 12, 24);
-  y = text([plain(subtitleOf(spec))], y + 23);
+  y = text([plain(spec.story.cell)], y + 23);
   y = drawPrompts(context, scene, y + 12, { width, font, mono: look.mono });
   y = drawPanels(context, scene, look, y + 24, width);
   if (scene.selected) {
-    const { site, layer, pos } = scene.selected;
-    const label = isolated(axisLabel(spec, pair, pos).text);
-    const where = `${spec.sites[site].label} · layer ${spec.layers[layer]} · ${label}  `;
+    const where = `${nameOf(scene, scene.selected)}  `;
     y = text([{ text: where, color: fg, font: font(12.5, "bold") }, plain(explain(scene, scene.selected))], y + 14) + 6;
   }
   y = drawLegend(context, scene, y + 26, font);
   return (
     text(
-      [plain(`${directionOf(spec)} · ${spec.metrics[scene.metric].term.label} · ${spec.provenance.join(" · ")}`, 11)],
+      [plain(`${spec.story.label} · ${spec.metrics[scene.metric].term.label} · ${spec.provenance.join(" · ")}`, 11)],
       y + 38,
     ) + MARGIN
   );
@@ -82,7 +81,12 @@ function drawPrompts(
   const shown = spec.pairs[scene.pair ?? 0];
   const differs = new Set(shown.differs);
   let y = from;
-  for (const side of ["clean", "corrupt"] as const) {
+  const room = (words: string) => {
+    context.font = font(12.5);
+    return context.measureText(words).width;
+  };
+  const indent = Math.max(...ACCENTS.map((side) => room(sideName(spec, side)))) + 20;
+  for (const side of ACCENTS) {
     const { labels } = shown[side];
     const runs: Run[] = [];
     for (const [start, end] of seen(labels.length, shown.differs)) {
@@ -98,19 +102,21 @@ function drawPrompts(
         });
       }
     }
-    drawRuns(context, [{ text: side, color: palette.muted, font: font(12.5) }], {
+    drawRuns(context, [{ text: sideName(spec, side), color: palette.muted, font: font(12.5) }], {
       x: MARGIN,
       y: y + 20,
-      width: 80,
+      width: indent,
       line: 19,
     });
-    y = drawRuns(context, runs, { x: MARGIN + 66, y: y + 20, width: width - 66, line: 19 });
+    const line = { x: MARGIN + indent, width: width - indent, line: 19 };
+    if (hasTokens(spec, side)) y = drawRuns(context, runs, { ...line, y: y + 20 });
+    else y += 1;
     const says = saysRuns(scene, shown, side).map(({ text, strong }) => ({
       text,
       color: strong ? palette.fg : palette.muted,
       font: font(12, strong ? "bold" : "normal"),
     }));
-    y = drawRuns(context, says, { x: MARGIN + 66, y: y + 19, width: width - 66, line: 19 }) + 4;
+    y = drawRuns(context, says, { ...line, y: y + 19 }) + 4;
   }
   return y;
 }
@@ -118,43 +124,53 @@ function drawPrompts(
 function drawPanels(
   context: CanvasRenderingContext2D,
   scene: Scene,
-  { sans, mono, view: seenView }: Look,
+  { sans, mono, views }: Look,
   top: number,
   width: number,
 ): number {
-  const { spec, data, palette, grid, limit, selected } = scene;
-  const font = `11px ${mono}`;
+  const { spec, palette, grid, limit, selected } = scene;
+  const fonts = { label: `11px ${mono}`, title: `10.5px ${sans}` };
   const measure = (label: string) => {
-    context.font = `bold ${font}`;
+    context.font = `bold ${fonts.label}`;
     return context.measureText(label).width;
   };
-  const axis = new TokenAxis(scene, font, measure);
-  const layout = layoutPanels(width, { sites: data.sites, layers: data.layers, positions: data.positions }, 0, SCALE);
-  const view = new Viewport();
-  Object.assign(view, { zoom: seenView.zoom, left: seenView.left, bottom: seenView.bottom });
-  view.resize(layout.extent);
-  const tall = 34 + layout.extent.height + axis.heightFor(layout.extent.width / data.positions) + 8;
-  spec.sites.forEach(({ label, meaning }, site) => {
-    const x = MARGIN + (site % layout.columns) * (layout.gutter + layout.extent.width + layout.edge) + layout.gutter;
-    const y = top + Math.floor(site / layout.columns) * tall;
-    drawRuns(context, [{ text: label, color: palette.fg, font: `bold 12px ${mono}` }], { x, y, width, line: 16 });
-    drawRuns(context, [{ text: meaning, color: palette.muted, font: `11px ${sans}` }], {
-      x,
-      y: y + 15,
-      width,
-      line: 16,
-    });
-    paintCells(context, { grid, site, limit, palette, view, scale: SCALE }, x, y + 28);
-    if (site % layout.columns === 0) paintLayers(context, { view, palette }, spec.layers, x, y + 28, font);
-    axis.paint(context, view, palette, x, y + 28 + layout.extent.height);
-    if (selected?.site !== site) return;
-    const left = x + (selected.pos - view.left) * view.cellWidth;
-    const upper = y + 28 + layout.extent.height - (selected.layer + 1 - view.bottom) * view.cellHeight;
-    context.strokeStyle = palette.fg;
-    context.lineWidth = 2;
-    context.strokeRect(left, upper, Math.max(4, view.cellWidth), Math.max(4, view.cellHeight));
-  });
-  return top + Math.ceil(spec.sites.length / layout.columns) * tall - 10;
+  const layout = layoutPanels(width, shapesOf(scene), SCALE);
+  const frames = framesOf(scene, layout, fonts, measure, () => new Viewport());
+  let y = top;
+  for (const line of layout.lines) {
+    let left = MARGIN;
+    for (const panel of line) {
+      const { box, view, rows, columns } = frames[panel];
+      if (views[panel])
+        Object.assign(view, { zoom: views[panel].zoom, left: views[panel].left, bottom: views[panel].bottom });
+      view.resize(box.extent);
+      const { label, meaning } = spec.panels[panel].term;
+      const [x, cells] = [left + box.gutter, y + 28];
+      drawRuns(context, [{ text: label, color: palette.fg, font: `bold 12px ${mono}` }], { x, y, width, line: 16 });
+      const small = [{ text: meaning, color: palette.muted, font: `11px ${sans}` }];
+      drawRuns(context, small, { x, y: y + 15, width, line: 16 });
+      paintCells(context, { grid, panel, limit, palette, view, scale: SCALE }, x, cells);
+      if (box.numbered) rows.paint(context, view, palette, x, cells);
+      columns.paint(context, view, palette, x, cells + box.extent.height);
+      left += box.width;
+      if (selected?.panel !== panel) continue;
+      context.save();
+      context.beginPath();
+      context.rect(x - EDGE, cells - EDGE, box.extent.width + 2 * EDGE, box.extent.height + 2 * EDGE);
+      context.clip();
+      context.strokeStyle = palette.fg;
+      context.lineWidth = 2;
+      context.strokeRect(
+        x + (selected.column - view.left) * view.cellWidth,
+        cells + box.extent.height - (selected.row + 1 - view.bottom) * view.cellHeight,
+        Math.max(4, view.cellWidth),
+        Math.max(4, view.cellHeight),
+      );
+      context.restore();
+    }
+    y += 36 + EDGE + Math.max(...line.map((panel) => frames[panel].box.extent.height + frames[panel].labels));
+  }
+  return y - 10;
 }
 
 function drawLegend(
@@ -163,16 +179,16 @@ function drawLegend(
   y: number,
   font: Fonts,
 ): number {
-  const [negative, positive] = legendWords(spec);
+  const { negative, positive } = spec.story;
   const end = formatLimit(limit);
-  const { beyond, extreme } = grid.survey(limit);
+  const { beyond, extreme, estimated } = grid.survey(limit);
   const write = (text: string, x: number, middle: number, size = 12) => {
     drawRuns(context, [{ text, color: palette.muted, font: font(size) }], { x, y: middle, width: 1e4, line: 19 });
     return x + context.measureText(text).width;
   };
   const left = write(negative, MARGIN, y) + 12;
   const width = 132;
-  const colors = spec.direction === "denoising" ? palette.scale.css : [...palette.scale.css].reverse();
+  const colors = rampOf({ spec, palette });
   const ramp = context.createLinearGradient(left, 0, left + width, 0);
   colors.forEach((color, i) => {
     ramp.addColorStop(i / (colors.length - 1), color);
@@ -187,6 +203,10 @@ function drawLegend(
   ];
   for (const [text, at] of ends) write(text, left + at - (at / width) * context.measureText(text).width, y + 14, 11);
   const right = write(positive, left + width + 12, y);
-  if (beyond) write(`${beyond} beyond, up to ${formatEffect(extreme)}`, right + 24, y);
+  const marks = [
+    beyond ? `${beyond} beyond, up to ${formatEffect(extreme)}` : "",
+    estimated ? "striped: estimate" : "",
+  ];
+  write(marks.filter(Boolean).join(" · "), right + 24, y);
   return y;
 }

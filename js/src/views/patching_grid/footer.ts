@@ -4,10 +4,9 @@ import type { CodePanel } from "./code";
 import { gridToCsv } from "./export_csv";
 import type { Actions, Scene } from "./scene";
 import type { TableView } from "./table_view";
-import { directionOf } from "./words";
 
 interface Views {
-  panels: HTMLElement;
+  plots: HTMLElement;
   table: TableView;
   code: CodePanel;
 }
@@ -36,7 +35,7 @@ export class Footer {
     }
     const toggles = [
       this.#toggle("code", "code", "the lines of nnsight that compute the pinned cell", this.views.code.element),
-      this.#toggle("table", "table", "the cells as a table", this.views.table.element, this.views.panels),
+      this.#toggle("table", "table", "the cells as a table", this.views.table.element, this.views.plots),
     ];
     const saves = [
       html,
@@ -63,7 +62,7 @@ export class Footer {
 
   update(scene: Scene): void {
     this.#scene = scene;
-    if (this.#changed(scene.spec)) fill(this.#facts, [directionOf(scene.spec), ...scene.spec.provenance].join(" · "));
+    if (this.#changed(scene.spec)) fill(this.#facts, [scene.spec.story.label, ...scene.spec.provenance].join(" · "));
   }
 
   #button(action: string, text: string, title: string, run: () => void): HTMLButtonElement {

@@ -4,7 +4,7 @@ import { bare, isolated, runningToken, tokenElement } from "../../core/labels";
 import type { WirePair } from "../../core/protocol";
 import { baselines } from "./data";
 import type { Scene } from "./scene";
-import { type Accent, metricValue, subtitleOf, titleOf, whichPairs } from "./words";
+import { ACCENTS, type Accent, hasTokens, metricValue, sideName, titleOf, whichPairs } from "./words";
 
 // Longer prompts are shown around their differences and at both ends.
 const LONG = 160;
@@ -47,22 +47,22 @@ export class Header {
         ...title,
         which ? h("span", { class: "iw-which" }, ` ${which}`) : null,
       ),
-      h("div", { class: "iw-subtitle" }, subtitleOf(spec)),
-      h(
-        "div",
-        { class: "iw-prompts" },
-        ...(["clean", "corrupt"] as const).flatMap((side) => this.#prompt(scene, shown, side)),
-      ),
+      h("div", { class: "iw-subtitle" }, spec.story.cell),
+      h("div", { class: "iw-prompts" }, ...ACCENTS.flatMap((side) => this.#prompt(scene, shown, side))),
       ...this.#notes(scene, shown),
     );
   }
 
   #prompt(scene: Scene, shown: WirePair, side: Accent): Node[] {
-    const example = scene.pair === null && scene.spec.pairs.length > 1;
+    const { spec } = scene;
+    const name = sideName(spec, side);
+    const value = h("div", { class: "iw-says" }, ...says(scene, shown, side));
+    if (!hasTokens(spec, side)) return [h("div", { class: "iw-side iw-alone" }, name), value];
+    const example = scene.pair === null && new Set(spec.pairs.map((one) => one[side].labels.join("\n"))).size > 1;
     return [
-      h("div", { class: "iw-side" }, example ? `${side}, e.g.` : side),
+      h("div", { class: "iw-side" }, example ? `${name}, e.g.` : name),
       h("div", { class: "iw-text", dir: "auto" }, ...this.#tokens(scene, shown, side)),
-      h("div", { class: "iw-says" }, ...says(scene, shown, side)),
+      value,
     ];
   }
 
@@ -116,7 +116,7 @@ interface Said {
 export function saysRuns(scene: Scene, shown: WirePair, side: Accent): Said[] {
   const { term } = scene.spec.metrics[scene.metric];
   const { pairs } = scene.grid;
-  const of = side === "clean" ? 0 : 1;
+  const of = ACCENTS.indexOf(side);
   const mean = pairs.reduce((sum, pair) => sum + baselines(scene.spec, scene.metric, pair)[of], 0) / pairs.length;
   const quiet = (text: string): Said => ({ text, strong: false });
   const strong = (text: string): Said => ({ text, strong: true });

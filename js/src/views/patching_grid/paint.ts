@@ -1,7 +1,6 @@
-import { thinLabels } from "../../core/axes";
 import { drawPixels } from "../../core/canvas";
-import { type Bins, bins, strongest } from "../../core/pooling";
-import { word } from "../../core/scales";
+import { bins, strongest } from "../../core/pooling";
+import { DivergingScale, word } from "../../core/scales";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
 import { Status } from "./data";
@@ -9,7 +8,8 @@ import { isBeyond, type ShownGrid } from "./shown";
 
 /*
  * What each mark means:
- *   filled         measured; the colour is the effect, towards the clean side or towards the corrupt side
+ *   filled         measured; the colour is the effect, towards the first side (warm) or towards the second (cool)
+ *   striped        estimated: the colour of the estimate, under stripes until a run has taken its place
  *   a dot          not run, because the value is certain; filled as well if that value is not 0
  *   paper, a line  not computed: still to come, or left out by a job that ended early
  *   a cross        run, but this metric has no effect there
@@ -17,10 +17,10 @@ import { isBeyond, type ShownGrid } from "./shown";
  * Cells too small for marks are painted as pixels, each with the strongest effect of the cells that it covers.
  */
 
-/** What is needed to paint the cells of one site, on screen or into a picture. */
+/** What is needed to paint the cells of one panel, on screen or into a picture. */
 export interface CellsPicture {
   grid: ShownGrid;
-  site: number;
+  panel: number;
   limit: number;
   palette: Palette;
   view: Viewport;
@@ -28,61 +28,103 @@ export interface CellsPicture {
   scale: number;
 }
 
+type Mark = "paper" | "cross" | "dot" | null;
+
+/** How a cell looks, at any size. */
+interface Look {
+  /** Index into the colour scale; null for a cell without fill. */
+  fill: number | null;
+  striped: boolean;
+  mark: Mark;
+  beyond: boolean;
+}
+
+/** Stretches of device pixels from the lower left corner: [from, to) of columns and of rows. */
+interface Stretch {
+  columns: [number, number];
+  rows: [number, number];
+}
+
 // Smaller cells than this have no room for gaps and marks, and are painted as pixels.
 const ROOM_FOR_MARKS = 7;
+const ROOM_FOR_GAPS = 11;
+const STRIPES = 4;
 
-/** The colour of an effect says towards which prompt it goes, so that orange is the clean side in both directions. */
+/** The colour of an effect says towards which side it goes, so that warm is the first side whichever is the host. */
 export function colorIndex(palette: Palette, grid: ShownGrid, effect: number, limit: number): number {
-  const towardsClean = grid.data.spec.direction === "denoising" ? effect : -effect;
-  return palette.scale.index(towardsClean, limit);
+  return palette.scale.index(grid.data.spec.story.host === 1 ? effect : -effect, limit);
 }
 
 export function paintCells(context: CanvasRenderingContext2D, picture: CellsPicture, x: number, y: number): void {
-  const { view, scale } = picture;
+  const { grid, panel, view, scale } = picture;
   const { extent } = view;
   const columns = bins(Math.round(extent.width * scale), view.left, view.cellWidth * scale, extent.columns);
   const rows = bins(Math.round(extent.height * scale), view.bottom, view.cellHeight * scale, extent.rows);
-  if (Math.min(view.cellWidth, view.cellHeight) >= ROOM_FOR_MARKS) paintLarge(context, picture, columns, rows, x, y);
-  else paintSmall(context, picture, columns, rows, x, y);
+  const large = Math.min(view.cellWidth, view.cellHeight) >= ROOM_FOR_MARKS;
+  const paint = large ? paintBoxes(context, picture, x, y) : paintPixels(context, picture, x, y);
+  const offset = grid.at({ panel, row: 0, column: 0 });
+  for (let r = 0; r < rows.count; r++) {
+    for (let c = 0; c < columns.count; c++) {
+      const [row, column] = [rows.cellFrom[r], columns.cellFrom[c]];
+      const cells: [number, number][] = [
+        [row, rows.cellTo[r]],
+        [column, columns.cellTo[c]],
+      ];
+      const at = strongest(grid.effect, offset, grid.data.columns, cells[0], cells[1]);
+      const look = lookOf(picture, at >= 0 ? at : grid.at({ panel, row, column }));
+      if (look)
+        paint.cell(look, {
+          columns: [columns.pixelFrom[c], columns.pixelTo[c]],
+          rows: [rows.pixelFrom[r], rows.pixelTo[r]],
+        });
+    }
+  }
+  paint.finish();
+  if (!large) partLayers(context, picture, x, y);
 }
 
-function paintLarge(
+/** A hairline between the heads of one layer and those of the next, where there are no gaps between cells. */
+function partLayers(
   context: CanvasRenderingContext2D,
-  picture: CellsPicture,
-  columns: Bins,
-  rows: Bins,
+  { grid, panel, view, scale }: CellsPicture,
   x: number,
   y: number,
 ): void {
-  const { grid, site, limit, palette, view, scale } = picture;
-  const gap = Math.min(view.cellWidth, view.cellHeight) >= 11 ? 1 : 1 / scale;
-  const lower = y + view.extent.height;
-  for (let r = 0; r < rows.count; r++) {
-    for (let c = 0; c < columns.count; c++) {
-      const at = grid.at({ site, layer: rows.cellFrom[r], pos: columns.cellFrom[c] });
-      const left = x + columns.pixelFrom[c] / scale;
-      const box = {
-        x: left,
-        y: lower - rows.pixelTo[r] / scale + gap,
-        width: (columns.pixelTo[c] - columns.pixelFrom[c]) / scale - gap,
-        height: (rows.pixelTo[r] - rows.pixelFrom[r]) / scale - gap,
-      };
-      const effect = grid.effect[at];
-      const status = grid.status[at];
-      if (status === Status.leftOut) continue;
-      if (status === Status.pending) paintPaper(context, palette, box);
-      else if (Number.isNaN(effect)) paintNothing(context, palette, box);
-      else {
-        // What is exactly 0 without a run has no fill, so that it does not look measured.
-        if (status === Status.computed || Math.abs(effect) > 1e-6) {
-          context.fillStyle = palette.scale.css[colorIndex(palette, grid, effect, limit)];
-          roundRect(context, box, 1.5);
-        }
-        if (status === Status.known) paintDot(context, palette, box);
-        if (isBeyond(effect, limit)) paintNotch(context, palette, box);
-      }
-    }
-  }
+  const { lines } = grid.data.spec.panels[panel];
+  const { width, height } = view.extent;
+  if (view.cellHeight < 3) return;
+  lines.forEach(({ layer, head }, row) => {
+    const edge = height - (row - view.bottom) * view.cellHeight;
+    if (head === null || row === 0 || lines[row - 1].layer === layer || edge < 0 || edge > height) return;
+    context.clearRect(x, y + Math.round(edge * scale) / scale, width, 1 / scale);
+  });
+}
+
+function lookOf({ grid, limit, palette }: CellsPicture, at: number): Look | null {
+  const [status, effect] = [grid.status[at], grid.effect[at]];
+  const without = (mark: Mark): Look => ({ fill: null, striped: false, mark, beyond: false });
+  if (status === Status.leftOut) return null;
+  if (status === Status.pending) return without("paper");
+  if (Number.isNaN(effect)) return without("cross");
+  const known = status === Status.known;
+  // What is exactly 0 without a run has no fill, so that it does not look measured.
+  if (known && Math.abs(effect) <= 1e-6) return without("dot");
+  return {
+    fill: colorIndex(palette, grid, effect, limit),
+    striped: status === Status.estimated,
+    mark: known ? "dot" : null,
+    beyond: isBeyond(effect, limit),
+  };
+}
+
+/** Stripes are pale on a strong colour and dark on a pale one. */
+function stripeColor(palette: Palette, fill: number): string {
+  return Math.abs(fill / DivergingScale.HALF - 1) > 0.3 ? palette.bg : palette.faint;
+}
+
+interface Painter {
+  cell(look: Look, stretch: Stretch): void;
+  finish(): void;
 }
 
 interface Box {
@@ -92,11 +134,55 @@ interface Box {
   height: number;
 }
 
-function roundRect(context: CanvasRenderingContext2D, box: Box, radius: number): void {
-  context.beginPath();
-  context.roundRect(box.x, box.y, box.width, box.height, radius);
-  context.fill();
+function paintBoxes(
+  context: CanvasRenderingContext2D,
+  { palette, view, scale }: CellsPicture,
+  x: number,
+  y: number,
+): Painter {
+  const gap = Math.min(view.cellWidth, view.cellHeight) >= ROOM_FOR_GAPS ? 1 : 1 / scale;
+  const lower = y + view.extent.height;
+  return {
+    cell({ fill, striped, mark, beyond }, { columns, rows }) {
+      const box = {
+        x: x + columns[0] / scale,
+        y: lower - rows[1] / scale + gap,
+        width: (columns[1] - columns[0]) / scale - gap,
+        height: (rows[1] - rows[0]) / scale - gap,
+      };
+      if (fill !== null) {
+        context.fillStyle = palette.scale.css[fill];
+        context.beginPath();
+        context.roundRect(box.x, box.y, box.width, box.height, 1.5);
+        context.fill();
+        if (striped) paintStripes(context, stripeColor(palette, fill), box);
+      }
+      if (mark) MARKS[mark](context, palette, box);
+      if (beyond) paintNotch(context, palette, box);
+    },
+    finish() {},
+  };
 }
+
+/** Slanted stripes that run on from cell to cell, so that a field of estimates is one calm texture. */
+function paintStripes(context: CanvasRenderingContext2D, color: string, { x, y, width, height }: Box): void {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.strokeStyle = color;
+  context.lineWidth = 1.1;
+  context.beginPath();
+  const step = STRIPES * Math.SQRT2;
+  for (let sum = Math.ceil((x + y) / step) * step; sum < x + y + width + height; sum += step) {
+    context.moveTo(sum - y + 1, y - 1);
+    context.lineTo(sum - y - height - 1, y + height + 1);
+  }
+  context.stroke();
+  context.restore();
+}
+
+const MARKS = { paper: paintPaper, cross: paintCross, dot: paintDot };
 
 /** Still to come: an outline with one stroke across, like a form that is not filled in. */
 function paintPaper(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
@@ -120,7 +206,7 @@ function paintDot(context: CanvasRenderingContext2D, palette: Palette, { x, y, w
 }
 
 /** Run, but without a number: a small cross. */
-function paintNothing(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
+function paintCross(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
   const reach = Math.min(width, height, 12) / 4;
   const [cx, cy] = [x + width / 2, y + height / 2];
   context.strokeStyle = palette.muted;
@@ -143,80 +229,34 @@ function paintNotch(context: CanvasRenderingContext2D, palette: Palette, { x, y,
   context.fill();
 }
 
-function paintSmall(
+function paintPixels(
   context: CanvasRenderingContext2D,
-  picture: CellsPicture,
-  columns: Bins,
-  rows: Bins,
+  { palette, view, scale }: CellsPicture,
   x: number,
   y: number,
-): void {
-  const { grid, site, limit, palette, view, scale } = picture;
-  const { positions, layers } = grid.data;
+): Painter {
   const width = Math.round(view.extent.width * scale);
   const height = Math.round(view.extent.height * scale);
   const words = new Uint32Array(width * height);
-  const [line, nothing] = [word(palette.line), word(palette.faint)];
-  const offset = site * layers * positions;
-  for (let r = 0; r < rows.count; r++) {
-    const rowRange: [number, number] = [rows.cellFrom[r], rows.cellTo[r]];
-    for (let c = 0; c < columns.count; c++) {
-      const at = strongest(grid.effect, offset, positions, rowRange, [columns.cellFrom[c], columns.cellTo[c]]);
-      const first = grid.at({ site, layer: rows.cellFrom[r], pos: columns.cellFrom[c] });
-      let color = 0;
-      let pattern: "plain" | "hatched" | "dotted" = "plain";
-      if (at >= 0) {
-        if (grid.status[at] !== Status.known || Math.abs(grid.effect[at]) > 1e-6) {
-          color = palette.scale.words[colorIndex(palette, grid, grid.effect[at], limit)];
-        } else {
-          color = nothing;
-          pattern = "dotted";
-        }
-      } else if (grid.status[first] === Status.pending) {
-        color = line;
-        pattern = "hatched";
-      } else if (grid.status[first] === Status.leftOut) continue;
-      else color = nothing;
-      for (let py = height - rows.pixelTo[r]; py < height - rows.pixelFrom[r]; py++) {
-        for (let px = columns.pixelFrom[c]; px < columns.pixelTo[c]; px++) {
-          if (pattern === "plain" || onPattern(pattern, px, py)) words[py * width + px] = color;
+  const gaps = [view.cellWidth, view.cellHeight].map((size) => (size >= ROOM_FOR_GAPS ? Math.round(scale) : 0));
+  const period = Math.round(STRIPES * scale);
+  return {
+    cell({ fill, striped, mark }, { columns, rows }) {
+      const color = fill === null ? word(mark === "paper" ? palette.line : palette.faint) : palette.scale.words[fill];
+      const stripe = striped ? word(stripeColor(palette, fill ?? 0)) : 0;
+      for (let py = height - rows[1] + gaps[1]; py < height - rows[0]; py++) {
+        for (let px = columns[0]; px < columns[1] - gaps[0]; px++) {
+          if (fill !== null) words[py * width + px] = striped && (px + py) % period < scale ? stripe : color;
+          else if (mark === "cross" || onPattern(mark, px, py)) words[py * width + px] = color;
         }
       }
-    }
-  }
-  drawPixels(context, words, { width, height }, { x, y, width: view.extent.width, height: view.extent.height });
+    },
+    finish() {
+      drawPixels(context, words, { width, height }, { x, y, width: view.extent.width, height: view.extent.height });
+    },
+  };
 }
 
-function onPattern(pattern: "hatched" | "dotted", x: number, y: number): boolean {
-  return pattern === "hatched" ? (x + y) % 6 === 0 : x % 12 === 6 && y % 12 === 6;
-}
-
-/** Layer numbers, right-aligned before the plot. */
-export function paintLayers(
-  context: CanvasRenderingContext2D,
-  { view, palette }: { view: Viewport; palette: Palette },
-  layers: readonly number[],
-  x: number,
-  y: number,
-  font: string,
-): void {
-  const from = Math.ceil(view.bottom - 0.5);
-  const to = Math.floor(view.bottom + view.rowsSeen + 0.5);
-  const gap = 15 / view.cellHeight;
-  const ticks = thinLabels(layers.length, gap, {
-    from: Math.max(0, from),
-    to: Math.min(layers.length, to),
-    last: true,
-  });
-  context.font = font;
-  context.fillStyle = palette.muted;
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  for (const tick of ticks) {
-    context.fillText(
-      String(layers[tick]),
-      x - 7,
-      y + view.extent.height - (tick + 0.5 - view.bottom) * view.cellHeight + 0.5,
-    );
-  }
+function onPattern(mark: Mark, x: number, y: number): boolean {
+  return mark === "paper" ? (x + y) % 6 === 0 : x % 12 === 6 && y % 12 === 6;
 }

@@ -1,18 +1,30 @@
 import { prepare } from "../../core/canvas";
 import { fill, h, setAttributes } from "../../core/dom";
 import { strongest } from "../../core/pooling";
+import type { GridSpec } from "../../core/protocol";
 import type { Viewport } from "../../core/viewport";
-import { type CellIndex, sameCell } from "./data";
-import type { Layout } from "./layout";
-import { paintCells, paintLayers } from "./paint";
+import type { ColumnAxis } from "./column_axis";
+import { type CellIndex, sameCell, sizeOf } from "./data";
+import { EDGE, type PanelBox } from "./layout";
+import { paintCells } from "./paint";
+import type { RowAxis } from "./row_axis";
 import type { Scene } from "./scene";
-import type { TokenAxis } from "./token_axis";
-import { spoken } from "./words";
+import { axisNames, spoken } from "./words";
 
 /** Where the reader is: at a cell, by pointer or by keyboard. */
 export interface Cursor {
   cell: CellIndex;
   by: "pointer" | "keyboard";
+}
+
+/** Where and how a panel is drawn. */
+export interface Frame {
+  box: PanelBox;
+  view: Viewport;
+  rows: RowAxis;
+  columns: ColumnAxis;
+  /** Room below the cells for the labels of columns. */
+  labels: number;
 }
 
 // Cells smaller than this cannot be hit on purpose, so a pointer finds the strongest one around it.
@@ -26,26 +38,31 @@ export class Panel {
   #overlay = h("canvas", { class: "iw-overlay", "aria-hidden": "true" });
   #row: HTMLElement;
   #virtual: HTMLElement;
-  #layout: Layout | null = null;
+  #frame: Frame | null = null;
 
   constructor(
-    readonly site: number,
+    readonly number: number,
     id: string,
-    name: { name: string; label: string; meaning: string },
-    private readonly view: Viewport,
+    spec: GridSpec,
   ) {
-    this.#virtual = h("div", { role: "gridcell", id: `${id}-cell-${site}` });
+    const { term } = spec.panels[number];
+    const { rows, columns } = axisNames(spec, number);
+    const axes = columns ? `${rows} and ${columns}` : rows;
+    this.#virtual = h("div", { role: "gridcell", id: `${id}-cell-${number}` });
     this.#row = h("div", { role: "row", class: "iw-hidden" }, this.#virtual);
-    this.#cells.dataset.site = name.name;
+    this.#cells.dataset.site = term.name;
+    const size = sizeOf(spec, number);
     this.plot = h(
       "div",
       {
         class: "iw-plot",
         role: "grid",
         tabindex: 0,
-        "data-site": name.name,
-        "aria-label": `${name.label}, ${name.meaning}: effect by layer and token`,
+        "data-site": term.name,
+        "aria-label": `${[term.label, term.meaning].filter(Boolean).join(", ")}: effect by ${axes}`,
         "aria-activedescendant": this.#virtual.id,
+        "aria-rowcount": size.rows,
+        "aria-colcount": size.columns,
       },
       this.#cells,
       this.#overlay,
@@ -57,149 +74,149 @@ export class Panel {
       h(
         "div",
         { class: "iw-panel-head" },
-        h("div", { class: "iw-site" }, name.label),
-        h("div", { class: "iw-meaning" }, name.meaning),
+        h("div", { class: "iw-site" }, term.label),
+        h("div", { class: "iw-meaning" }, term.meaning),
       ),
       this.plot,
     );
   }
 
-  /** The upper left corner of the cells inside the plot. */
-  get #origin(): { x: number; y: number } {
-    const layout = this.#layout;
-    return layout ? { x: layout.gutter, y: layout.edge } : { x: 0, y: 0 };
+  get view(): Viewport | null {
+    return this.#frame?.view ?? null;
   }
 
-  /** The first panel of a row has the layer numbers. */
-  get #numbered(): boolean {
-    return this.#layout !== null && this.site % this.#layout.columns === 0;
-  }
-
-  draw(scene: Scene, layout: Layout, axis: TokenAxis, font: string): void {
-    this.#layout = layout;
-    const { view } = this;
-    const { x, y } = this.#origin;
+  /** Draws the cells and the axes, which stay as they are while the reader moves. */
+  draw(scene: Scene, frame: Frame): void {
+    this.#frame = frame;
+    const { view, box, rows, columns, labels } = frame;
+    const [x, y] = [box.gutter, EDGE];
     const { width, height } = view.extent;
-    const size = { width: x + width + layout.edge, height: y + height + layout.labels };
-    setAttributes(this.plot, { "aria-rowcount": view.extent.rows, "aria-colcount": view.extent.columns });
+    const size = { width: x + width + EDGE, height: y + height + labels };
     this.element.style.setProperty("--_gutter", `${x}px`);
+    this.element.style.width = `${box.width}px`;
     this.plot.style.width = `${size.width}px`;
     this.plot.style.height = `${size.height}px`;
     this.plot.style.cursor = view.zoom > 1 ? "grab" : "";
-    this.element.style.maxWidth = `${Math.floor(scene.width / layout.columns)}px`;
     const context = prepare(this.#cells, size.width, size.height);
     Object.assign(this.#cells.dataset, {
-      // The left edge of position 0 and the lower edge of layer 0, which may lie outside when zoomed in.
+      // The left edge of the first column and the lower edge of the first row, which may lie outside when zoomed in.
       x0: String(x - view.left * view.cellWidth),
       y0: String(y + height + view.bottom * view.cellHeight),
       cellW: String(view.cellWidth),
       cellH: String(view.cellHeight),
     });
     if (!context) return;
-    const scale = devicePixelRatio || 1;
-    paintCells(
-      context,
-      { grid: scene.grid, site: this.site, limit: scene.limit, palette: scene.palette, view, scale },
-      x,
-      y,
-    );
-    if (this.#numbered) paintLayers(context, { view, palette: scene.palette }, scene.spec.layers, x, y, font);
-    axis.paint(context, view, scene.palette, x, y + height);
+    const { grid, limit, palette } = scene;
+    paintCells(context, { grid, panel: this.number, limit, palette, view, scale: devicePixelRatio || 1 }, x, y);
+    if (box.numbered) rows.paint(context, view, palette, x, y);
+    columns.paint(context, view, palette, x, y + height);
   }
 
-  /** Draws what changes as the reader moves: the selected cell, the cell at the cursor, and its layer and token. */
-  drawOverlay(scene: Scene, cursor: Cursor | null, axis: TokenAxis, surface: string): void {
-    const layout = this.#layout;
-    if (!layout) return;
-    const { view } = this;
-    const { x, y } = this.#origin;
+  /** Draws what changes as the reader moves: the selected cell, the cell at the cursor, and its row and column. */
+  drawOverlay(scene: Scene, cursor: Cursor | null, surface: string): void {
+    const frame = this.#frame;
+    if (!frame) return;
+    const { view, box, rows, columns, labels } = frame;
+    const [x, y] = [box.gutter, EDGE];
     const { width, height } = view.extent;
-    const context = prepare(this.#overlay, x + width + layout.edge, y + height + layout.labels);
+    const context = prepare(this.#overlay, x + width + EDGE, y + height + labels);
     if (!context) return;
-    const { palette, selected } = scene;
-    if (view.zoom > 1) this.#drawScroll(context, scene);
+    const { palette } = scene;
+    const selected = this.#own(scene.selected);
+    const here = this.#own(cursor?.cell ?? null);
+    const beside = cursor && !here ? this.#beside(scene, cursor.cell) : null;
+    if (view.zoom > 1) this.#drawScroll(context, frame, scene);
     context.save();
     context.beginPath();
-    context.rect(x - layout.edge, y - layout.edge, width + 2 * layout.edge, height + 2 * layout.edge);
+    context.rect(x - EDGE, y - EDGE, width + 2 * EDGE, height + 2 * EDGE);
     context.clip();
-    if (selected?.site === this.site) this.#outline(context, selected, 2, palette.fg, surface);
-    if (cursor && !(selected && sameCell(cursor.cell, selected))) {
-      const here = cursor.cell.site === this.site;
-      const strong = here && cursor.by === "keyboard";
-      this.#outline(
-        context,
-        cursor.cell,
-        strong ? 2 : 1,
-        strong ? palette.corrupt : here ? palette.fg : palette.muted,
-        surface,
-      );
+    if (selected) this.#outline(context, selected, 2, palette.fg, surface);
+    if (cursor && here && !sameCell(here, selected)) {
+      const strong = cursor.by === "keyboard";
+      this.#outline(context, here, strong ? 2 : 1, strong ? palette.corrupt : palette.fg, surface);
     }
+    if (beside && beside.column >= 0) this.#outline(context, beside, 1, palette.muted, surface);
     context.restore();
-    const marked = selected?.site === this.site ? [selected] : [];
-    if (cursor) marked.push(cursor.cell);
-    for (const cell of marked) {
-      if (cell.pos + 0.5 >= view.left && cell.pos + 0.5 <= view.left + view.columnsSeen) {
-        axis.paintOne(context, view, palette, surface, x, y + height, cell.pos);
-      }
-      if (cell.site === this.site || this.#numbered) this.#markLayer(context, scene, surface, cell.layer);
+    for (const cell of [selected, here, beside]) {
+      if (!cell) continue;
+      if (cell.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
+      if (box.numbered || cell !== beside) rows.paintOne(context, view, palette, surface, x, y, cell.row);
     }
+  }
+
+  #own(cell: CellIndex | null): CellIndex | null {
+    return cell?.panel === this.number ? cell : null;
+  }
+
+  /** The cell here that is at the same place as one of another panel; its column is −1 where only rows agree. */
+  #beside({ spec, data }: Scene, { panel, row, column }: CellIndex): CellIndex | null {
+    const [own, other] = [data.panels[this.number], data.panels[panel]];
+    const heads = (number: number) => spec.panels[number].lines[0]?.head !== null;
+    if (own.rows !== other.rows || heads(this.number) !== heads(panel)) return null;
+    const alike = own.columns === other.columns && spec.panels[this.number].columns === spec.panels[panel].columns;
+    return { panel: this.number, row, column: alike ? column : -1 };
   }
 
   /** Tells a screen reader which cell is current. */
   speak(scene: Scene, cell: CellIndex | null): void {
-    const { layers, positions } = scene.data;
-    setAttributes(this.#row, { "aria-rowindex": cell ? layers - cell.layer : 1 });
+    const { rows } = scene.data.panels[this.number];
+    setAttributes(this.#row, { "aria-rowindex": cell ? rows - cell.row : 1 });
     setAttributes(this.#virtual, {
-      "aria-colindex": cell ? Math.min(positions, cell.pos + 1) : 1,
+      "aria-colindex": cell ? cell.column + 1 : 1,
       "aria-selected": String(!!cell && sameCell(cell, scene.selected)),
     });
     fill(this.#virtual, cell ? spoken(scene, cell) : "no cell yet, use the arrow keys");
   }
 
   /** The cell at a point of the plot; null outside the cells. */
-  cellAt(scene: Scene, px: number, py: number): CellIndex | null {
-    const { x, y } = this.#origin;
-    const { view } = this;
-    const [dx, dy] = [px - x, y + view.extent.height - py];
-    if (dx < 0 || dy < 0 || dx >= view.extent.width || dy >= view.extent.height) return null;
-    const pos = Math.min(view.extent.columns - 1, Math.floor(view.left + dx / view.cellWidth));
-    const layer = Math.min(view.extent.rows - 1, Math.floor(view.bottom + dy / view.cellHeight));
+  cellAt({ grid }: Scene, px: number, py: number): CellIndex | null {
+    if (!this.#frame) return null;
+    const { view, box } = this.#frame;
+    const { extent } = view;
+    const [dx, dy] = [px - box.gutter, EDGE + extent.height - py];
+    if (dx < 0 || dy < 0 || dx >= extent.width || dy >= extent.height) return null;
+    const column = Math.min(extent.columns - 1, Math.floor(view.left + dx / view.cellWidth));
+    const row = Math.min(extent.rows - 1, Math.floor(view.bottom + dy / view.cellHeight));
     const reach = view.cellWidth < HARD_TO_HIT ? Math.ceil(2 / view.cellWidth) : 0;
     const reachUp = view.cellHeight < HARD_TO_HIT ? Math.ceil(2 / view.cellHeight) : 0;
     if (reach + reachUp > 0) {
-      const { layers, positions } = scene.data;
       const at = strongest(
-        scene.grid.effect,
-        this.site * layers * positions,
-        positions,
-        [Math.max(0, layer - reachUp), Math.min(layers, layer + reachUp + 1)],
-        [Math.max(0, pos - reach), Math.min(positions, pos + reach + 1)],
+        grid.effect,
+        grid.at({ panel: this.number, row: 0, column: 0 }),
+        grid.data.columns,
+        [Math.max(0, row - reachUp), Math.min(extent.rows, row + reachUp + 1)],
+        [Math.max(0, column - reach), Math.min(extent.columns, column + reach + 1)],
       );
-      if (at >= 0 && Math.abs(scene.grid.effect[at]) > 0.02) return scene.grid.cellAt(at);
+      if (at >= 0 && Math.abs(grid.effect[at]) > 0.02) return grid.cellAt(at);
     }
-    return { site: this.site, layer, pos };
+    return { panel: this.number, row, column };
   }
 
   /** The box of a cell inside the plot. */
-  boxOf({ layer, pos }: CellIndex): { x: number; y: number; width: number; height: number } {
-    const { x, y } = this.#origin;
-    const { view } = this;
+  #boxOf({ view, box }: Frame, { row, column }: CellIndex): DOMRect {
+    return new DOMRect(
+      box.gutter + (column - view.left) * view.cellWidth,
+      EDGE + view.extent.height - (row + 1 - view.bottom) * view.cellHeight,
+      view.cellWidth,
+      view.cellHeight,
+    );
+  }
+
+  /** Where a cell is on screen, and where all cells are. */
+  onScreen(cell: CellIndex): { cell: DOMRect; all: DOMRect } {
+    const { left, top } = this.plot.getBoundingClientRect();
+    if (!this.#frame) return { cell: new DOMRect(left, top), all: new DOMRect(left, top) };
+    const box = this.#boxOf(this.#frame, cell);
+    const { width, height } = this.#frame.view.extent;
     return {
-      x: x + (pos - view.left) * view.cellWidth,
-      y: y + view.extent.height - (layer + 1 - view.bottom) * view.cellHeight,
-      width: view.cellWidth,
-      height: view.cellHeight,
+      cell: new DOMRect(left + box.x, top + box.y, box.width, box.height),
+      all: new DOMRect(left + this.#frame.box.gutter, top + EDGE, width, height),
     };
   }
 
-  clientBoxOf(cell: CellIndex): DOMRect {
-    const plot = this.plot.getBoundingClientRect();
-    const box = this.boxOf(cell);
-    return new DOMRect(plot.left + box.x, plot.top + box.y, box.width, box.height);
-  }
-
   #outline(context: CanvasRenderingContext2D, cell: CellIndex, weight: number, color: string, surface: string): void {
-    const box = this.boxOf(cell);
+    if (!this.#frame) return;
+    const box = this.#boxOf(this.#frame, cell);
     const [width, height] = [Math.max(4, box.width), Math.max(4, box.height)];
     const [x, y] = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2];
     context.strokeStyle = surface;
@@ -212,32 +229,18 @@ export class Panel {
     context.stroke();
   }
 
-  #markLayer(context: CanvasRenderingContext2D, { palette, spec }: Scene, surface: string, layer: number): void {
-    const box = this.boxOf({ site: this.site, layer, pos: 0 });
-    const { x, y } = this.#origin;
-    const middle = box.y + box.height / 2;
-    if (middle < y || middle > y + this.view.extent.height) return;
-    context.font = getComputedStyle(this.plot).font;
-    const text = String(spec.layers[layer]);
-    const width = context.measureText(text).width;
-    context.fillStyle = surface;
-    context.fillRect(x - 10 - width, middle - 7, width + 8, 14);
-    context.fillStyle = palette.fg;
-    context.textAlign = "right";
-    context.textBaseline = "middle";
-    context.fillText(text, x - 7, middle + 0.5);
-  }
-
-  #drawScroll(context: CanvasRenderingContext2D, { palette }: Scene): void {
-    const { x, y } = this.#origin;
-    const { view } = this;
+  #drawScroll(context: CanvasRenderingContext2D, { view, box }: Frame, { palette }: Scene): void {
+    const [x, y] = [box.gutter, EDGE];
     const { width, height, columns, rows } = view.extent;
+    const sideways = view.columnsSeen < columns;
+    const upwards = view.rowsSeen < rows;
     context.fillStyle = palette.line;
-    context.fillRect(x, y + height + 1, width, 2);
-    if (view.rowsSeen < rows) context.fillRect(x + width + 1, y, 2, height);
+    if (sideways) context.fillRect(x, y + height + 1, width, 2);
+    if (upwards) context.fillRect(x + width + 1, y, 2, height);
     context.fillStyle = palette.muted;
-    context.fillRect(x + (view.left / columns) * width, y + height + 1, (view.columnsSeen / columns) * width, 2);
-    if (view.rowsSeen < rows) {
+    if (sideways)
+      context.fillRect(x + (view.left / columns) * width, y + height + 1, (view.columnsSeen / columns) * width, 2);
+    if (upwards) {
       const tall = (view.rowsSeen / rows) * height;
       context.fillRect(x + width + 1, y + height - (view.bottom / rows) * height - tall, 2, tall);
     }

@@ -2,24 +2,25 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { moveBy } from "../../core/keyboard";
 import { listen } from "../../core/pointer";
 import { Viewport } from "../../core/viewport";
+import { type AxisFonts, ColumnAxis } from "./column_axis";
 import { type CellIndex, sameCell } from "./data";
-import { type Layout, layoutPanels } from "./layout";
-import { type Cursor, Panel } from "./panel";
+import { EDGE, type Layout, layoutPanels, type Shape } from "./layout";
+import { type Cursor, type Frame, Panel } from "./panel";
+import { RowAxis } from "./row_axis";
 import type { Actions, Scene } from "./scene";
-import { TokenAxis } from "./token_axis";
 
-/** The panels of all sites. They share one part of the grid that is seen, and one cursor. */
+/** The panels of all sites. They share one cursor, and those of one size the part of them that is seen. */
 export class Panels {
   readonly element = h("div", { class: "iw-panels" });
-  readonly view = new Viewport();
   cursor: Cursor | null = null;
   #panels: Panel[] = [];
   #scene: Scene | null = null;
   #layout: Layout | null = null;
-  #axis: TokenAxis | null = null;
-  #font = "";
+  #views = new Map<string, Viewport>();
+  #frames: Frame[] = [];
   #newPanels = changeDetector();
-  #newAxis = changeDetector();
+  #newAxes = changeDetector();
+  #newLines = changeDetector();
   #newCells = changeDetector();
   #newSelection = changeDetector();
 
@@ -30,60 +31,65 @@ export class Panels {
     private readonly signal: AbortSignal,
   ) {}
 
-  get layout(): Layout | null {
-    return this.#layout;
+  /** What is seen of each panel. */
+  get views(): readonly Viewport[] {
+    return this.#frames.map(({ view }) => view);
   }
 
-  get axis(): TokenAxis | null {
-    return this.#axis;
-  }
-
-  /** Where a cell is on screen. */
-  clientBoxOf(cell: CellIndex): DOMRect {
-    return this.#panels[cell.site].clientBoxOf(cell);
+  /** Where a cell is on screen, and where all cells of its panel are. */
+  onScreen(cell: CellIndex): { cell: DOMRect; all: DOMRect } {
+    return this.#panels[cell.panel].onScreen(cell);
   }
 
   update(scene: Scene): void {
     this.#scene = scene;
-    const { spec, data, width } = scene;
+    const { spec, width } = scene;
     if (this.#newPanels(spec)) this.#build(scene);
     const scale = devicePixelRatio || 1;
-    if (this.#newAxis(spec, scene.pair, width, scale)) {
-      this.#font = `11px ${getComputedStyle(this.element).getPropertyValue("--_mono").trim() || "monospace"}`;
-      const measure = textMeasure(`bold ${this.#font}`);
-      this.#axis = new TokenAxis(scene, this.#font, measure);
-      this.#layout = layoutPanels(
-        width,
-        { sites: data.sites, layers: data.layers, positions: data.positions },
-        0,
-        scale,
-      );
-      this.element.style.gridTemplateColumns = `repeat(${this.#layout.columns}, max-content)`;
-      this.view.resize(this.#layout.extent);
-    }
-    if (this.#newSelection(scene.selected?.site, scene.selected?.layer, scene.selected?.pos)) this.#follow(scene);
-    const { left, bottom, zoom } = this.view;
-    if (
-      this.#newCells(
-        scene.grid,
-        scene.version,
-        scene.limit,
-        scene.palette,
-        this.#layout,
-        this.#axis,
-        left,
-        bottom,
-        zoom,
-      )
-    ) {
-      this.#drawCells();
+    if (this.#newAxes(spec, scene.pair, width, scale)) this.#arrange(scene, scale);
+    if (this.#newSelection(scene.selected?.panel, scene.selected?.row, scene.selected?.column)) this.#follow(scene);
+    const seen = [...this.#views.values()].flatMap(({ left, bottom, zoom }) => [left, bottom, zoom]);
+    if (this.#newCells(scene.grid, scene.version, scene.limit, scene.palette, this.#layout, ...seen)) {
+      this.#panels.forEach((panel, number) => {
+        panel.draw(scene, this.#frames[number]);
+      });
     }
     this.#drawCursor();
   }
 
-  zoom(factor: number | "reset", x?: number, y?: number): void {
-    if (factor === "reset") this.view.reset();
-    else this.view.zoomBy(factor, x, y);
+  /** Puts the panels where they have room, and readies their axes. */
+  #arrange(scene: Scene, scale: number): void {
+    const fonts = axisFonts(this.element);
+    const measure = textMeasure(`bold ${fonts.label}`);
+    this.#layout = layoutPanels(scene.width, shapesOf(scene), scale);
+    this.#frames = framesOf(scene, this.#layout, fonts, measure, (key) => {
+      const view = this.#views.get(key) ?? new Viewport();
+      this.#views.set(key, view);
+      return view;
+    });
+    if (this.#newLines(scene.spec, JSON.stringify(this.#layout.lines))) {
+      const root = this.element.getRootNode() as Document | ShadowRoot;
+      const focused = root.activeElement;
+      const lines = this.#layout.lines.map((line) =>
+        h("div", { class: "iw-line" }, ...line.map((panel) => this.#panels[panel].element)),
+      );
+      fill(this.element, ...lines);
+      if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus({ preventScroll: true });
+    }
+  }
+
+  zoom(factor: number | "reset"): void {
+    const selected = this.#scene?.selected;
+    for (const view of this.#views.values()) {
+      if (factor === "reset") view.reset();
+      else if (selected && this.#frames[selected.panel].view === view)
+        view.zoomOn(factor, selected.column, selected.row);
+      else view.zoomBy(factor);
+    }
+    this.#moved();
+  }
+
+  #moved(): void {
     if (this.#scene) this.update(this.#scene);
     this.onCursor();
   }
@@ -97,9 +103,9 @@ export class Panels {
 
   #build(scene: Scene): void {
     this.cursor = null;
-    this.#panels = scene.spec.sites.map((site, number) => new Panel(number, this.id, site, this.view));
+    this.#views.clear();
+    this.#panels = scene.spec.panels.map((_, number) => new Panel(number, this.id, scene.spec));
     for (const panel of this.#panels) this.#connect(panel);
-    fill(this.element, ...this.#panels.map(({ element }) => element));
   }
 
   #connect(panel: Panel): void {
@@ -119,13 +125,14 @@ export class Panels {
           if (cell) this.actions.select(cell);
         },
         drag: (dx, dy) => {
-          const moved = this.view.panBy(-dx, dy);
+          const moved = panel.view?.panBy(-dx, dy) ?? false;
           if (moved && this.#scene) this.update(this.#scene);
           return moved;
         },
         zoom: (factor, x, y) => {
-          const layout = this.#layout;
-          if (layout) this.zoom(factor, x - layout.gutter, layout.edge + layout.extent.height - y);
+          const { view, box } = this.#frames[panel.number];
+          view.zoomBy(factor, x - box.gutter, EDGE + view.extent.height - y);
+          this.#moved();
         },
         reset: () => this.zoom("reset"),
       },
@@ -153,9 +160,9 @@ export class Panels {
   #startOf(panel: Panel): CellIndex {
     const scene = this.#scene as Scene;
     const { selected } = scene;
-    if (this.cursor?.cell.site === panel.site) return this.cursor.cell;
-    if (selected?.site === panel.site) return selected;
-    return scene.grid.strongest(panel.site) ?? { site: panel.site, layer: 0, pos: 0 };
+    if (this.cursor?.cell.panel === panel.number) return this.cursor.cell;
+    if (selected?.panel === panel.number) return selected;
+    return scene.grid.strongest(panel.number) ?? { panel: panel.number, row: 0, column: 0 };
   }
 
   #onKey(event: KeyboardEvent, panel: Panel): void {
@@ -163,10 +170,11 @@ export class Panels {
     if (!scene || event.altKey) return;
     const control = event.ctrlKey || event.metaKey;
     const cell = this.#startOf(panel);
-    const to = moveBy(event.key, control, { row: cell.layer, column: cell.pos }, this.view.extent);
+    const { view } = this.#frames[panel.number];
+    const to = moveBy(event.key, control, cell, view.extent);
     if (to) {
-      const next = { site: panel.site, layer: to.row, pos: to.column };
-      this.view.reveal(next.pos, next.layer);
+      const next = { panel: panel.number, ...to };
+      view.reveal(next.column, next.row);
       this.cursor = { cell: next, by: "keyboard" };
       this.update(scene);
       this.onCursor();
@@ -186,31 +194,63 @@ export class Panels {
   #follow(scene: Scene): void {
     const { selected } = scene;
     if (!selected) return;
-    this.view.reveal(selected.pos, selected.layer);
+    this.#frames[selected.panel].view.reveal(selected.column, selected.row);
     const root = this.element.getRootNode() as Document | ShadowRoot;
     const focused = this.#panels.find(({ plot }) => plot === root.activeElement);
-    if (focused && focused.site !== selected.site) this.#panels[selected.site].plot.focus({ preventScroll: true });
+    if (focused && focused.number !== selected.panel) this.#panels[selected.panel].plot.focus({ preventScroll: true });
     if (this.cursor?.by === "keyboard") this.cursor = { cell: selected, by: "keyboard" };
   }
 
-  #drawCells(): void {
-    const [scene, layout, axis] = [this.#scene, this.#layout, this.#axis];
-    if (!scene || !layout || !axis) return;
-    // Zooming in may make room for level labels; the band keeps its height so that nothing below it jumps.
-    layout.labels = axis.heightFor(layout.extent.width / layout.extent.columns);
-    for (const panel of this.#panels) panel.draw(scene, layout, axis, this.#font);
-  }
-
   #drawCursor(): void {
-    const [scene, axis] = [this.#scene, this.#axis];
-    if (!scene || !axis) return;
+    const scene = this.#scene;
+    if (!scene) return;
     const surface = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
     for (const panel of this.#panels) {
-      panel.drawOverlay(scene, this.cursor, axis, surface);
-      const own = this.cursor?.cell.site === panel.site ? this.cursor.cell : null;
-      panel.speak(scene, own ?? (scene.selected?.site === panel.site ? scene.selected : null));
+      panel.drawOverlay(scene, this.cursor, surface);
+      const own = this.cursor?.cell.panel === panel.number ? this.cursor.cell : null;
+      panel.speak(scene, own ?? (scene.selected?.panel === panel.number ? scene.selected : null));
     }
   }
+}
+
+export function shapesOf({ spec, data }: Scene): Shape[] {
+  return data.panels.map(({ rows, columns }, panel) => ({
+    rows,
+    columns,
+    heads: spec.panels[panel].lines[0]?.head !== null,
+    slanted: ["pos", "role"].includes(spec.panels[panel].columns),
+    labels: RowAxis.room(spec, panel),
+  }));
+}
+
+/** How each panel of a layout is drawn. Panels of one size share a view; labels take the same room along a line. */
+export function framesOf(
+  scene: Scene,
+  { lines, panels }: Layout,
+  fonts: AxisFonts,
+  measure: (text: string) => number,
+  viewOf: (key: string) => Viewport,
+): Frame[] {
+  const frames = panels.map((box, panel) => {
+    const { rows, columns } = box.extent;
+    const view = viewOf(`${rows} x ${columns} ${scene.spec.panels[panel].columns}`);
+    view.resize(box.extent);
+    const axis = new ColumnAxis(scene, panel, fonts, measure);
+    const labels = axis.heightFor(box.extent.width / columns);
+    return { box, view, columns: axis, rows: new RowAxis(scene.spec, panel, fonts.label), labels };
+  });
+  // Zooming in may make room for level labels; the band keeps its height so that nothing below it jumps.
+  for (const line of lines) {
+    const labels = Math.max(...line.map((panel) => frames[panel].labels));
+    for (const panel of line) frames[panel].labels = labels;
+  }
+  return frames;
+}
+
+function axisFonts(element: HTMLElement): AxisFonts {
+  const style = getComputedStyle(element);
+  const mono = style.getPropertyValue("--_mono").trim() || "monospace";
+  return { label: `11px ${mono}`, title: `10.5px ${style.fontFamily || "sans-serif"}` };
 }
 
 export function textMeasure(font: string): (text: string) => number {

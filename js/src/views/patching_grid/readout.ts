@@ -1,9 +1,10 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatEffect, formatProbability } from "../../core/format";
-import { bare, tokenElement } from "../../core/labels";
-import type { CellIndex } from "./data";
+import { formatEffect, formatNumber, formatProbability } from "../../core/format";
+import { bare } from "../../core/labels";
+import { type CellIndex, positionOf } from "./data";
 import type { Actions, Scene } from "./scene";
-import { axisLabel, explain, hasGap, noGap, topOf, whyNot, withUnit } from "./words";
+import { placeNodes } from "./tip";
+import { explain, hasGap, noGap, topOf, whyNot, withUnit } from "./words";
 
 /** The pinned cell in numbers and in words; without one, where to look first. */
 export class Readout {
@@ -14,7 +15,7 @@ export class Readout {
 
   update(scene: Scene): void {
     const { selected, grid, version, job, spec } = scene;
-    if (!this.#changed(spec, selected?.site, selected?.layer, selected?.pos, grid, version, job.state)) return;
+    if (!this.#changed(spec, selected?.panel, selected?.row, selected?.column, grid, version, job.state)) return;
     fill(this.element, ...(selected ? this.#pinned(scene, selected) : this.#hint(scene)));
     this.element.classList.toggle("iw-empty", !selected);
   }
@@ -28,8 +29,14 @@ export class Readout {
       "×",
     );
     clear.addEventListener("click", () => this.actions.select(null));
+    const position = positionOf(spec, cell);
     const facts: Node[] = [
-      h("span", { class: "iw-where" }, h("strong", {}, ...this.#place(scene, cell)), ` (position ${cell.pos})`),
+      h(
+        "span",
+        { class: "iw-where" },
+        h("strong", {}, ...placeNodes(scene, cell)),
+        position === null ? "" : ` (position ${position})`,
+      ),
     ];
     if (!whyNot(scene, cell)) {
       facts.push(h("span", {}, "effect ", h("strong", {}, formatEffect(grid.effect[grid.at(cell)]))));
@@ -40,16 +47,23 @@ export class Readout {
       const listed = top.map(({ label, prob }, i) =>
         h(i ? "span" : "strong", {}, h("bdi", {}, bare(label)), ` ${formatProbability(prob)}`),
       );
-      facts.push(h("span", {}, "after the patch: ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
+      facts.push(h("span", {}, "says ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
     }
-    return [h("div", { class: "iw-facts" }, ...facts), h("p", { class: "iw-words" }, explain(scene, cell)), clear];
+    const words = h("p", { class: "iw-words" }, explain(scene, cell), ...this.#odd(scene, cell));
+    return [h("div", { class: "iw-facts" }, ...facts), words, clear];
   }
 
-  #place({ spec, pair }: Scene, { site, layer, pos }: CellIndex): (Node | string)[] {
-    return [
-      `${spec.sites[site].label} · layer ${spec.layers[layer]} · `,
-      tokenElement(axisLabel(spec, pair, pos).text),
-    ];
+  /** Leads from a mean to the pair that it hides best. */
+  #odd({ grid, spec, data }: Scene, cell: CellIndex): (Node | string)[] {
+    const odd = grid.odd(cell);
+    if (!odd) return [];
+    const show = h("button", { type: "button", class: "iw-link" }, `${spec.story.noun} ${odd.pair + 1}`);
+    show.addEventListener("click", () => this.actions.setPair(odd.pair));
+    if (spec.story.averaging === "shares")
+      return [" Furthest from the mean is ", show, ` with ${formatEffect(odd.effect)}.`];
+    const [host] = data.ends[grid.metric][odd.pair];
+    const change = formatNumber(data.valueAt(grid.metric, odd.pair, grid.at(cell)) - host, { plus: true });
+    return [" Furthest from the mean is ", show, `, where it moves by ${change}.`];
   }
 
   #hint(scene: Scene): (Node | string)[] {
@@ -63,7 +77,7 @@ export class Readout {
           scene.job.state === "running" ? "The first rows are on their way." : "No cell was computed.",
         ),
       ];
-    const go = h("button", { type: "button", class: "iw-link" }, ...this.#place(scene, cell));
+    const go = h("button", { type: "button", class: "iw-link" }, ...placeNodes(scene, cell));
     go.addEventListener("click", () => this.actions.select(cell));
     const so = scene.job.state === "running" ? "Strongest so far: " : "Strongest: ";
     return [

@@ -12,6 +12,8 @@ export interface Scene {
   version: number;
   metric: number;
   pair: number | null;
+  /** Whether pairs are shown one by one, each as a small grid, instead of their mean. */
+  each: boolean;
   limit: number;
   job: JobStatus;
   selected: CellIndex | null;
@@ -21,11 +23,14 @@ export interface Scene {
   width: number;
 }
 
+export type PairChoice = number | "each" | null;
+
 /** What a reader can do. */
 export interface Actions {
   select(cell: CellIndex | null): void;
   setMetric(metric: number): void;
-  setPair(pair: number | null): void;
+  /** Shows a pair, the mean of all (null), or each as a small grid. */
+  setPair(pair: PairChoice): void;
   setLimit(limit: number): void;
   cancel(): void;
   zoom(factor: number | "reset"): void;

@@ -1,9 +1,9 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
-import { type CellIndex, Status } from "./data";
+import { type CellIndex, nameCell, Status } from "./data";
 import type { Scene } from "./scene";
-import { axisLabel, metricValue, whyKnown, whyNot } from "./words";
+import { axisNames, columnLabel, metricValue, rowLabel, tokenLabel, whyNot, whySo } from "./words";
 
 const MOST_CELLS = 3000;
 const STRONGEST = 200;
@@ -22,30 +22,40 @@ export class TableView {
   update(scene: Scene): void {
     if (this.element.hidden) return;
     const { grid, version, spec, job } = scene;
-    const long = grid.effect.length > MOST_CELLS;
+    const long = countOf(scene) > MOST_CELLS;
     // Sorting a long list for every row that streams in would hold up the page.
     const moment = long && job.state === "running" ? 0 : version;
     if (!this.#changed(spec, grid, moment, job.state)) return;
-    if (!long) fill(this.element, ...spec.sites.map((_, site) => siteTable(scene, site)));
+    if (!long) fill(this.element, ...spec.panels.map((_, panel) => panelTable(scene, panel)));
     else fill(this.element, strongestTable(scene));
   }
 }
 
-function siteTable(scene: Scene, site: number): HTMLElement {
+function countOf({ data }: Scene): number {
+  return data.panels.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+}
+
+function panelTable(scene: Scene, panel: number): HTMLElement {
   const { spec, data, pair } = scene;
-  const tokens = Array.from({ length: data.positions }, (_, pos) =>
-    h("th", { scope: "col", title: `position ${pos}` }, tokenElement(axisLabel(spec, pair, pos).text)),
-  );
-  const rows = [...spec.layers.keys()].reverse().map((layer) => {
-    const cells = tokens.map((_, pos) => effectCell(scene, { site, layer, pos }));
-    return h("tr", {}, h("th", { scope: "row" }, String(spec.layers[layer])), ...cells);
+  const { term, columns: kind, notes } = spec.panels[panel];
+  const size = data.panels[panel];
+  const names = axisNames(spec, panel);
+  const columns = Array.from({ length: size.columns }, (_, column) => {
+    const { text } = columnLabel(spec, pair, panel, column);
+    const title = kind === "pos" ? `position ${column}` : notes[column];
+    return h("th", { scope: "col", title }, kind === "pos" ? tokenElement(text) : text || "effect");
   });
-  const { label, meaning } = spec.sites[site];
+  const rows = Array.from({ length: size.rows }, (_, above) => {
+    const row = size.rows - 1 - above;
+    const cells = columns.map((_column, column) => effectCell(scene, { panel, row, column }));
+    return h("tr", {}, h("th", { scope: "row" }, rowLabel(spec, panel, row)), ...cells);
+  });
+  const axes = names.columns ? `${names.rows} and ${names.columns}` : names.rows;
   return h(
     "table",
-    { class: "iw-table", "data-site": spec.sites[site].name },
-    h("caption", {}, h("strong", {}, label), ` ${meaning}: effect by layer and token`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "layer"), ...tokens)),
+    { class: "iw-table", "data-site": term.name },
+    h("caption", {}, h("strong", {}, term.label), ` ${term.meaning ? `${term.meaning}: ` : ""}effect by ${axes}`),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, names.rows), ...columns)),
     h("tbody", {}, ...rows),
   );
 }
@@ -61,32 +71,46 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
       h("span", { "aria-hidden": "true" }, "·"),
       h("span", { class: "iw-hidden" }, reason),
     );
-  const known = whyKnown(scene, cell);
-  const title = known ?? metricValue(scene, grid.value(cell));
-  return h("td", { class: known ? "iw-quiet" : null, title }, formatEffect(grid.effect[at]));
+  const why = whySo(scene, cell);
+  const title = why ?? metricValue(scene, grid.value(cell));
+  const estimate = grid.status[at] === Status.estimated ? "≈ " : "";
+  return h("td", { class: why ? "iw-quiet" : null, title }, `${estimate}${formatEffect(grid.effect[at])}`);
 }
+
+const PARTS = [
+  ["layer", "layer"],
+  ["head", "head"],
+  ["pos", "position"],
+  ["neuron", "neuron"],
+  ["role", "role"],
+] as const;
 
 function strongestTable(scene: Scene): HTMLElement {
   const { spec, grid, pair, metric } = scene;
+  const tokens = spec.panels.some(({ columns }) => columns === "pos");
+  const tokenOf = (pos: number | undefined) =>
+    pos === undefined ? null : tokenElement(tokenLabel(spec, pair, pos).text);
   const order = [...grid.effect.keys()].filter(
     (at) => grid.status[at] !== Status.pending && !Number.isNaN(grid.effect[at]),
   );
   order.sort((a, b) => Math.abs(grid.effect[b]) - Math.abs(grid.effect[a]));
-  const rows = order.slice(0, STRONGEST).map((at) => {
-    const cell = grid.cellAt(at);
-    return h(
+  const cells = order.slice(0, STRONGEST).map((at) => grid.cellAt(at));
+  const named = cells.map((cell) => nameCell(spec, cell));
+  const parts = PARTS.filter(([key]) => named.some((cell) => cell[key] !== undefined));
+  const rows = cells.map((cell, number) =>
+    h(
       "tr",
       {},
-      h("th", { scope: "row" }, spec.sites[cell.site].label),
-      h("td", {}, String(spec.layers[cell.layer])),
-      h("td", {}, String(cell.pos)),
-      h("td", {}, tokenElement(axisLabel(spec, pair, cell.pos).text)),
-      h("td", {}, formatEffect(grid.effect[at])),
+      h("th", { scope: "row" }, spec.panels[cell.panel].term.label),
+      ...parts.map(([key]) => h("td", {}, String(named[number][key] ?? ""))),
+      tokens ? h("td", {}, tokenOf(named[number].pos)) : null,
+      h("td", {}, formatEffect(grid.effect[grid.at(cell)])),
       h("td", {}, metricValue(scene, grid.value(cell))),
-    );
-  });
-  const all = grid.effect.length.toLocaleString("en-US");
-  const head = ["site", "layer", "position", "token", "effect", spec.metrics[metric].term.label];
+    ),
+  );
+  const all = countOf(scene).toLocaleString("en-US");
+  const head = ["site", ...parts.map(([, name]) => name), ...(tokens ? ["token"] : []), "effect"];
+  head.push(spec.metrics[metric].term.label);
   return h(
     "table",
     { class: "iw-table iw-list" },

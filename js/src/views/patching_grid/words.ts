@@ -1,10 +1,13 @@
-import { formatEffect, formatNumber, formatPercent, formatProbability } from "../../core/format";
+import { formatCount, formatEffect, formatNumber, formatPercent, formatProbability } from "../../core/format";
 import { bare, isolated } from "../../core/labels";
 import type { GridSpec, WirePrediction } from "../../core/protocol";
-import { type CellIndex, hostAndDonor, Status } from "./data";
+import { substitute } from "../../core/template";
+import { type CellIndex, hostAndDonor, positionOf, Status } from "./data";
 import type { Scene } from "./scene";
 
+/** The two sides of a pair by their colours, in the order of the baselines; `story.sides` has their names. */
 export type Accent = "clean" | "corrupt";
+export const ACCENTS: readonly Accent[] = ["clean", "corrupt"];
 
 /** A stretch of a sentence; those that name a token of one side take its accent. */
 export interface Phrase {
@@ -12,61 +15,89 @@ export interface Phrase {
   accent?: Accent;
 }
 
-/** Host is the run that is patched, donor the one that is copied from. */
-export function roles(spec: GridSpec): { host: Accent; donor: Accent } {
-  return spec.direction === "denoising" ? { host: "corrupt", donor: "clean" } : { host: "clean", donor: "corrupt" };
+/** Host is the side that every cell starts from, an effect of 0; donor is the other one, an effect of 1. */
+export function roles({ story }: GridSpec): { host: Accent; donor: Accent } {
+  return { host: ACCENTS[story.host], donor: ACCENTS[1 - story.host] };
 }
 
-export function titleOf(spec: GridSpec, pair: number | null): Phrase[] {
-  const shown = pair === null ? spec.pairs : [spec.pairs[pair]];
-  const answers = new Set(shown.map(({ answer, wrong_answer }) => `${answer}\n${wrong_answer}`));
-  const start = spec.direction === "denoising" ? "Where is what makes the model " : "Where is what the model needs to ";
-  if (answers.size > 1) return [{ text: `${start}prefer the answer?` }];
+export function sideName({ story }: GridSpec, side: Accent): string {
+  return story.sides[ACCENTS.indexOf(side)];
+}
+
+/** Whether a side is a prompt that the model was run on. */
+export function hasTokens(spec: GridSpec, side: Accent): boolean {
+  return spec.pairs[0][side].labels.length > 0;
+}
+
+/** A side in a sentence: "the clean run", or "the uniform prediction", which no run made. */
+function sideOf(spec: GridSpec, side: Accent): string {
+  return `the ${sideName(spec, side)}${hasTokens(spec, side) ? " run" : ""}`;
+}
+
+export function titleOf({ story, pairs }: GridSpec, pair: number | null): Phrase[] {
+  const shown = pair === null ? pairs : [pairs[pair]];
+  const titles = shown.map(({ answer, wrong_answer }) =>
+    substitute(story.question, { answer: bare(answer), wrong_answer: bare(wrong_answer) }),
+  );
   const { answer, wrong_answer } = shown[0];
-  return [
-    { text: `${start}say ` },
-    { text: bare(answer), accent: "clean" },
-    { text: " rather than " },
-    { text: bare(wrong_answer), accent: "corrupt" },
-    { text: "?" },
-  ];
+  const itself = story.question.includes("$wrong_answer") && answer === wrong_answer;
+  if (itself || new Set(titles).size > 1) return [{ text: story.question_of_several }];
+  return story.question
+    .split(/(\$answer|\$wrong_answer)/)
+    .filter(Boolean)
+    .map((text) => {
+      if (text === "$answer") return { text: bare(answer), accent: "clean" };
+      return text === "$wrong_answer" ? { text: bare(wrong_answer), accent: "corrupt" } : { text };
+    });
+}
+
+export function meanOf(spec: GridSpec): string {
+  return `mean of ${formatCount(spec.pairs.length, spec.story.noun)}`;
 }
 
 export function whichPairs(spec: GridSpec, pair: number | null): string {
   if (spec.pairs.length === 1) return "";
-  return pair === null ? `mean of ${spec.pairs.length} pairs` : `pair ${pair + 1} of ${spec.pairs.length}`;
+  return pair === null ? meanOf(spec) : `${spec.story.noun} ${pair + 1} of ${spec.pairs.length}`;
 }
 
-export function subtitleOf(spec: GridSpec): string {
-  return spec.direction === "denoising"
-    ? "Each cell is one run of the corrupt prompt with one activation copied from the clean run. 1 = as if the whole prompt were clean, 0 = no change."
-    : "Each cell is one run of the clean prompt with one activation copied from the corrupt run. 1 = as bad as if the whole prompt were corrupt, 0 = no change.";
-}
-
-export function directionOf(spec: GridSpec): string {
-  const { host, donor } = roles(spec);
-  return `${spec.direction}: ${donor} → ${host}`;
-}
-
-/** What the two ends of the scale mean, from −1 to +1. */
-export function legendWords(spec: GridSpec): [negative: string, positive: string] {
-  return spec.direction === "denoising"
-    ? ["pushes back", "restores the clean answer"]
-    : ["strengthens the answer", "breaks the answer"];
-}
-
-/** The labels at a position: of the donor's side when pairs agree on it, else all of them. */
+/** The labels at a position of one side, over the pairs that are shown. */
 export function labelsAt(spec: GridSpec, pair: number | null, pos: number, side: Accent): string[] {
   const shown = pair === null ? spec.pairs : [spec.pairs[pair]];
-  return [...new Set(shown.map((one) => one[side].labels[pos]))];
+  return [...new Set(shown.map((one) => one[side].labels[pos] ?? ""))];
+}
+
+export interface Label {
+  text: string;
+  accent: Accent | null;
 }
 
 /** A position on an axis. Where pairs hold different tokens its label is only an example, and says so with "…". */
-export function axisLabel(spec: GridSpec, pair: number | null, pos: number): { text: string; accent: Accent | null } {
+export function tokenLabel(spec: GridSpec, pair: number | null, pos: number): Label {
   const { donor } = roles(spec);
-  const labels = labelsAt(spec, pair, pos, donor);
+  const labels = labelsAt(spec, pair, pos, hasTokens(spec, donor) ? donor : "clean");
   const differs = (pair === null ? spec.pairs : [spec.pairs[pair]]).some((one) => one.differs.includes(pos));
   return { text: labels.length > 1 ? `${labels[0]}…` : labels[0], accent: differs ? donor : null };
+}
+
+/** What stands below a column. */
+export function columnLabel(spec: GridSpec, pair: number | null, panel: number, column: number): Label {
+  const { columns, labels } = spec.panels[panel];
+  return columns === "pos" ? tokenLabel(spec, pair, column) : { text: labels[column] ?? "", accent: null };
+}
+
+/** What the rows and the columns of a panel are; no word for columns where there is only one. */
+export function axisNames(spec: GridSpec, panel: number): { rows: string; columns: string } {
+  const { columns, lines } = spec.panels[panel];
+  return {
+    rows: lines[0]?.head === null ? "layer" : "layer and head",
+    columns: columns === "layer" ? "" : columns === "pos" ? "token" : columns,
+  };
+}
+
+/** What stands beside a row: "9", or "9.6" for a head. */
+export function rowLabel(spec: GridSpec, panel: number, row: number): string {
+  const { layer, head } = spec.panels[panel].lines[row];
+  return head === null ? String(layer) : `${layer}.${head}`;
 }
 
 export function differingPositions(spec: GridSpec, pair: number | null): number[] {
@@ -74,9 +105,45 @@ export function differingPositions(spec: GridSpec, pair: number | null): number[
   return [...new Set(shown.flatMap(({ differs }) => differs))].sort((a, b) => a - b);
 }
 
-export function placeOf(scene: Scene, { site, layer, pos }: CellIndex): string {
-  const { text } = axisLabel(scene.spec, scene.pair, pos);
-  return `${scene.spec.sites[site].label}, layer ${scene.spec.layers[layer]}, ${isolated(text)} at position ${pos}`;
+/** Where a cell is, in the parts that every sentence about it is made of. */
+export interface Place {
+  site: string;
+  /** "layer 9" or "layer 9, head 6". */
+  row: string;
+  /** "head 6", "neuron 12" or a role's name; empty for positions and where there is one column. */
+  column: string;
+  token: string | null;
+  /** What there is to say about the column. */
+  note: string;
+}
+
+export function placeOf({ spec, pair }: Scene, { panel, row, column }: CellIndex): Place {
+  const { term, lines, columns, labels, notes } = spec.panels[panel];
+  const { layer, head } = lines[row];
+  const numbered = columns === "head" || columns === "neuron";
+  return {
+    site: term.label,
+    row: `layer ${layer}${head === null ? "" : `, head ${head}`}`,
+    column: numbered ? `${columns} ${labels[column]}` : columns === "role" ? labels[column] : "",
+    token: columns === "pos" ? tokenLabel(spec, pair, column).text : null,
+    note: notes[column] ?? "",
+  };
+}
+
+/** A cell's name: "z, layer 9, head 6". */
+export function nameOf(scene: Scene, cell: CellIndex): string {
+  const { site, row, column, token } = placeOf(scene, cell);
+  const last = token === null ? column : `${isolated(token)} at position ${cell.column}`;
+  return [site, row, last].filter(Boolean).join(", ");
+}
+
+/** What was replaced, as the object of a sentence: "z of layer 9, head 6". */
+function whatIn(scene: Scene, cell: CellIndex): string {
+  const { site, row, column, token } = placeOf(scene, cell);
+  const start = `${site} of ${row}`;
+  if (token !== null) return `${start} at ${isolated(token)} (position ${cell.column})`;
+  if (!column) return start;
+  return `${start}${scene.spec.panels[cell.panel].columns === "role" ? " at " : ", "}${column}`;
 }
 
 /** A value of the shown metric; a plus sign where the sign is what matters. */
@@ -100,9 +167,10 @@ export function hasGap(scene: Scene): boolean {
   });
 }
 
-export function noGap(scene: Scene): string {
-  const { label } = scene.spec.metrics[scene.metric].term;
-  return `There is no gap in this metric: ${label} is the same in the clean and in the corrupt run, so no effect is defined.`;
+export function noGap({ spec, metric }: Scene): string {
+  const { label } = spec.metrics[metric].term;
+  const [first, second] = ACCENTS.map((side) => sideOf(spec, side));
+  return `There is no gap in this metric: ${label} is the same in ${first} and in ${second}, so no effect is defined.`;
 }
 
 /** Why a cell has no number; null for one that has. */
@@ -110,81 +178,100 @@ export function whyNot(scene: Scene, cell: CellIndex): string | null {
   const { grid, job } = scene;
   const at = grid.at(cell);
   if (grid.status[at] === Status.pending) return job.state === "running" ? "not computed yet" : "not computed";
-  if (grid.status[at] === Status.leftOut) return "left out: this position was not asked for";
+  if (grid.status[at] === Status.leftOut) return "left out: it was not asked for";
   if (!Number.isNaN(grid.effect[at])) return null;
   return hasGap(scene) ? "the metric has no value here" : "no gap in this metric";
 }
 
-/** Why a cell has its number without a run; null for one that was run or has none. */
-export function whyKnown(scene: Scene, cell: CellIndex): string | null {
-  const { spec, grid } = scene;
+/** Why a cell has its number without a run of its own; null for one that was run or has none. */
+export function whySo(scene: Scene, cell: CellIndex): string | null {
+  const { spec, grid, job } = scene;
   const at = grid.at(cell);
-  if (grid.status[at] !== Status.known) return null;
-  if (cell.pos < Math.min(...differingPositions(spec, scene.pair))) {
-    return "not run: both prompts agree up to here, so it is exactly 0";
+  if (grid.status[at] === Status.estimated) {
+    if (job.state === "running") return "estimated by attribution patching; the exact value will replace it";
+    return "estimate: by attribution patching, not by a run";
   }
+  if (grid.status[at] !== Status.known) return null;
+  const position = positionOf(spec, cell);
+  const differs = differingPositions(spec, scene.pair);
+  if (position !== null && position < differs[0]) return "not run: both runs agree up to here, so it is exactly 0";
   return Math.abs(grid.effect[at]) > 1e-6
-    ? "not run: what is copied is all that the answer depends on, so it is certain"
-    : "not run: what is copied is the same, or is read by nothing after it, so it is exactly 0";
+    ? "not run: the answer depends on nothing else here, so it is certain"
+    : "not run: what is put in is the same, or is read by nothing after it, so it is exactly 0";
 }
 
-function share(effect: number, host: Accent, donor: Accent): string {
+function share(spec: GridSpec, effect: number): string {
   const percent = formatPercent(Math.abs(effect));
-  if (effect > 1.02) return `past the ${donor} run, ${percent} of the way to it.`;
-  if (effect >= 0.995) return `all the way to the ${donor} run.`;
-  if (effect >= 0.05) return `${percent} of the way to the ${donor} run.`;
+  const { host, donor } = roles(spec);
+  const there = sideOf(spec, donor);
+  if (effect > 1.02) return `past ${there}, ${percent} of the way to it.`;
+  if (effect >= 0.995) return `all the way to ${there}.`;
+  if (effect >= 0.05) return `${percent} of the way to ${there}.`;
   if (effect > -0.05) return "next to nothing. On its own, this activation carries hardly any of the difference.";
-  return `${percent} of the gap in the other direction, even further from the ${donor} run than the ${host} run is.`;
+  return `${percent} of the gap in the other direction, even further from ${there} than ${sideOf(spec, host)} is.`;
+}
+
+/** The mean's 95% confidence interval: "+0.21 to +0.63". */
+export function intervalOf({ grid }: Scene, cell: CellIndex): string | null {
+  const uncertainty = grid.uncertainty(cell);
+  if (!uncertainty) return null;
+  const effect = grid.effect[grid.at(cell)];
+  return `${formatEffect(effect - uncertainty.interval)} to ${formatEffect(effect + uncertainty.interval)}`;
+}
+
+function sentence(text: string): string {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 /** What a pinned cell means, in plain words. */
 export function explain(scene: Scene, cell: CellIndex): string {
   const { spec, grid } = scene;
-  const { host, donor } = roles(spec);
-  const site = spec.sites[cell.site].label;
-  const layer = spec.layers[cell.layer];
-  const { text } = axisLabel(spec, scene.pair, cell.pos);
-  const what = `${site} at ${isolated(text)} (position ${cell.pos}) from the ${donor} run into layer ${layer}`;
+  const deed = substitute(spec.story.deed, { what: whatIn(scene, cell) });
   const reason = whyNot(scene, cell);
   if (reason?.startsWith("no gap")) return noGap(scene);
-  if (reason) return `Copying ${what}: ${reason}.`;
+  if (reason) return `${deed}: ${reason}.`;
   const effect = grid.effect[grid.at(cell)];
-  const known = whyKnown(scene, cell);
-  if (known && Math.abs(effect) <= 1e-6) return `Copying ${what} changes nothing. It was ${known}.`;
-  const end = known ? ` It was ${known}.` : "";
+  const why = whySo(scene, cell);
+  const known = grid.status[grid.at(cell)] === Status.known;
+  if (known && Math.abs(effect) <= 1e-6) return `${deed} changes nothing. It was ${why}.`;
+  const { note } = placeOf(scene, cell);
+  const remarks = [known ? `It was ${why}` : why, note].filter((remark) => remark !== null && remark !== "");
+  const end = remarks.map((remark) => ` ${sentence(remark as string)}`).join("");
   if (grid.pairs.length > 1) {
-    const effects = grid.effects(cell);
-    const range = `${formatEffect(Math.min(...effects))} to ${formatEffect(Math.max(...effects))}`;
-    return `Copying ${what} moves the answer, on the mean of ${effects.length} pairs, ${share(effect, host, donor)} Single pairs: ${range}.${end}`;
+    const interval = intervalOf(scene, cell);
+    const sure = interval ? ` 95% confidence interval of the mean: ${interval}.` : "";
+    return `${deed} moves the answer, on the ${meanOf(spec)}, ${share(spec, effect)}${sure}${end}`;
   }
   const { term } = spec.metrics[scene.metric];
   const [from] = hostAndDonor(spec, scene.metric, grid.pairs[0]);
   const to = grid.value(cell);
-  return `Copying ${what} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(effect, host, donor)}${end}`;
+  return `${deed} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(spec, effect)}${end}`;
 }
 
 /** A cell as a screen reader says it. */
 export function spoken(scene: Scene, cell: CellIndex): string {
   const { grid, spec } = scene;
-  const place = placeOf(scene, cell);
+  const place = nameOf(scene, cell);
   const reason = whyNot(scene, cell);
   if (reason) return `${place}: ${reason}`;
   const { label } = spec.metrics[scene.metric].term;
-  const known = whyKnown(scene, cell);
   const parts = [
     `${place}: effect ${formatEffect(grid.effect[grid.at(cell)])}`,
     `${label} ${withUnit(scene, grid.value(cell))}`,
   ];
-  if (known) parts.push(known);
-  const spread = grid.spread(cell);
-  if (!Number.isNaN(spread)) parts.push(`spread between pairs ${formatNumber(spread)}`);
+  const why = whySo(scene, cell);
+  if (why) parts.push(why);
+  const interval = intervalOf(scene, cell);
+  if (interval) parts.push(`95% confidence interval ${interval}`);
   const top = topOf(scene, cell);
   if (top.length)
     parts.push(`says ${top.map(({ label: l, prob }) => `${isolated(l)} ${formatProbability(prob)}`).join(", ")}`);
+  const { note } = placeOf(scene, cell);
+  if (note) parts.push(note);
   return parts.join(", ");
 }
 
-/** The model's predictions after a patch; none for a mean of pairs, whose predictions have no mean. */
+/** What the model predicts in a cell; none for a mean of pairs, whose predictions have no mean. */
 export function topOf(scene: Scene, cell: CellIndex): WirePrediction[] {
   const { pairs } = scene.grid;
   return pairs.length === 1 ? scene.data.top(pairs[0], cell) : [];
