@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.causal_trace import Subject, causal_trace
@@ -18,6 +18,9 @@ from interp_widgets.models.prompts import Prompt, Prompts
 from interp_widgets.results.panel import Columns
 from interp_widgets.results.terms import Ablation, Direction, Site
 from interp_widgets.views.patching_grid import PatchingGrid
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 
 def show_patching(
@@ -43,13 +46,15 @@ def show_patching(
     preview: bool | None = None,
     exact: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
     run, in a large grid over an estimate of every cell that comes first. `view.result` waits for the whole,
-    `view.job.cancel()` stops and keeps what is there.
+    `view.job.cancel()` stops and keeps what is there. With `remote` the call returns when the server has read the
+    prompts; until then nnsight's status line shows the job's place in the queue.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
@@ -88,6 +93,7 @@ def show_patching(
         preview=preview,
         exact=exact,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return PatchingGrid(steps)
 
@@ -114,6 +120,7 @@ def show_causal_trace(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingGrid:
     """Show where the model recalls what it knows of a subject, as a live grid: the causal trace of ROME.
 
@@ -154,6 +161,7 @@ def show_causal_trace(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return PatchingGrid(steps)
 
@@ -179,6 +187,7 @@ def show_ablation(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingGrid:
     """Show what the model cannot do without, as a live grid of what is left without each activation.
 
@@ -217,6 +226,7 @@ def show_ablation(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return PatchingGrid(steps)
 
@@ -240,6 +250,7 @@ def show_path_patching(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingGrid:
     """Show which heads and MLPs move the answer by sending straight into some receivers, as a live grid of senders.
 
@@ -278,5 +289,6 @@ def show_path_patching(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return PatchingGrid(steps)

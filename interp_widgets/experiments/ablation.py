@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -16,6 +16,7 @@ from interp_widgets.experiments.contrast import Scene, Side, Source, copies, lik
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
 from interp_widgets.experiments.sweep import Edit, Hosts, default_rows
 from interp_widgets.models.access import Access
@@ -28,6 +29,9 @@ from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import Story, ablation_story
 from interp_widgets.results.terms import Ablation, Site, parse_ablation
 from interp_widgets.results.tokens import Tokens, shared_prefix
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 _BATCH_BYTES = 2**28
 """Activations of reference prompts that are held at a time while their mean is taken."""
@@ -54,6 +58,7 @@ def run_ablation(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingResult:
     """Take one activation away, one cell at a time, and measure how much of the answer is lost.
 
@@ -89,6 +94,7 @@ def run_ablation(
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run, as for `run_patching`.
 
     Returns:
         The complete grid, with the axes (prompt, site, row, column). Its pairs have no second prompt, and the second of
@@ -134,10 +140,12 @@ def run_ablation(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return finish(steps)
 
 
+@runs_remotely
 def ablation(
     model: ModelLike,
     prompts: Prompts,
@@ -159,6 +167,7 @@ def ablation(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
     """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
 

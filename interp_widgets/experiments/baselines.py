@@ -23,7 +23,7 @@ _TINY = 1e-3
 
 
 _PACKAGE = str(Path(__file__).parents[1])
-_CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
+CALLER: dict[str, Any] = {"skip_file_prefixes": (_PACKAGE,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
 """Makes a warning point to the line that called this package, where Python can."""
 
 
@@ -108,5 +108,5 @@ def check_gap(
             f"{where}the two runs differ by only {abs(clean - corrupt):.2g} {unit or ''}".rstrip()
             + f" in {name} ({answers}), so effects are ratios to next to nothing. {story.remedy}.",
             UserWarning,
-            **_CALLER,
+            **CALLER,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import (
     Grouping,
     Reader,
@@ -43,6 +44,9 @@ from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import Story, causal_trace_story
 from interp_widgets.results.terms import Site
 from interp_widgets.results.tokens import Tokens
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 Subject: TypeAlias = "str | int | Span | Sequence[int] | torch.Tensor | NDArray[Any]"
 """Text that occurs once in the prompt; or a position, a tuple (start, stop), or a list of positions."""
@@ -70,6 +74,7 @@ def run_causal_trace(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingResult:
     """Add noise to the subject's embeddings, restore one activation of the clean run, and see how much comes back.
 
@@ -105,6 +110,7 @@ def run_causal_trace(
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run, as for `run_patching`.
 
     Returns:
         The complete grid. `mean_effect` is the share of the mean gap that restoring a cell closes: 1 when the answer is
@@ -154,10 +160,12 @@ def run_causal_trace(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return finish(steps)
 
 
+@runs_remotely
 def causal_trace(
     model: ModelLike,
     prompt: Prompt,
@@ -180,6 +188,7 @@ def causal_trace(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
     """Check the arguments at once, and return a generator that computes the trace chunk by chunk.
 

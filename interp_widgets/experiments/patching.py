@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interp_widgets.experiments.contrast import PromptContrast
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_sites
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
@@ -17,6 +18,9 @@ from interp_widgets.results.panel import Columns
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import patching_story
 from interp_widgets.results.terms import Direction, Site, parse_direction
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 
 def run_patching(
@@ -42,6 +46,7 @@ def run_patching(
     preview: bool | None = None,
     exact: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingResult:
     """Copy activations from one run into another, one cell at a time, and measure how far the answer moves.
 
@@ -91,6 +96,9 @@ def run_patching(
         exact: how many cells of each layer and site to run: those with the largest estimates, in a mean over pairs.
             The others stay estimates, with the status `ESTIMATED`. All by default.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run: here by default, True for NDIF, the address of another server such as "https://host", or
+            an nnsight `RemoteBackend`. The whole grid is one job there, its numbers come back batch by batch, and the
+            model's weights are not needed here.
 
     Returns:
         The complete grid, with the axes (prompt, site, row, column). After an interrupt or an error,
@@ -107,6 +115,7 @@ def run_patching(
         SiteError: a site that its architecture does not have.
         SelectionError: a layer, position, head, neuron or role that does not exist.
         UnknownNameError: a site, direction or metric that does not exist.
+        RemoteRunError: a server that cannot be reached, a connection that is lost, or the server's own error.
 
     Example:
         >>> from interp_widgets import run_patching, teaching
@@ -148,10 +157,12 @@ def run_patching(
         preview=preview,
         exact=exact,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return finish(steps)
 
 
+@runs_remotely
 def patching(
     model: ModelLike,
     clean: Prompts,
@@ -175,6 +186,7 @@ def patching(
     preview: bool | None = None,
     exact: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
     """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
 

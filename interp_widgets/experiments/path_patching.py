@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from interp_widgets.experiments.cells import plan_panels
 from interp_widgets.experiments.contrast import PromptContrast
@@ -13,6 +13,7 @@ from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.path_contrast import PathContrast
 from interp_widgets.experiments.receivers import ReceiversLike, check_receivers, parse_receivers
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, Request, chosen_numbers, parse_options
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.numbers import kind_of
@@ -22,6 +23,9 @@ from interp_widgets.results.errors import SiteError, unknown_name
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import patching_story
 from interp_widgets.results.terms import Direction, parse_direction
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 Sender: TypeAlias = Literal["z", "attn_out", "mlp_out"]
 """What sends: each head, what all heads of a layer add together, or each MLP."""
@@ -48,6 +52,7 @@ def run_path_patching(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> PatchingResult:
     """Send each head's and each MLP's change straight into some receivers, and measure how far the answer moves.
 
@@ -81,6 +86,7 @@ def run_path_patching(
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most runs in one batch; chosen from the prompt's length and the device by default.
         tokenizer: for models that come without one.
+        remote: where to run, as for `run_patching`.
 
     Returns:
         A panel for each kind of sender: layers by heads for z; layers in one column for mlp_out and attn_out. With
@@ -130,10 +136,12 @@ def run_path_patching(
         top_k=top_k,
         max_rows=max_rows,
         tokenizer=tokenizer,
+        remote=remote,
     )
     return finish(steps)
 
 
+@runs_remotely
 def path_patching(
     model: ModelLike,
     clean: Prompts,
@@ -153,6 +161,7 @@ def path_patching(
     top_k: int = 5,
     max_rows: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
     """Check the arguments at once, and return a generator that computes the cells chunk by chunk.
 

@@ -50,6 +50,10 @@ class SelectionError(InterpWidgetsError, ValueError):
     """A layer, position or cell that the model, the prompts or the grid do not have."""
 
 
+class RemoteRunError(InterpWidgetsError, RuntimeError):
+    """A run on a server that could not be started or finished: no server, a lost connection, or the server's error."""
+
+
 def unknown_name(kind: str, given: object, valid: Iterable[str]) -> UnknownNameError:
     """Say that `given` is no known `kind`, naming the nearest valid names first.
 

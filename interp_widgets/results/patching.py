@@ -461,11 +461,16 @@ class PatchingResult:
         Raises:
             ResultError: the folder does not exist.
         """
-        from safetensors.numpy import save_file
-
         path = Path(path)
         if not path.parent.is_dir():
             raise ResultError(f"there is no folder {path.parent} to save into. Make it first.")
+        path.write_bytes(self.to_bytes())
+        return path
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
+        from safetensors.numpy import save
+
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("status", "top_ids", "top_probs")}
         for metric in self.metrics:
             arrays[f"values/{metric}"] = self.values[metric]
@@ -484,8 +489,8 @@ class PatchingResult:
             "code": asdict(self.code),
         }
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, path, metadata={"interp_widgets": "PatchingResult", "result": json.dumps(header)})
-        return path
+        packed: bytes = save(contiguous, metadata={"interp_widgets": "PatchingResult", "result": json.dumps(header)})
+        return packed
 
     @classmethod
     def load(cls, path: str | Path) -> PatchingResult:
@@ -494,14 +499,24 @@ class PatchingResult:
         Raises:
             ResultError: the file holds something else.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not Path(path).is_file():
             raise ResultError(f"there is no file {path}. Pass a file that `save` wrote.")
+        return cls.from_bytes(Path(path).read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str = "this") -> PatchingResult:
+        """Read what `to_bytes` returned; `path` says in messages where it was.
+
+        Raises:
+            ResultError: it is something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
         try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            arrays = load(data)
+            size = int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
         except (SafetensorError, UnicodeDecodeError) as error:
             raise ResultError(f"{path} is not a safetensors file: {error}. Pass a file that `save` wrote.") from error
         if metadata.get("interp_widgets") != "PatchingResult":

@@ -1,0 +1,356 @@
+"""Grids that are computed on a server, where this package is not installed, against the same grids here."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import nnsight
+import numpy as np
+import pytest
+import torch
+from nnsight import NNsight, TransformersModel
+from nnsight.intervention.backends.remote import RemoteBackend
+from nnsight.modeling import huggingface
+from nnsight.schema.config import CONFIG
+from nnsight.schema.response import ResponseModel, Status
+from transformers import PreTrainedTokenizerFast
+
+from interp_widgets import (
+    Receiver,
+    run_ablation,
+    run_causal_trace,
+    run_patching,
+    run_path_patching,
+    show_patching,
+    teaching,
+)
+from interp_widgets.experiments.metrics import MetricContext
+from interp_widgets.experiments.patching import patching
+from interp_widgets.models import shipping
+from interp_widgets.results.errors import (
+    ModelError,
+    NoGapError,
+    PromptError,
+    RemoteRunError,
+    SiteError,
+    UnknownNameError,
+)
+from interp_widgets.results.patching import PatchingResult
+from interp_widgets.results.patching import Status as CellStatus
+from interp_widgets.views.patching_grid import PatchingGrid
+
+PAIR = teaching.prompts("ioi", n=1)[0]
+PROMPTS = (PAIR.clean, PAIR.corrupt)
+GIVEN: dict[str, Any] = {"answer": PAIR.answer, "wrong_answer": PAIR.wrong_answer}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """nnsight draws its status line whether somebody looks or not."""
+    before, CONFIG.APP.REMOTE_LOGGING = CONFIG.APP.REMOTE_LOGGING, False
+    yield
+    CONFIG.APP.REMOTE_LOGGING = before
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    model = teaching.load()
+    model._module.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    site_packages = Path(torch.__file__).parents[1]
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("server.py")), str(site_packages), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert port, "the server did not start"
+        yield f"http://127.0.0.1:{port}"
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def far(folder: Path) -> TransformersModel:
+    """The model as one has it who has no room for its weights."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    return TransformersModel(str(folder), task="text-generation", tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def near(folder: Path) -> TransformersModel:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    return TransformersModel(str(folder), task="text-generation", tokenizer=tokenizer, dispatch=True)
+
+
+class Watching(RemoteBackend):
+    """A backend of one's own, which remembers what it was told."""
+
+    def __init__(self, host: str, key: str = "") -> None:
+        super().__init__("the server has one model:only", host=host, api_key=key)
+        self.seen: list[tuple[Status, str]] = []
+
+    def note(self, response: ResponseModel) -> bool:
+        self.seen.append((response.status, response.description))
+        return bool(super().note(response))
+
+
+def from_a_cell() -> Any:
+    """A metric as a notebook defines it: in no module that could be imported."""
+
+    def capped(logits: torch.Tensor, context: MetricContext) -> torch.Tensor:
+        return logits[:, context.answer].clamp(max=3)
+
+    return capped
+
+
+def of_this_module(logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, 7]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"sites": ("resid_pre", "resid_mid", "attn_out"), "metric": "kl"},
+        {"sites": ("z", "k", "pattern", "mlp_post"), "direction": "noising", "neurons": range(9)},
+        {"sites": "z", "by": "pos", "layers": [1, 2], "heads": [0, 3], "positions": [-1, -2]},
+        {"metric": from_a_cell(), "max_rows": 3, "top_k": 2},
+        {"metric": lambda logits: logits[:, 7]},
+    ],
+    ids=["streams", "heads", "heads by position", "own metric", "lambda"],
+)
+def test_a_grid_from_a_server_is_the_one_computed_here(
+    far: TransformersModel, near: TransformersModel, host: str, asked: dict[str, Any]
+) -> None:
+    asked = GIVEN | asked
+    there = run_patching(far, *PROMPTS, remote=Watching(host), **asked)
+    here = run_patching(near, *PROMPTS, **asked)
+    assert there == here
+    assert there.provenance.forward_passes == here.provenance.forward_passes
+    assert not far.dispatched
+
+
+def test_other_experiments_run_there_too(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    def traced(model: TransformersModel, **where: Any) -> PatchingResult:
+        return run_causal_trace(
+            model, PAIR.clean, subject=PAIR.roles["IO"], samples=2, layers=[1, 3], metric="logit_diff", **GIVEN, **where
+        )
+
+    def ablated(model: TransformersModel, **where: Any) -> PatchingResult:
+        asked = {"how": "mean", "reference": [PAIR.clean, PAIR.corrupt], "sites": "z"}
+        return run_ablation(model, PAIR.clean, answer=PAIR.answer, **asked, **where)
+
+    def sent(model: TransformersModel, **where: Any) -> PatchingResult:
+        return run_path_patching(model, *PROMPTS, receivers=Receiver("final"), layers=[1], **GIVEN, **where)
+
+    for run in (traced, ablated, sent):
+        assert run(far, remote=Watching(host)) == run(near)
+
+
+def test_estimates_arrive_before_exact_values(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked = GIVEN | {"preview": True, "sites": ("resid_pre", "z"), "max_rows": 8}
+    here = list(patching(near, *PROMPTS, **asked))
+    there = unique(patching(far, *PROMPTS, remote=Watching(host), **asked))
+    assert there == here
+    assert any(partial.estimates is not None and partial.remaining for partial in there)
+
+
+def unique(steps: Any) -> list[PatchingResult]:
+    """The steps of a run without those in between that only give the caller a turn."""
+    found: list[PatchingResult] = []
+    for partial in steps:
+        if not found or partial is not found[-1]:
+            found.append(partial)
+    return found
+
+
+def test_an_installed_package_travels_too(
+    far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nnsight sends along what lies in the working directory, as this package does in its tests, but not what pip put
+    elsewhere."""
+    monkeypatch.setattr(nnsight.ndif, "_PULLED_ENV", True)
+    monkeypatch.setattr(cloudpickle.cloudpickle, "_PICKLE_BY_VALUE_MODULES", set())
+    metric = from_a_cell()
+    metric.__annotations__["context"] = MetricContext
+    there = run_patching(far, *PROMPTS, remote=Watching(host), metric=metric, **GIVEN)
+    assert there == run_patching(near, *PROMPTS, metric=metric, **GIVEN)
+
+
+def test_partial_results_arrive_one_by_one(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked = GIVEN | {"max_rows": 2, "sites": ("resid_pre", "attn_out")}
+    here = list(patching(near, *PROMPTS, **asked))
+    there = unique(patching(far, *PROMPTS, remote=Watching(host), **asked))
+    assert len(there) > 10
+    assert there == here
+
+
+def test_one_job_whose_states_are_told_in_order(far: TransformersModel, host: str) -> None:
+    backend = Watching(host)
+    run_patching(far, *PROMPTS, remote=backend, **GIVEN)
+    states = [Status.RECEIVED, Status.QUEUED, Status.QUEUED, Status.RUNNING, Status.COMPLETED]
+    assert [status for status, _ in backend.seen] == states
+    assert backend.seen[2] == (Status.QUEUED, "You are number 1.")
+
+
+def test_what_a_metric_prints_is_passed_on(far: TransformersModel, host: str) -> None:
+    def talkative(logits: torch.Tensor) -> torch.Tensor:
+        print("measured", logits.shape[1], "logits")
+        return logits[:, 7]
+
+    backend = Watching(host)
+    run_patching(far, *PROMPTS, remote=backend, metric=talkative, layers=[3], positions=[-1])
+    assert (Status.LOG, "measured 1349 logits") in backend.seen
+
+
+def test_neither_logits_nor_activations_travel(
+    far: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that comes back for a cell is smaller than a tenth of its logits alone."""
+    said: list[int] = []
+    parse = RemoteBackend.parse
+    monkeypatch.setattr(
+        RemoteBackend, "parse", staticmethod(lambda message: said.append(len(message)) or parse(message))
+    )
+    result = run_patching(far, *PROMPTS, remote=Watching(host), sites="mlp_post", neurons=range(200), **GIVEN)
+    cells = int((result.status == CellStatus.COMPUTED).sum())
+    assert cells == 800
+    assert sum(said) / cells < 0.1 * 4 * 1349
+
+
+def test_a_server_that_computes_in_half_precision_by_default(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    asked = {"metric": lambda logits: logits @ torch.linspace(-1, 1, logits.shape[1]), "sites": ("resid_pre", "z")}
+    there = run_patching(far, *PROMPTS, remote=Watching(host, "half precision"), **asked)
+    assert there == run_patching(near, *PROMPTS, **asked)
+
+
+def test_an_address_and_a_name_from_the_hub(
+    far: TransformersModel, host: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(huggingface._ID_CACHE, str(folder), "somebody/model")
+    view = show_patching(far, *PROMPTS, remote=host, **GIVEN)
+    assert view.result.complete
+    monkeypatch.setattr(CONFIG.API, "HOST", host)
+    assert run_patching(far, *PROMPTS, remote=True, **GIVEN) == view.result
+
+
+def test_edits_on_the_model_go_along(far: TransformersModel, near: TransformersModel, host: str, folder: Path) -> None:
+    def silence(model: TransformersModel) -> TransformersModel:
+        with model.edit() as (_, edited):
+            edited.transformer.h[1].mlp.output = torch.zeros_like(edited.transformer.h[1].mlp.output)
+        return edited
+
+    asked = GIVEN | {"sites": "attn_out"}
+    there = run_patching(silence(far), *PROMPTS, remote=Watching(host), **asked)
+    here = run_patching(silence(near), *PROMPTS, **asked)
+    assert there == here
+    assert not np.array_equal(here.values["prob"], run_patching(near, *PROMPTS, **asked).values["prob"])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "asked", "error", "message"),
+    [
+        (("one two", "one two three"), {}, PromptError, "so their positions cannot be matched"),
+        (PROMPTS, {"sites": "resid_pst"}, UnknownNameError, "did you mean 'resid_post'"),
+        (PROMPTS, {"sites": "z", "by": "neuron"}, SiteError, "z has none"),
+        (PROMPTS, {"metric": lambda logits: 0 * logits[:, 0]}, NoGapError, "both runs score the same"),
+        (PROMPTS, {"top_k": 0}, RemoteRunError, "top_k=0 must be a whole number from 1 on"),
+    ],
+)
+def test_errors_are_those_of_a_run_here(
+    far: TransformersModel, host: str, prompts: tuple[str, str], asked: dict[str, Any], error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_patching(far, *prompts, remote=Watching(host), **asked)
+
+
+def test_warnings_are_those_of_a_run_here(far: TransformersModel, host: str) -> None:
+    with pytest.warns(UserWarning, match="effects are ratios to next to nothing"):
+        run_patching(far, *PROMPTS, remote=Watching(host), metric=lambda logits: 1e6 + logits[:, 7], **GIVEN)
+
+
+@pytest.mark.parametrize("how", ["drop", "close"])
+def test_a_lost_connection_keeps_what_arrived(far: TransformersModel, host: str, how: str) -> None:
+    with pytest.raises(RemoteRunError, match=f"The connection to {host} was lost") as caught:
+        run_patching(far, *PROMPTS, remote=Watching(host, how), max_rows=4, **GIVEN)
+    partial: PatchingResult = caught.value.partial  # type: ignore[attr-defined]
+    assert (partial.status == CellStatus.COMPUTED).sum() == 4
+    whole = run_patching(far, *PROMPTS, remote=Watching(host), **GIVEN)
+    done = partial.status == CellStatus.COMPUTED
+    np.testing.assert_allclose(partial.value()[done], whole.value()[done], atol=1e-5)
+
+
+def test_a_view_that_loses_its_server_keeps_what_arrived(
+    far: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def notebook() -> PatchingGrid:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = show_patching(far, *PROMPTS, remote=Watching(host, "drop"), max_rows=4, **GIVEN)
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    view = asyncio.run(notebook())
+    assert view.job.state == "failed"
+    assert isinstance(view.job.error, RemoteRunError)
+    assert (view.partial.status == CellStatus.COMPUTED).sum() == 4
+
+
+def test_an_error_on_the_server_names_versions_that_differ(far: TransformersModel, host: str) -> None:
+    with pytest.raises(RemoteRunError, match="CUDA out of memory on the server") as caught:
+        run_patching(far, *PROMPTS, remote=Watching(host, "break"), **GIVEN)
+    assert "nnsight 0.8.0 there and 0.8.1 here" in str(caught.value)
+    assert "Python 3.10.1 there" in str(caught.value)
+    assert "torch" not in str(caught.value)
+
+
+def test_a_key_that_is_refused(far: TransformersModel, host: str) -> None:
+    with pytest.raises(RemoteRunError, match="This API key is not known"):
+        run_patching(far, *PROMPTS, remote=Watching(host, "unknown"), **GIVEN)
+
+
+def test_a_server_that_keeps_the_model_apart(far: TransformersModel, host: str) -> None:
+    with pytest.raises(ModelError, match="a key that is trusted"):
+        run_patching(far, *PROMPTS, remote=Watching(host, "model apart"), **GIVEN)
+
+
+def test_no_server(far: TransformersModel) -> None:
+    with pytest.raises(RemoteRunError, match=r"9 could not be made: .*refused"):
+        run_patching(far, *PROMPTS, remote=Watching("http://127.0.0.1:9"), **GIVEN)
+
+
+def test_what_names_no_server_or_no_model(far: TransformersModel, near: TransformersModel) -> None:
+    with pytest.raises(RemoteRunError, match=r"remote='local' names no server. Pass True for NDIF"):
+        run_patching(far, *PROMPTS, remote="local", **GIVEN)
+    with pytest.raises(ModelError, match="Pass nnsight's TransformersModel of a repository id"):
+        run_patching(NNsight(near._module), *PROMPTS, remote=True, **GIVEN)
+
+
+def test_a_metric_from_a_module_that_the_server_does_not_have(far: TransformersModel, host: str) -> None:
+    with pytest.raises(RemoteRunError, match=r"No module named 'tests'. A module of your own goes along after nnsight"):
+        run_patching(far, *PROMPTS, remote=Watching(host), metric=of_this_module)
+
+
+def test_closing_a_run_leaves_the_model_usable(far: TransformersModel, host: str) -> None:
+    steps = patching(far, *PROMPTS, remote=Watching(host), max_rows=4, **GIVEN)
+    next(steps)
+    steps.close()
+    assert run_patching(far, *PROMPTS, remote=Watching(host), layers=[0], **GIVEN).complete
+
+
+def test_a_parcel_holds_what_experiments_need_and_no_more() -> None:
+    parcel = shipping.pack()
+    assert {name.split("/")[1] for name in parcel.sources} == {"__init__.py", "results", "models", "experiments"}
+    changed = shipping.Parcel(parcel.sources | {"interp_widgets/__init__.py": "# changed"})
+    assert changed.digest != parcel.digest  # nnsight keeps what it read under a file's name
