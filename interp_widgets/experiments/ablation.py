@@ -16,7 +16,8 @@ from interp_widgets.experiments.contrast import Scene, Side, Source, copies, lik
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
-from interp_widgets.experiments.remote import runs_remotely
+from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
 from interp_widgets.experiments.sweep import Edit, Hosts, default_rows
 from interp_widgets.models.access import Access
@@ -35,114 +36,6 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 2**28
 """Activations of reference prompts that are held at a time while their mean is taken."""
-
-
-def run_ablation(
-    model: ModelLike,
-    prompts: Prompts,
-    *,
-    how: Ablation = "zero",
-    reference: Prompts | None = None,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    sites: Site | Sequence[Site] = ("z", "mlp_out"),
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    window: int = 1,
-    roles: RolesLike = None,
-    seed: int = 0,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> PatchingResult:
-    """Take one activation away, one cell at a time, and measure how much of the answer is lost.
-
-    The two ends of the scale are the intact run, an effect of 0, and a model that knows nothing and predicts every
-    token alike, an effect of 1. Below 0 the model answers better without the activation; above 1 it is worse than
-    knowing nothing. `PatchingResult.effect` defines the share, which is not clipped.
-
-    Args:
-        model: as for `run_patching`.
-        prompts: a prompt, or a list of prompts: text, or token ids. Where columns are positions, all have the same
-            number of tokens.
-        how: what is put in place. "zero" puts zeros. "mean" puts the mean of the reference prompts' activations at that
-            site and layer: position by position for a prompt that is as long as all of them, else over all their
-            positions together. "resample" puts what one reference prompt has there, another prompt of the same length
-            drawn for each prompt; with a single one given that is `run_patching(direction="noising")` in all but
-            the scale of effects.
-        reference: prompts to take the mean of (at least two) or to draw from; `prompts` themselves by default. A mean
-            is summed up as they run, so there may be many.
-        answer: the token that a prompt calls for, as text or id; one for all prompts, or one for each. The model's own
-            top prediction where not given.
-        wrong_answer: the token that logit_diff compares it with; the likeliest other one where not given.
-        sites: what is ablated, one or more, named as for `run_patching`; `z` by head and `mlp_out` by position as
-            default.
-        metric: as for `run_patching`. `kl` is the divergence from the intact run's predictions.
-        layers: layers to ablate; all by default.
-        positions: positions to ablate; all by default.
-        heads: heads to ablate; all by default.
-        neurons: neurons to ablate; by default the 32 of each layer with the largest estimates, as for `run_patching`.
-        by: what the columns are, as for `run_patching`.
-        window: how many layers a cell ablates together, around its own and clipped at both ends.
-        roles: for each prompt, names of places with their position or (start, stop), where they are to be columns.
-        seed: of the draw of "resample".
-        top_k: how many of the likeliest next tokens to keep for each cell.
-        max_rows: most cells that run in one batch; chosen to suit the device by default.
-        tokenizer: of a model that comes without one. It is needed for text only.
-        remote: where to run, as for `run_patching`.
-
-    Returns:
-        The complete grid, with the axes (prompt, site, row, column). Its pairs have no second prompt, and the second of
-        the two baselines is the uniform prediction. `provenance.settings` says what was put in.
-
-    Raises:
-        UnknownNameError: a `how`, site or metric that does not exist.
-        PromptError: prompts that are empty, too long or of unequal token counts, too few reference prompts, or none of
-            the same length to draw from.
-        NoGapError: the intact run scores as a uniform prediction does.
-        ValueError: reference prompts for zeros, or a seed that is none.
-        InterpWidgetsError: other arguments, as for `run_patching`.
-
-    Example:
-        >>> from interp_widgets import run_ablation, teaching
-        >>> prompt = "When Mary and John went to the store, John gave a drink to"
-        >>> result = run_ablation(teaching.load(), prompt, sites="resid_pre", by="layer", metric="prob")
-        >>> bool((result.effect() > 0.9).all())  # without its stream, the model knows nothing
-        True
-
-    References:
-        Wang et al. 2022, "Interpretability in the Wild", arXiv:2211.00593 (mean ablation over prompts of one kind).
-        Chan et al. 2022, "Causal Scrubbing" (resampling; zeros and means take a model off its distribution).
-        Zhang and Nanda 2023, "Towards Best Practices of Activation Patching", arXiv:2309.16042.
-    """
-    steps = ablation(
-        model,
-        prompts,
-        how=how,
-        reference=reference,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        sites=sites,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-        seed=seed,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
-    return finish(steps)
 
 
 @runs_remotely
@@ -209,6 +102,71 @@ def ablation(
     else:
         filling = Zeros()
     return GridRun(request, AblationContrast(request.access, intact, how, filling)).steps()
+
+
+@over(ablation)
+def run_ablation(steps: Steps) -> PatchingResult:
+    """Take one activation away, one cell at a time, and measure how much of the answer is lost.
+
+    The two ends of the scale are the intact run, an effect of 0, and a model that knows nothing and predicts every
+    token alike, an effect of 1. Below 0 the model answers better without the activation; above 1 it is worse than
+    knowing nothing. `PatchingResult.effect` defines the share, which is not clipped.
+
+    Args:
+        model: as for `run_patching`.
+        prompts: a prompt, or a list of prompts: text, or token ids. Where columns are positions, all have the same
+            number of tokens.
+        how: what is put in place. "zero" puts zeros. "mean" puts the mean of the reference prompts' activations at that
+            site and layer: position by position for a prompt that is as long as all of them, else over all their
+            positions together. "resample" puts what one reference prompt has there, another prompt of the same length
+            drawn for each prompt; with a single one given that is `run_patching(direction="noising")` in all but
+            the scale of effects.
+        reference: prompts to take the mean of (at least two) or to draw from; `prompts` themselves by default. A mean
+            is summed up as they run, so there may be many.
+        answer: the token that a prompt calls for, as text or id; one for all prompts, or one for each. The model's own
+            top prediction where not given.
+        wrong_answer: the token that logit_diff compares it with; the likeliest other one where not given.
+        sites: what is ablated, one or more, named as for `run_patching`; `z` by head and `mlp_out` by position as
+            default.
+        metric: as for `run_patching`. `kl` is the divergence from the intact run's predictions.
+        layers: layers to ablate; all by default.
+        positions: positions to ablate; all by default.
+        heads: heads to ablate; all by default.
+        neurons: neurons to ablate; by default the 32 of each layer with the largest estimates, as for `run_patching`.
+        by: what the columns are, as for `run_patching`.
+        window: how many layers a cell ablates together, around its own and clipped at both ends.
+        roles: for each prompt, names of places with their position or (start, stop), where they are to be columns.
+        seed: of the draw of "resample".
+        top_k: how many of the likeliest next tokens to keep for each cell.
+        max_rows: most cells that run in one batch; chosen to suit the device by default.
+        tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run, as for `run_patching`.
+
+    Returns:
+        The complete grid, with the axes (prompt, site, row, column). Its pairs have no second prompt, and the second of
+        the two baselines is the uniform prediction. `provenance.settings` says what was put in.
+
+    Raises:
+        UnknownNameError: a `how`, site or metric that does not exist.
+        PromptError: prompts that are empty, too long or of unequal token counts, too few reference prompts, or none of
+            the same length to draw from.
+        NoGapError: the intact run scores as a uniform prediction does.
+        ValueError: reference prompts for zeros, or a seed that is none.
+        InterpWidgetsError: other arguments, as for `run_patching`.
+
+    Example:
+        >>> from interp_widgets import run_ablation, teaching
+        >>> prompt = "When Mary and John went to the store, John gave a drink to"
+        >>> result = run_ablation(teaching.load(), prompt, sites="resid_pre", by="layer", metric="prob")
+        >>> bool((result.effect() > 0.9).all())  # without its stream, the model knows nothing
+        True
+
+    References:
+        Wang et al. 2022, "Interpretability in the Wild", arXiv:2211.00593 (mean ablation over prompts of one kind).
+        Chan et al. 2022, "Causal Scrubbing" (resampling; zeros and means take a model off its distribution).
+        Zhang and Nanda 2023, "Towards Best Practices of Activation Patching", arXiv:2309.16042.
+    """
+    return finish(steps)
 
 
 class Filling(Protocol):

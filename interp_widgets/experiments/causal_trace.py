@@ -19,7 +19,8 @@ from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
-from interp_widgets.experiments.remote import runs_remotely
+from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import (
     Grouping,
     Reader,
@@ -52,7 +53,8 @@ Subject: TypeAlias = "str | int | Span | Sequence[int] | torch.Tensor | NDArray[
 """Text that occurs once in the prompt; or a position, a tuple (start, stop), or a list of positions."""
 
 
-def run_causal_trace(
+@runs_remotely
+def causal_trace(
     model: ModelLike,
     prompt: Prompt,
     *,
@@ -75,7 +77,45 @@ def run_causal_trace(
     max_rows: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
-) -> PatchingResult:
+) -> Generator[PatchingResult, None, PatchingResult]:
+    """Check the arguments at once, and return a generator that computes the trace chunk by chunk.
+
+    Arguments and errors are those of `run_causal_trace`; partial results are as those of `patching`.
+
+    Yields:
+        The result so far.
+    """
+    options = parse_options(metric, top_k, max_rows)
+    noise = _parse_noise(noise)
+    if not (is_whole(samples) and samples >= 1):
+        raise ValueError(f"samples={samples!r} must be a whole number from 1 on.")
+    seed = parse_seed(seed)
+    grouping = Grouping(
+        sites=parse_sites(sites),
+        layers=layers,
+        positions=positions,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        window=window,
+        roles=roles,
+    )
+    reader = Reader(model, tokenizer)
+    prompts = reader.prompts(prompt, "clean")
+    if len(prompts) > 1:
+        raise PromptError(f"A causal trace is of one prompt, but {len(prompts)} were given. Run one for each.")
+    tokens = prompts[0]
+    noised = _parse_subject(subject, tokens, reader.opened.tokenizer)
+    pairs = (PromptPair(tokens, tokens, noised),) * int(samples)
+    host = causal_trace_story().host
+    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=host)
+    deviation = request.access.embedding_std()
+    contrast = NoiseContrast(request.access, tokens, noised, noise, deviation, int(samples), seed)
+    return GridRun(request, contrast).steps()
+
+
+@over(causal_trace)
+def run_causal_trace(steps: Steps) -> PatchingResult:
     """Add noise to the subject's embeddings, restore one activation of the clean run, and see how much comes back.
 
     Each sample is a draw of the noise, and an entry of the result's axis `prompt`: its clean side is the prompt, its
@@ -139,91 +179,7 @@ def run_causal_trace(
         Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262.
         Zhang and Nanda 2023, "Towards Best Practices of Activation Patching", arXiv:2309.16042 (noise or prompts).
     """
-    steps = causal_trace(
-        model,
-        prompt,
-        subject=subject,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        noise=noise,
-        samples=samples,
-        seed=seed,
-        sites=sites,
-        window=window,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        roles=roles,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return finish(steps)
-
-
-@runs_remotely
-def causal_trace(
-    model: ModelLike,
-    prompt: Prompt,
-    *,
-    subject: Subject,
-    answer: Answer | None = None,
-    wrong_answer: Answer | None = None,
-    noise: float = 3.0,
-    samples: int = 10,
-    seed: int = 0,
-    sites: Site | Sequence[Site] = ("resid_post",),
-    window: int = 1,
-    metric: Metric = "prob",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    roles: RolesLike = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> Generator[PatchingResult, None, PatchingResult]:
-    """Check the arguments at once, and return a generator that computes the trace chunk by chunk.
-
-    Arguments and errors are those of `run_causal_trace`; partial results are as those of `patching`.
-
-    Yields:
-        The result so far.
-    """
-    options = parse_options(metric, top_k, max_rows)
-    noise = _parse_noise(noise)
-    if not (is_whole(samples) and samples >= 1):
-        raise ValueError(f"samples={samples!r} must be a whole number from 1 on.")
-    seed = parse_seed(seed)
-    grouping = Grouping(
-        sites=parse_sites(sites),
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-    )
-    reader = Reader(model, tokenizer)
-    prompts = reader.prompts(prompt, "clean")
-    if len(prompts) > 1:
-        raise PromptError(f"A causal trace is of one prompt, but {len(prompts)} were given. Run one for each.")
-    tokens = prompts[0]
-    noised = _parse_subject(subject, tokens, reader.opened.tokenizer)
-    pairs = (PromptPair(tokens, tokens, noised),) * int(samples)
-    host = causal_trace_story().host
-    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=host)
-    deviation = request.access.embedding_std()
-    contrast = NoiseContrast(request.access, tokens, noised, noise, deviation, int(samples), seed)
-    return GridRun(request, contrast).steps()
 
 
 @dataclass(frozen=True)

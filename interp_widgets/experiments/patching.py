@@ -9,7 +9,8 @@ from interp_widgets.experiments.contrast import PromptContrast
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
-from interp_widgets.experiments.remote import runs_remotely
+from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_sites
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
 
 
-def run_patching(
+@runs_remotely
+def patching(
     model: ModelLike,
     clean: Prompts,
     corrupt: Prompts,
@@ -47,7 +49,39 @@ def run_patching(
     exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
-) -> PatchingResult:
+) -> Generator[PatchingResult, None, PatchingResult]:
+    """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
+
+    Arguments and errors are those of `run_patching`. The first partial result has the baselines, what the model says to
+    both prompts, and every cell that is certain without a run; the second, with `preview`, an estimate of all others.
+    Each later one adds a batch, the deepest layers first.
+    All are frozen, and the last is returned. Closing the generator, or raising where it waits, leaves the model as it
+    was. How far it is can be read from `status`.
+
+    Yields:
+        The result so far.
+    """
+    direction = parse_direction(direction)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
+    grouping = Grouping(
+        sites=parse_sites(sites),
+        layers=layers,
+        positions=positions,
+        heads=heads,
+        neurons=neurons,
+        by=by,
+        window=window,
+        roles=roles,
+        corrupt_roles=corrupt_roles,
+    )
+    reader = Reader(model, tokenizer)
+    pairs = reader.pairs(clean, corrupt, aligned=roles is None)
+    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=patching_story(direction).host)
+    return GridRun(request, PromptContrast(request.access, pairs, direction)).steps()
+
+
+@over(patching)
+def run_patching(steps: Steps) -> PatchingResult:
     """Copy activations from one run into another, one cell at a time, and measure how far the answer moves.
 
     Denoising runs the corrupt prompt and copies in one activation of the clean run: an effect of 1 says that this
@@ -135,84 +169,4 @@ def run_patching(
         Kramár et al. 2024, "AtP*: An efficient and scalable method for localizing LLM behaviour to components",
             arXiv:2403.00745 (where estimates mislead).
     """
-    steps = patching(
-        model,
-        clean,
-        corrupt,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        sites=sites,
-        direction=direction,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-        corrupt_roles=corrupt_roles,
-        top_k=top_k,
-        max_rows=max_rows,
-        preview=preview,
-        exact=exact,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return finish(steps)
-
-
-@runs_remotely
-def patching(
-    model: ModelLike,
-    clean: Prompts,
-    corrupt: Prompts,
-    *,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    sites: Site | Sequence[Site] = ("resid_pre",),
-    direction: Direction = "denoising",
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    window: int = 1,
-    roles: RolesLike = None,
-    corrupt_roles: RolesLike = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    preview: bool | None = None,
-    exact: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> Generator[PatchingResult, None, PatchingResult]:
-    """Check the arguments at once, and return a generator that computes the grid chunk by chunk.
-
-    Arguments and errors are those of `run_patching`. The first partial result has the baselines, what the model says to
-    both prompts, and every cell that is certain without a run; the second, with `preview`, an estimate of all others.
-    Each later one adds a batch, the deepest layers first.
-    All are frozen, and the last is returned. Closing the generator, or raising where it waits, leaves the model as it
-    was. How far it is can be read from `status`.
-
-    Yields:
-        The result so far.
-    """
-    direction = parse_direction(direction)
-    options = parse_options(metric, top_k, max_rows, preview, exact)
-    grouping = Grouping(
-        sites=parse_sites(sites),
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-        corrupt_roles=corrupt_roles,
-    )
-    reader = Reader(model, tokenizer)
-    pairs = reader.pairs(clean, corrupt, aligned=roles is None)
-    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=patching_story(direction).host)
-    return GridRun(request, PromptContrast(request.access, pairs, direction)).steps()

@@ -11,9 +11,10 @@ from interp_widgets.experiments.contrast import PromptContrast
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.over import over
 from interp_widgets.experiments.path_contrast import PathContrast
 from interp_widgets.experiments.receivers import ReceiversLike, check_receivers, parse_receivers
-from interp_widgets.experiments.remote import runs_remotely
+from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, Request, chosen_numbers, parse_options
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.numbers import kind_of
@@ -33,7 +34,8 @@ Sender: TypeAlias = Literal["z", "attn_out", "mlp_out"]
 SENDERS: tuple[Sender, ...] = get_args(Sender)
 
 
-def run_path_patching(
+@runs_remotely
+def path_patching(
     model: ModelLike,
     clean: Prompts,
     corrupt: Prompts,
@@ -53,7 +55,34 @@ def run_path_patching(
     max_rows: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
-) -> PatchingResult:
+) -> Generator[PatchingResult, None, PatchingResult]:
+    """Check the arguments at once, and return a generator that computes the cells chunk by chunk.
+
+    Arguments and errors are those of `run_path_patching`; partial results come as from `patching`.
+
+    Yields:
+        The result so far.
+    """
+    direction = parse_direction(direction)
+    options = parse_options(metric, top_k, max_rows, preview=False)  # a gradient follows all paths, not one
+    if by not in (None, "pos"):
+        raise unknown_name("by", by, ("pos",))
+    grouping = Grouping(parse_senders(senders), layers=layers, positions=positions, heads=heads, by=by)
+    reader = Reader(model, tokenizer)
+    listed = parse_receivers(receivers, reader.opened.config.num_hidden_layers)
+    pairs = reader.pairs(clean, corrupt, aligned=True)
+    length = len(pairs[0].clean)
+    to = None if receiver_positions is None else chosen_numbers(receiver_positions, "receiver_positions", length)
+    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=patching_story(direction).host)
+    if by is None:
+        request = _in_one_column(request)
+    prompts = PromptContrast(request.access, pairs, direction)
+    contrast = PathContrast(prompts, check_receivers(listed, request.access, to, length), max_rows)
+    return GridRun(request, contrast).steps()
+
+
+@over(path_patching)
+def run_path_patching(steps: Steps) -> PatchingResult:
     """Send each head's and each MLP's change straight into some receivers, and measure how far the answer moves.
 
     A cell takes two runs of the host prompt (corrupt in denoising, clean in noising). In the first the sender's
@@ -118,74 +147,7 @@ def run_path_patching(
         Wang et al. 2022, "Interpretability in the Wild", arXiv:2211.00593 (path patching, into heads by their inputs).
         Goldowsky-Dill et al. 2023, "Localizing Model Behavior with Path Patching", arXiv:2304.05969 (paths in general).
     """
-    steps = path_patching(
-        model,
-        clean,
-        corrupt,
-        receivers=receivers,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        senders=senders,
-        direction=direction,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        by=by,
-        receiver_positions=receiver_positions,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return finish(steps)
-
-
-@runs_remotely
-def path_patching(
-    model: ModelLike,
-    clean: Prompts,
-    corrupt: Prompts,
-    *,
-    receivers: ReceiversLike,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    senders: Sender | Sequence[Sender] = ("z", "mlp_out"),
-    direction: Direction = "denoising",
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    by: Literal["pos"] | None = None,
-    receiver_positions: Sequence[int] | int | None = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> Generator[PatchingResult, None, PatchingResult]:
-    """Check the arguments at once, and return a generator that computes the cells chunk by chunk.
-
-    Arguments and errors are those of `run_path_patching`; partial results come as from `patching`.
-
-    Yields:
-        The result so far.
-    """
-    direction = parse_direction(direction)
-    options = parse_options(metric, top_k, max_rows, preview=False)  # a gradient follows all paths, not one
-    if by not in (None, "pos"):
-        raise unknown_name("by", by, ("pos",))
-    grouping = Grouping(parse_senders(senders), layers=layers, positions=positions, heads=heads, by=by)
-    reader = Reader(model, tokenizer)
-    listed = parse_receivers(receivers, reader.opened.config.num_hidden_layers)
-    pairs = reader.pairs(clean, corrupt, aligned=True)
-    length = len(pairs[0].clean)
-    to = None if receiver_positions is None else chosen_numbers(receiver_positions, "receiver_positions", length)
-    request = reader.request(pairs, answer, wrong_answer, grouping, options, host=patching_story(direction).host)
-    if by is None:
-        request = _in_one_column(request)
-    prompts = PromptContrast(request.access, pairs, direction)
-    contrast = PathContrast(prompts, check_receivers(listed, request.access, to, length), max_rows)
-    return GridRun(request, contrast).steps()
 
 
 def parse_senders(senders: Sender | Iterable[Sender]) -> tuple[Sender, ...]:
