@@ -258,6 +258,30 @@ def test_every_width_fits_and_is_accessible(open_grid, width, scheme):
     assert violations(page) == []
 
 
+def test_no_width_lets_the_layout_swing_and_a_click_pins_the_cell_that_was_clicked(open_grid):
+    """A size that changes the padding must not be chosen by what the padding leaves."""
+    page = open_grid(made.result(sites=("resid_pre", "attn_out", "mlp_out"), layers=6), width=560)
+    for width in range(560, 641, 4):
+        page.set_viewport_size({"width": width, "height": 900})
+        seen = page.evaluate(
+            """async () => { const view = document.querySelector(".iw-view"), seen = new Set();
+            const frame = () => new Promise(requestAnimationFrame);
+            for (let i = 0; i < 3; i++) await frame();
+            for (let i = 0; i < 6; i++) {
+                await frame();
+                const canvas = view.querySelector("canvas.iw-cells");
+                seen.add([view.dataset.size, view.offsetHeight, canvas.dataset.cellW, canvas.width].join(" "));
+            }
+            return [...seen]; }"""
+        )
+        assert len(seen) == 1, (width, seen)
+        layer, pos = width // 4 % 6, width // 4 % 9
+        Grid(page, "mlp_out").click(layer, pos)
+        where = page.locator(".iw-where")
+        expect(where).to_contain_text(f"mlp_out · layer {layer}")
+        expect(where).to_contain_text(f"position {pos})")
+
+
 def test_open_panels_are_accessible_too(open_grid):
     page = open_grid(selected={"site": "resid_pre", "layer": 1, "pos": 5})
     page.locator("[data-action=table]").click()

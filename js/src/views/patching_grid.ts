@@ -189,8 +189,10 @@ class PatchingGrid {
     const theme = this.model.get("theme") ?? "auto";
     const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
     if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
+    // By the outer width, which the padding that a size brings does not change.
+    const outer = this.#root.offsetWidth || FALLBACK_WIDTH;
+    this.#root.dataset.size = outer < 600 ? "narrow" : outer < 940 ? "middle" : "wide";
     const width = this.#contentWidth();
-    this.#root.dataset.size = width < 560 ? "narrow" : width < 900 ? "middle" : "wide";
     const { spec } = this.#data;
     const scene: Scene = {
       spec,
