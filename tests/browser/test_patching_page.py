@@ -133,6 +133,38 @@ def test_the_table_holds_the_numbers_of_the_grid(open_grid):
         assert cells == pytest.approx(effects.tolist(), abs=0.00501)
 
 
+def test_the_table_marks_the_pinned_cell_and_follows_it(open_grid):
+    whole = made.result(sites=("resid_pre", "mlp_out"))
+    page = open_grid(whole, selected={"site": "mlp_out", "layer": 2, "pos": 8})
+    page.locator("[data-action=table]").click()
+    marked = page.locator(".iw-tables [aria-current]")
+    expect(marked).to_have_count(1)
+    expect(marked).to_have_text(f"{whole.effect()[0, 1, 2, 8]:+.2f}".replace("-", MINUS))
+    page.locator(".iw-clear").click()
+    expect(marked).to_have_count(0)
+
+
+def test_a_long_table_marks_the_row_of_the_pinned_cell(open_grid):
+    page = open_grid(made.neurons(), selected={"site": "mlp_post", "layer": 2, "neuron": 1024})
+    page.locator("[data-action=table]").click()
+    expect(page.locator(".iw-tables [aria-current]")).to_contain_text("1024")
+
+
+@pytest.mark.parametrize("width", [400, 470, 530, 610])
+def test_no_token_of_a_prompt_is_split_over_two_lines(open_grid, width):
+    labels = tuple(f"␣{word}" for word in "When Mary and John went to the small green store, John gave".split())
+    page = open_grid(made.result(pairs=(made.pair(labels, changed=10),)), width=width)
+    lines = page.locator(".iw-text .iw-token").evaluate_all("all => all.map(token => token.getClientRects().length)")
+    assert set(lines) == {1}
+    tall = page.locator(".iw-text .iw-token").evaluate_all("all => all.map(token => token.offsetHeight)")
+    assert max(tall) < 1.5 * min(tall)
+
+
+def test_a_token_that_is_wider_than_the_page_wraps(open_grid):
+    page = open_grid(made.result(pairs=(made.pair((*made.CLEAN[:5], "␣" + "=" * 300, *made.CLEAN[6:])),)), width=400)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
 def test_the_code_is_that_of_the_selected_cell(open_grid):
     selected = {"site": "resid_pre", "layer": 2, "pos": 8}
     page = open_grid(selected=selected)

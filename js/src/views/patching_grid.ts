@@ -6,7 +6,7 @@ import type { GridState, RowsMessage } from "../core/protocol";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
-import { Controls, Legend } from "./patching_grid/controls";
+import { Controls, Legend, zoomButtons } from "./patching_grid/controls";
 import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
 import { canShowEach, EachPair } from "./patching_grid/each_pair";
 import { gridToPng, type Look } from "./patching_grid/export_png";
@@ -84,7 +84,7 @@ class PatchingGrid {
       plots,
       this.#table.element,
       this.#readout.element,
-      h("div", { class: "iw-bar-row" }, this.#legend.element, this.#controls.element),
+      h("div", { class: "iw-bar-row" }, this.#legend.element, zoomButtons(actions), this.#controls.element),
       this.#footer.element,
       this.#code.element,
       this.#tooltip.element,

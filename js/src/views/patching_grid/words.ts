@@ -207,7 +207,6 @@ function share(spec: GridSpec, effect: number): string {
   if (effect > 1.02) return `past ${there}, ${percent} of the way to it.`;
   if (effect >= 0.995) return `all the way to ${there}.`;
   if (effect >= 0.05) return `${percent} of the way to ${there}.`;
-  if (effect > -0.05) return "next to nothing. On its own, this activation carries hardly any of the difference.";
   return `${percent} of the gap in the other direction, even further from ${there} than ${sideOf(spec, host)} is.`;
 }
 
@@ -237,15 +236,23 @@ export function explain(scene: Scene, cell: CellIndex): string {
   const { note } = placeOf(scene, cell);
   const remarks = [known ? `It was ${why}` : why, note].filter((remark) => remark !== null && remark !== "");
   const end = remarks.map((remark) => ` ${sentence(remark as string)}`).join("");
+  const little = Math.abs(effect) < 0.05;
   if (grid.pairs.length > 1) {
     const interval = intervalOf(scene, cell);
     const sure = interval ? ` 95% confidence interval of the mean: ${interval}.` : "";
-    return `${deed} moves the answer, on the ${meanOf(spec)}, ${share(spec, effect)}${sure}${end}`;
+    const mean = meanOf(spec);
+    if (little) return `${deed} hardly moves the answer on the ${mean}.${sure}${end}`;
+    return `${deed} moves the answer, on the ${mean}, ${share(spec, effect)}${sure}${end}`;
   }
   const { term } = spec.metrics[scene.metric];
   const [from] = hostAndDonor(spec, scene.metric, grid.pairs[0]);
-  const to = grid.value(cell);
-  return `${deed} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(spec, effect)}${end}`;
+  const [before, after] = [from, grid.value(cell)].map((value) => metricValue(scene, value));
+  if (!little) return `${deed} moves the ${term.label} from ${before} to ${after}: ${share(spec, effect)}${end}`;
+  const stays =
+    before === after
+      ? `leaves the ${term.label} at ${after}`
+      : `hardly moves the ${term.label}, from ${before} to ${after}`;
+  return `${deed} ${stays}. On its own, this activation carries next to nothing of the difference.${end}`;
 }
 
 /** A cell as a screen reader says it. */

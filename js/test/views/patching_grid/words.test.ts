@@ -51,7 +51,6 @@ describe("what a pinned cell means", () => {
     [2.92, "98% of the way to the clean run."],
     [3, "all the way to the clean run."],
     [4, "past the clean run, 125% of the way to it."],
-    [-0.9, "next to nothing."],
     [-2, "25% of the gap in the other direction"],
   ])("a logit difference of %f", (value, words) => {
     const text = explain(scene(spec(), value), cell);
@@ -60,6 +59,12 @@ describe("what a pinned cell means", () => {
     );
     expect(text).toContain(words);
   });
+
+  test.each([
+    [-0.9, "hardly moves the logit difference, from −1.00 to −0.90. On its own"],
+    [-1.0001, "leaves the logit difference at −1.00. On its own"],
+  ])("a logit difference that stays near %f", (value, words) =>
+    expect(explain(scene(spec(), value), cell)).toContain(words));
 
   test("noising copies the other way and counts from the clean run", () => {
     const text = explain(scene(spec({ story: noising }), -1), cell);
