@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
+from numpy.typing import NDArray
 
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError, unknown_name
 from interp_widgets.results.panel import Panel
-from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status
+from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status, remaining
 from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Term, metric_term, site_term
 from interp_widgets.results.tokens import Tokens
@@ -37,6 +38,10 @@ from interp_widgets.views.protocol import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_PASSING = 5
+"""On the wire, the status of an estimate that will be replaced."""
 
 
 class PatchingGrid(View):
@@ -177,7 +182,7 @@ class PatchingGrid(View):
         ids = result.top_ids[:, panel, row]
         arrays = [
             wire_array(values.swapaxes(1, 2), "float32"),
-            wire_array(result.status[:, panel, row].swapaxes(0, 1), "uint8"),
+            wire_array(_status(result)[:, panel, row].swapaxes(0, 1), "uint8"),
             wire_array(ids.swapaxes(0, 1), "int32"),
             wire_array(result.top_probs[:, panel, row].swapaxes(0, 1), "float32"),
         ]
@@ -261,11 +266,17 @@ def grid_arrays(result: PatchingResult) -> GridArrays:
     """Every cell of a result, for the page."""
     return {
         "values": wire_array(np.stack([result.values[metric] for metric in result.metrics]), "float32"),
-        "status": wire_array(result.status, "uint8"),
+        "status": wire_array(_status(result), "uint8"),
         "top_ids": wire_array(result.top_ids, "int32"),
         "top_probs": wire_array(result.top_probs, "float32"),
         "vocab": {str(token): label for token, label in result.vocab.items()},
     }
+
+
+def _status(result: PatchingResult) -> NDArray[np.uint8]:
+    """The status of each cell as the page knows it: estimates that an exact value will replace are told apart."""
+    passing = (result.status == Status.ESTIMATED) & remaining(result.status, result.estimates)
+    return np.where(passing, _PASSING, result.status).astype(np.uint8)
 
 
 def _finished(result: PatchingResult) -> Generator[PatchingResult, None, PatchingResult]:

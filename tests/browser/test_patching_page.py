@@ -152,7 +152,7 @@ def test_a_long_table_marks_the_row_of_the_pinned_cell(open_grid):
 
 @pytest.mark.parametrize("width", [400, 470, 530, 610])
 def test_no_token_of_a_prompt_is_split_over_two_lines(open_grid, width):
-    labels = tuple(f"␣{word}" for word in "When Mary and John went to the small green store, John gave".split())
+    labels = (*made.CLEAN[:5], "␣Peter", ",", "␣the", "␣teacher", "␣handed", "␣over", *made.CLEAN[5:])
     page = open_grid(made.result(pairs=(made.pair(labels, changed=10),)), width=width)
     lines = page.locator(".iw-text .iw-token").evaluate_all("all => all.map(token => token.getClientRects().length)")
     assert set(lines) == {1}
@@ -402,7 +402,8 @@ def test_every_kind_is_reached_by_keyboard_and_said_in_words(open_grid, maker, c
 def test_the_csv_of_every_kind_is_the_tidy_frame(open_grid, maker):
     import pandas as pd
 
-    frame = maker().to_frame()
+    # The page holds the number that it shows of a cell: not, beside an exact one, what was estimated before.
+    frame = maker().to_frame().drop(columns="estimate", errors="ignore")
     shown = pd.read_csv(io.BytesIO(save(open_grid(maker()), "save-csv")), keep_default_na=False, na_values=[""])
     assert list(shown.columns) == list(frame.columns)
     for name in shown.columns:

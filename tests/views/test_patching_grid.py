@@ -12,6 +12,7 @@ import pytest
 import traitlets
 
 from interp_widgets.results.errors import ResultError
+from interp_widgets.results.estimates import Estimates
 from interp_widgets.results.patching import Pair, Status
 from interp_widgets.results.tokens import Token, Tokens
 from interp_widgets.views.patching_grid import PatchingGrid, grid_arrays, grid_spec, question
@@ -247,6 +248,30 @@ def test_a_row_whose_estimates_became_exact_is_sent_again_and_counts_only_then(m
     cells = 6 * (8 + 8 + 2 + 2)
     assert (half["done"], half["total"]) == (cells / 2, cells)
     assert (end["done"], end["total"]) == (cells, cells)
+
+
+def test_the_page_is_told_which_estimates_an_exact_value_will_replace(monkeypatch):
+    whole = made.heads()
+    exact = np.zeros(whole.status.shape[1:], dtype=bool)
+    exact[0, 2, 5] = exact[3, 1, 1] = True
+    estimates = Estimates("logit_diff", whole.values["logit_diff"], exact)
+    estimated = replace(made.estimated(whole), estimates=estimates)
+    status = array(grid_arrays(estimated)["status"])[0]
+    asked = estimated.status[0] == Status.ESTIMATED
+    np.testing.assert_array_equal(status == 5, exact)
+    np.testing.assert_array_equal(status == 4, asked & ~exact)
+    sent = Sent(monkeypatch)
+
+    def steps():
+        yield made.blank(whole)
+        yield estimated
+        return estimated
+
+    PatchingGrid(steps())
+    content, buffers = sent.rows[0]
+    streamed = np.frombuffer(buffers[1], "uint8").reshape(len(content["rows"]), -1)
+    for row, (panel, line) in zip(streamed, content["rows"], strict=True):
+        np.testing.assert_array_equal(row, status[panel, line])
 
 
 def test_what_the_page_must_not_write_stays_as_it_is():

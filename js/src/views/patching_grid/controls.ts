@@ -95,7 +95,7 @@ export class Controls {
 
   constructor(private readonly actions: Actions) {
     this.#metrics = new Segmented("metric", actions.setMetric, "iw-metrics");
-    this.#pairButtons = new Segmented("pair of prompts", actions.setPair);
+    this.#pairButtons = new Segmented("", actions.setPair);
     this.element = h("div", { class: "iw-controls" }, this.#metrics.element, this.#pairs);
   }
 
@@ -127,6 +127,7 @@ export class Controls {
     for (const value of few ? spec.pairs.keys() : [])
       options.push({ value, text: String(value + 1), title: title(value) });
     if (this.#newPairs(spec)) {
+      this.#pairButtons.element.setAttribute("aria-label", word);
       const label = few ? h("span", { class: "iw-quiet" }, word) : null;
       fill(this.#pairs, label, this.#pairButtons.element, few ? null : this.#choose(spec.pairs.length, word, title));
     }

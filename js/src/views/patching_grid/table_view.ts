@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
-import { type CellIndex, nameCell, Status, sameCell } from "./data";
+import { type CellIndex, isEstimate, nameCell, Status, sameCell } from "./data";
 import type { Scene } from "./scene";
 import { axisNames, columnLabel, metricValue, rowLabel, tokenLabel, whyNot, whySo } from "./words";
 
@@ -75,7 +75,7 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
     );
   const why = whySo(scene, cell);
   const title = why ?? metricValue(scene, grid.value(cell));
-  const estimate = grid.status[at] === Status.estimated ? "≈ " : "";
+  const estimate = isEstimate(grid.status[at]) ? "≈ " : "";
   return h(
     "td",
     { class: why ? "iw-quiet" : null, title, "aria-current": current },

@@ -2,7 +2,7 @@ import { formatCount, formatEffect, formatNumber, formatPercent, formatProbabili
 import { bare, isolated } from "../../core/labels";
 import type { GridSpec, WirePrediction } from "../../core/protocol";
 import { substitute } from "../../core/template";
-import { type CellIndex, hostAndDonor, positionOf, Status } from "./data";
+import { type CellIndex, hostAndDonor, isEstimate, positionOf, Status } from "./data";
 import type { Scene } from "./scene";
 
 /** The two sides of a pair by their colours, in the order of the baselines; `story.sides` has their names. */
@@ -187,8 +187,9 @@ export function whyNot(scene: Scene, cell: CellIndex): string | null {
 export function whySo(scene: Scene, cell: CellIndex): string | null {
   const { spec, grid, job } = scene;
   const at = grid.at(cell);
-  if (grid.status[at] === Status.estimated) {
-    if (job.state === "running") return "estimated by attribution patching; the exact value will replace it";
+  if (isEstimate(grid.status[at])) {
+    if (grid.status[at] === Status.passing && job.state === "running")
+      return "estimated by attribution patching; the exact value will replace it";
     return "estimate: by attribution patching, not by a run";
   }
   if (grid.status[at] !== Status.known) return null;
