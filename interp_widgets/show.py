@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from interp_widgets.experiments.ablation import ablation
@@ -17,7 +18,8 @@ from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompt, Prompts
 from interp_widgets.results.panel import Columns
 from interp_widgets.results.terms import Ablation, Direction, Site
-from interp_widgets.views.patching_grid import PatchingGrid
+from interp_widgets.views.patching_grid import PatchingGrid, Steps
+from interp_widgets.views.protocol import Cell
 
 
 def show_patching(
@@ -52,7 +54,8 @@ def show_patching(
     `view.job.cancel()` stops and keeps what is there.
 
     Returns:
-        The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
+        The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,
+        `view.by_position()` shows one of them position by position.
 
     Raises:
         InterpWidgetsError: see `run_patching`.
@@ -66,7 +69,8 @@ def show_patching(
         >>> float(view.result.effect()[0, 0, 0, view.selected["pos"]])  # layer 0 has the whole difference there
         1.0
     """
-    steps = patching(
+    run = partial(
+        patching,
         model,
         clean,
         corrupt,
@@ -89,7 +93,12 @@ def show_patching(
         exact=exact,
         tokenizer=tokenizer,
     )
-    return PatchingGrid(steps)
+
+    def by_position(cell: Cell) -> Steps:
+        head: dict[str, Any] = {"sites": cell["site"], "layers": cell["layer"], "heads": cell["head"]}
+        return run(**head, by="pos", neurons=None, roles=None, corrupt_roles=None)
+
+    return PatchingGrid(run(), by_position=by_position)
 
 
 def show_causal_trace(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict
 from string import Template
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import traitlets
@@ -39,6 +39,9 @@ from interp_widgets.views.protocol import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+Steps: TypeAlias = "Generator[PatchingResult, None, PatchingResult]"
+"""An experiment under way: yields partial results and returns the whole."""
 
 _PASSING = 5
 """On the wire, the status of an estimate that will be replaced."""
@@ -82,12 +85,14 @@ class PatchingGrid(View):
     pair = traitlets.Int(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     color_limit = traitlets.Float(1.0).tag(sync=True, echo_update=False)
 
-    def __init__(self, source: PatchingResult | Generator[PatchingResult, None, PatchingResult]) -> None:
+    def __init__(self, source: PatchingResult | Steps, *, by_position: Callable[[Cell], Steps] | None = None) -> None:
         """Show a result, or the partial results of one that is being computed.
 
         Args:
             source: a finished result, or the generator that `interp_widgets.experiments.patching.patching` returns.
+            by_position: starts the same experiment on one head of a grid of heads, with a column for each position.
         """
+        self._positions_of = by_position
         self._sent: np.ndarray[Any, Any] | None = None
         self._seq = 0
         if isinstance(source, PatchingResult):
@@ -142,6 +147,40 @@ class PatchingGrid(View):
             corrupt_ids=list(pair.corrupt.ids),
             metric=metric,
         )
+
+    def by_position(self, cell: Cell | None = None) -> PatchingGrid:
+        """One head of a grid of heads, position by position: the same experiment again, as a view of its own.
+
+        A cell of a grid of heads is all positions of a head together; this tells which of them matter.
+
+        Args:
+            cell: which head; by default the one that is selected, else the one with the strongest effect.
+
+        Raises:
+            ResultError: the view has no grid of heads, came without its experiment (as that of a loaded result does),
+                or no head has an effect yet.
+            TraitError: the grid has no such cell.
+        """
+        result = self.partial
+        sites = [panel.site for panel in result.panels if panel.columns == "head"]
+        if not sites:
+            raise ResultError(
+                f"by_position takes a head of a grid of heads, and this grid has none ({result.shape_in_words()}). "
+                'Show one with show_patching(…, sites="z").'
+            )
+        if self._positions_of is None:
+            raise ResultError(
+                "this view came without its experiment, so there is nothing to run again. Call by_position on the view "
+                'that show_patching returns, or run_patching(…, by="pos") for the head.'
+            )
+        chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected)
+        chosen = chosen or cast("Cell", result.strongest(self.metric, sites))
+        if chosen["site"] not in sites:
+            raise ResultError(f"{chosen['site']} has no heads in this grid. Choose a cell of {' or '.join(sites)}.")
+        view = PatchingGrid(self._positions_of(chosen))
+        for trait in ("metric", "pair", "color_limit", "theme"):
+            view.set_trait(trait, getattr(self, trait))
+        return view
 
     def figure(self) -> Figure:
         """The grid as a matplotlib figure, for print: the metric, pair and colour limit that are shown."""
