@@ -313,7 +313,7 @@ def test_a_view_that_cannot_show_a_head_by_position_says_why(maker, cell, words)
 def test_by_position_takes_heads_only():
     view = PatchingGrid(made.path(), by_position=lambda _: made.steps(made.heads_by_position()))
     view.selected = {"site": "mlp_out", "layer": 0}
-    with pytest.raises(ResultError, match="mlp_out has no heads in this grid. Choose a cell of z"):
+    with pytest.raises(ResultError, match=r"mlp_out has no heads in this grid\. Choose a cell of z"):
         view.by_position()
     with pytest.raises(traitlets.TraitError, match="no head 99"):
         view.by_position({"site": "z", "layer": 0, "head": 99})
