@@ -79,10 +79,17 @@ export function tokenLabel(spec: GridSpec, pair: number | null, pos: number): La
   return { text: labels.length > 1 ? `${labels[0]}…` : labels[0], accent: differs ? donor : null };
 }
 
+/** What a panel's site is; where there is one column, also what it takes together, which has no room below it. */
+export function meaningOf(spec: GridSpec, panel: number): string {
+  const { term, columns, labels } = spec.panels[panel];
+  return [term.meaning, columns === "layer" ? labels[0] : ""].filter(Boolean).join(", ");
+}
+
 /** What stands below a column. */
 export function columnLabel(spec: GridSpec, pair: number | null, panel: number, column: number): Label {
   const { columns, labels } = spec.panels[panel];
-  return columns === "pos" ? tokenLabel(spec, pair, column) : { text: labels[column] ?? "", accent: null };
+  if (columns === "pos") return tokenLabel(spec, pair, column);
+  return { text: columns === "layer" ? "" : labels[column], accent: null };
 }
 
 /** What the rows and the columns of a panel are; no word for columns where there is only one. */
