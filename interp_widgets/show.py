@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias
 
 from interp_widgets.experiments.ablation import ablation
-from interp_widgets.experiments.causal_trace import Subject, causal_trace
-from interp_widgets.experiments.metrics import Metric
+from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
-from interp_widgets.experiments.path_patching import Sender, path_patching
-from interp_widgets.experiments.receivers import ReceiversLike
-from interp_widgets.experiments.request import RolesLike
-from interp_widgets.models.answers import Answer, Answers
-from interp_widgets.models.opening import ModelLike
-from interp_widgets.models.prompts import Prompt, Prompts
-from interp_widgets.results.panel import Columns
-from interp_widgets.results.terms import Ablation, Direction, Site
-from interp_widgets.views.patching_grid import PatchingGrid
+from interp_widgets.experiments.path_patching import path_patching
+from interp_widgets.views.patching_grid import PatchingGrid, Steps
+from interp_widgets.views.protocol import Cell
 
-if TYPE_CHECKING:
-    from interp_widgets.models.remote import Remote
+P = ParamSpec("P")
+Started: TypeAlias = "tuple[Steps, Callable[[Cell], Steps]]"
+"""An experiment's steps, and how to start it again on one head, position by position."""
 
 
-def show_patching(
-    model: ModelLike,
-    clean: Prompts,
-    corrupt: Prompts,
-    *,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    sites: Site | Sequence[Site] = ("resid_pre",),
-    direction: Direction = "denoising",
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    window: int = 1,
-    roles: RolesLike = None,
-    corrupt_roles: RolesLike = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    preview: bool | None = None,
-    exact: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> PatchingGrid:
+def _again_by_position(experiment: Callable[P, Steps]) -> Callable[P, Started]:
+    @wraps(experiment)
+    def start(*args: P.args, **kwargs: P.kwargs) -> Started:
+        anew: Any = experiment  # its types are checked where a person calls it
+
+        def by_position(cell: Cell) -> Steps:
+            head = {"sites": cell["site"], "layers": cell["layer"], "heads": cell["head"]}
+            steps: Steps = anew(*args, **kwargs | head | {"by": "pos", "roles": None, "corrupt_roles": None})
+            return steps
+
+        return experiment(*args, **kwargs), by_position
+
+    return start
+
+
+@over(_again_by_position(patching))
+def show_patching(started: Started) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
@@ -57,7 +45,8 @@ def show_patching(
     prompts; until then nnsight's status line shows the job's place in the queue.
 
     Returns:
-        The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
+        The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,
+        `view.by_position()` shows one of them position by position.
 
     Raises:
         InterpWidgetsError: see `run_patching`.
@@ -71,57 +60,12 @@ def show_patching(
         >>> float(view.result.effect()[0, 0, 0, view.selected["pos"]])  # layer 0 has the whole difference there
         1.0
     """
-    steps = patching(
-        model,
-        clean,
-        corrupt,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        sites=sites,
-        direction=direction,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-        corrupt_roles=corrupt_roles,
-        top_k=top_k,
-        max_rows=max_rows,
-        preview=preview,
-        exact=exact,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
-    return PatchingGrid(steps)
+    steps, by_position = started
+    return PatchingGrid(steps, by_position=by_position)
 
 
-def show_causal_trace(
-    model: ModelLike,
-    prompt: Prompt,
-    *,
-    subject: Subject,
-    answer: Answer | None = None,
-    wrong_answer: Answer | None = None,
-    noise: float = 3.0,
-    samples: int = 10,
-    seed: int = 0,
-    sites: Site | Sequence[Site] = ("resid_post",),
-    window: int = 1,
-    metric: Metric = "prob",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    roles: RolesLike = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> PatchingGrid:
+@over(causal_trace)
+def show_causal_trace(steps: Steps) -> PatchingGrid:
     """Show where the model recalls what it knows of a subject, as a live grid: the causal trace of ROME.
 
     The arguments are those of `run_causal_trace`, which returns the numbers without a view.
@@ -140,55 +84,11 @@ def show_causal_trace(
         >>> view.result.complete
         True
     """
-    steps = causal_trace(
-        model,
-        prompt,
-        subject=subject,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        noise=noise,
-        samples=samples,
-        seed=seed,
-        sites=sites,
-        window=window,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        roles=roles,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return PatchingGrid(steps)
 
 
-def show_ablation(
-    model: ModelLike,
-    prompts: Prompts,
-    *,
-    how: Ablation = "zero",
-    reference: Prompts | None = None,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    sites: Site | Sequence[Site] = ("z", "mlp_out"),
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
-    window: int = 1,
-    roles: RolesLike = None,
-    seed: int = 0,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> PatchingGrid:
+@over(ablation)
+def show_ablation(steps: Steps) -> PatchingGrid:
     """Show what the model cannot do without, as a live grid of what is left without each activation.
 
     The arguments are those of `run_ablation`, which returns the numbers without a view.
@@ -206,52 +106,11 @@ def show_ablation(
         >>> view.result.complete
         True
     """
-    steps = ablation(
-        model,
-        prompts,
-        how=how,
-        reference=reference,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        sites=sites,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        neurons=neurons,
-        by=by,
-        window=window,
-        roles=roles,
-        seed=seed,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return PatchingGrid(steps)
 
 
-def show_path_patching(
-    model: ModelLike,
-    clean: Prompts,
-    corrupt: Prompts,
-    *,
-    receivers: ReceiversLike,
-    answer: Answers = None,
-    wrong_answer: Answers = None,
-    senders: Sender | Sequence[Sender] = ("z", "mlp_out"),
-    direction: Direction = "denoising",
-    metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
-    positions: Sequence[int] | int | None = None,
-    heads: Sequence[int] | int | None = None,
-    by: Literal["pos"] | None = None,
-    receiver_positions: Sequence[int] | int | None = None,
-    top_k: int = 5,
-    max_rows: int | None = None,
-    tokenizer: Any | None = None,
-    remote: Remote = False,
-) -> PatchingGrid:
+@over(path_patching)
+def show_path_patching(steps: Steps) -> PatchingGrid:
     """Show which heads and MLPs move the answer by sending straight into some receivers, as a live grid of senders.
 
     The arguments are those of `run_path_patching`, which returns the numbers without a view. Errors are raised here,
@@ -271,24 +130,4 @@ def show_path_patching(
         >>> view.result.panels[0].site, view.result.strongest()["site"] in ("z", "mlp_out")
         ('z', True)
     """
-    steps = path_patching(
-        model,
-        clean,
-        corrupt,
-        receivers=receivers,
-        answer=answer,
-        wrong_answer=wrong_answer,
-        senders=senders,
-        direction=direction,
-        metric=metric,
-        layers=layers,
-        positions=positions,
-        heads=heads,
-        by=by,
-        receiver_positions=receiver_positions,
-        top_k=top_k,
-        max_rows=max_rows,
-        tokenizer=tokenizer,
-        remote=remote,
-    )
     return PatchingGrid(steps)

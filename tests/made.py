@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_widgets.results.estimates import Estimates
 from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction, Status
 from interp_widgets.results.provenance import Provenance
@@ -247,10 +248,12 @@ def ablation(layers: int = 6, n_heads: int = 8) -> PatchingResult:
 
 
 def estimated(whole: PatchingResult, rows: slice = slice(None)) -> PatchingResult:
-    """The result while some of its rows are estimates."""
+    """The result while some of its rows are estimates, which exact values will replace."""
+    asked = whole.status == Status.COMPUTED
+    estimates = Estimates(whole.metric, np.where(asked, whole.values[whole.metric], np.nan), asked.any(axis=0))
     status = whole.status.copy()
-    status[:, :, rows][status[:, :, rows] == Status.COMPUTED] = Status.ESTIMATED
-    return replace(whole, status=status)
+    status[:, :, rows][asked[:, :, rows]] = Status.ESTIMATED
+    return replace(whole, status=status, estimates=estimates)
 
 
 def blank(whole: PatchingResult) -> PatchingResult:

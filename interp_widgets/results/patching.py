@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -284,13 +284,19 @@ class PatchingResult:
         number = self._site(cell["site"])
         return (number, *self.panels[number].find(cell, self.length))
 
-    def strongest(self, metric: str | None = None) -> dict[str, Any]:
+    def strongest(self, metric: str | None = None, sites: Collection[Site] | None = None) -> dict[str, Any]:
         """Return the cell with the largest effect in either direction, over all pairs; an estimate counts for less.
+
+        Args:
+            metric: which effect; by default that on the metric asked for.
+            sites: where to look; everywhere by default.
 
         Raises:
             ResultError: no cell has an effect in this metric so far.
         """
         effect = self._strengths(metric)
+        if sites is not None:
+            effect[[site not in sites for site in self.sites]] = np.nan
         if not np.isfinite(effect).any():
             raise ResultError("no cell has an effect in this metric so far: name a cell.")
         site, row, column = np.unravel_index(int(np.nanargmax(effect)), effect.shape)

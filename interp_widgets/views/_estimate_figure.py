@@ -9,7 +9,7 @@ import numpy as np
 from interp_widgets.results.errors import ResultError
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.terms import Site, metric_term
-from interp_widgets.views._patching_figure import _INK, _PAPER, _QUIET, _notebook_figure
+from interp_widgets.views._paper import INK, PAPER, QUIET, notebook_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,15 +33,15 @@ def draw_scatter(result: PatchingResult) -> Figure:
     count = len(result.sites)
     columns = min(count, 4)
     rows = -(-count // columns)
-    figure = _notebook_figure()(figsize=(3.1 * columns + 0.4, 3.3 * rows + 0.3), facecolor=_PAPER, layout="constrained")
+    figure = notebook_figure()(figsize=(3.1 * columns + 0.4, 3.3 * rows + 0.3), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.set_visible(False)
     for axis, site in zip(axes, result.sites, strict=False):
         _frame(axis, result, site)
     label = metric_term(estimates.metric).label
-    figure.supxlabel(f"exact effect on {label}", fontsize=7.5, color=_QUIET)
-    figure.supylabel("estimate (gradient times difference)", fontsize=7.5, color=_QUIET)
+    figure.supxlabel(f"exact effect on {label}", fontsize=7.5, color=QUIET)
+    figure.supylabel("estimate (gradient times difference)", fontsize=7.5, color=QUIET)
     return figure
 
 
@@ -50,7 +50,7 @@ def _frame(axis: Axes, result: PatchingResult, site: Site) -> None:
     both = np.concatenate([cells.estimated, cells.exact, [0.0]])
     margin = 0.05 * float(np.ptp(both)) or 1.0
     ends = (float(both.min()) - margin, float(both.max()) + margin)
-    axis.plot(ends, ends, color=_QUIET, linewidth=0.8, zorder=1)
+    axis.plot(ends, ends, color=QUIET, linewidth=0.8, zorder=1)
     axis.scatter(
         cells.exact,
         cells.estimated,
@@ -64,10 +64,10 @@ def _frame(axis: Axes, result: PatchingResult, site: Site) -> None:
         zorder=2,
     )
     axis.set(xlim=ends, ylim=ends, aspect="equal")
-    axis.tick_params(labelsize=6.5, colors=_QUIET, length=2)
+    axis.tick_params(labelsize=6.5, colors=QUIET, length=2)
     correlation = cells.rank_correlation
     said = f"rank correlation {correlation:.2f}" if np.isfinite(correlation) else "too few cells to compare"
-    axis.set_title(f"{site}\n", loc="left", fontsize=8.5, color=_INK, family="monospace", fontweight="bold")
-    axis.text(0, 1.02, f"{said}, {len(cells.exact)} cells", transform=axis.transAxes, fontsize=7, color=_QUIET)
+    axis.set_title(f"{site}\n", loc="left", fontsize=8.5, color=INK, family="monospace", fontweight="bold")
+    axis.text(0, 1.02, f"{said}, {len(cells.exact)} cells", transform=axis.transAxes, fontsize=7, color=QUIET)
     for spine in axis.spines.values():
         spine.set_color("#d9d8d5")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import PatchingResult, Status
 from interp_widgets.results.terms import metric_term, site_term
+from interp_widgets.views._paper import INK, PAPER, QUIET, notebook_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +24,6 @@ PALE = "#f3f2f0"
 CLEAN = "#b8390e"
 CORRUPT = "#1f5fae"
 _DIVERGING = [CORRUPT, PALE, CLEAN]
-_INK, _QUIET, _PAPER = "#1b1c1e", "#6a6c70", "#ffffff"
 _WIDEST = 18.5
 """Inches that panels take side by side before they wrap."""
 _GAP, _MARGIN, _NAME = 0.32, 0.55, 0.5
@@ -44,10 +42,10 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
 
     effect = result.mean_effect() if pair is None else result.effect()[pair]
     boxes, size = _place(result)
-    figure = _notebook_figure()(figsize=size, facecolor=_PAPER)
+    figure = notebook_figure()(figsize=size, facecolor=PAPER)
     # A colour means a side whichever is the host: warm is towards the first one.
     scale = _DIVERGING if result.story.host else _DIVERGING[::-1]
-    colors = LinearSegmentedColormap.from_list("effect", scale).with_extremes(bad=_PAPER)
+    colors = LinearSegmentedColormap.from_list("effect", scale).with_extremes(bad=PAPER)
     limits = Normalize(-color_limit, color_limit)
     for number, panel in enumerate(result.panels):
         rows, columns = len(panel.lines), panel.width(result.length)
@@ -73,10 +71,10 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
         extend=_extend(effect, color_limit),
     )
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7, colors=_QUIET, length=0)
-    bar.set_label(_legend(result), fontsize=7.5, color=_QUIET)
+    bar.ax.tick_params(labelsize=7, colors=QUIET, length=0)
+    bar.set_label(_legend(result), fontsize=7.5, color=QUIET)
     title, label = _heading(result, pair)
-    for text, down, color, large in ((title, 0.08, _INK, 10.5), (label, 0.29, _QUIET, 8.0)):
+    for text, down, color, large in ((title, 0.08, INK, 10.5), (label, 0.29, QUIET, 8.0)):
         figure.text(_MARGIN / size[0], 1 - down / size[1], text, fontsize=large, color=color, va="top")
     return figure
 
@@ -122,20 +120,6 @@ def _labels_below(result: PatchingResult, panel: Panel) -> float:
     return 0.45
 
 
-@cache
-def _notebook_figure() -> type[Figure]:
-    """matplotlib's figure, which shows itself as the value of a cell: pyplot, which else sees to that, is not used."""
-    from matplotlib.figure import Figure
-
-    class NotebookFigure(Figure):
-        def _repr_png_(self) -> bytes:
-            buffer = BytesIO()
-            self.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-            return buffer.getvalue()
-
-    return NotebookFigure
-
-
 def _by_head(panel: Panel) -> bool:
     return panel.lines[0].head is not None
 
@@ -163,11 +147,11 @@ def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _frame(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None, *, numbered: bool) -> None:
     term = site_term(panel.site)
-    name: dict[str, Any] = {"fontsize": 8.5, "color": _INK, "family": "monospace", "fontweight": "bold"}
-    about: dict[str, Any] = {"fontsize": 7, "color": _QUIET}
+    name: dict[str, Any] = {"fontsize": 8.5, "color": INK, "family": "monospace", "fontweight": "bold"}
+    about: dict[str, Any] = {"fontsize": 7, "color": QUIET}
     for text, up, look in ((term.label, 14, name), (term.meaning, 4, about)):
         axis.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **look)
-    axis.tick_params(colors=_QUIET, length=0, pad=2)
+    axis.tick_params(colors=QUIET, length=0, pad=2)
     _label_columns(axis, result, panel, pair)
     _label_rows(axis, panel, named=numbered)
     for spine in axis.spines.values():
@@ -179,7 +163,7 @@ def _frame(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None, *
         upwards = [first - 0.5 for first in _groups(panel)[1:]]
     axis.set_xticks(across, minor=True)
     axis.set_yticks(upwards, minor=True)
-    axis.grid(which="minor", color=_PAPER, linewidth=0.8)
+    axis.grid(which="minor", color=PAPER, linewidth=0.8)
     axis.tick_params(which="minor", length=0)
 
 
@@ -210,7 +194,7 @@ def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
     if rows:
         axis.set_yticks(rows, labels, fontsize=7)
     if named:
-        axis.set_ylabel(name, fontsize=7.5, color=_QUIET)
+        axis.set_ylabel(name, fontsize=7.5, color=QUIET)
 
 
 def _label_columns(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None) -> None:
@@ -221,7 +205,7 @@ def _label_columns(axis: Axes, result: PatchingResult, panel: Panel, pair: int |
         digits = len(panel.labels[-1])
         columns = _thin(len(panel.labels), round(_width(panel, result.length) / (0.1 + 0.07 * digits)))
         axis.set_xticks(columns, [panel.labels[column] for column in columns], fontsize=7)
-        axis.set_xlabel(panel.columns, fontsize=7.5, color=_QUIET, labelpad=2)
+        axis.set_xlabel(panel.columns, fontsize=7.5, color=QUIET, labelpad=2)
         return
     columns = _thin(panel.width(result.length), 40)
     labels = _tokens(result, pair, columns) if panel.columns == "pos" else [panel.labels[n] for n in columns]
@@ -254,7 +238,7 @@ def _hatch(axis: Axes, estimated: NDArray[np.bool_]) -> None:
             if marked:
                 axis.add_patch(
                     Rectangle(
-                        (start - 0.5, row - 0.5), length, 1, facecolor="none", edgecolor=_PAPER, hatch="//////", lw=0
+                        (start - 0.5, row - 0.5), length, 1, facecolor="none", edgecolor=PAPER, hatch="//////", lw=0
                     )
                 )
             start += length

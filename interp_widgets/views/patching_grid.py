@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict
 from string import Template
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import traitlets
+from numpy.typing import NDArray
 
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError, unknown_name
 from interp_widgets.results.panel import Panel
-from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status
+from interp_widgets.results.patching import Pair, PatchingResult, Prediction, Status, remaining
 from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Term, metric_term, site_term
 from interp_widgets.results.tokens import Tokens
@@ -37,6 +38,13 @@ from interp_widgets.views.protocol import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+Steps: TypeAlias = "Generator[PatchingResult, None, PatchingResult]"
+"""An experiment under way: yields partial results and returns the whole."""
+
+_PASSING = 5
+"""On the wire, the status of an estimate that will be replaced."""
 
 
 class PatchingGrid(View):
@@ -77,12 +85,14 @@ class PatchingGrid(View):
     pair = traitlets.Int(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     color_limit = traitlets.Float(1.0).tag(sync=True, echo_update=False)
 
-    def __init__(self, source: PatchingResult | Generator[PatchingResult, None, PatchingResult]) -> None:
+    def __init__(self, source: PatchingResult | Steps, *, by_position: Callable[[Cell], Steps] | None = None) -> None:
         """Show a result, or the partial results of one that is being computed.
 
         Args:
             source: a finished result, or the generator that `interp_widgets.experiments.patching.patching` returns.
+            by_position: starts the same experiment on one head of a grid of heads, with a column for each position.
         """
+        self._positions_of = by_position
         self._sent: np.ndarray[Any, Any] | None = None
         self._seq = 0
         if isinstance(source, PatchingResult):
@@ -138,6 +148,40 @@ class PatchingGrid(View):
             metric=metric,
         )
 
+    def by_position(self, cell: Cell | None = None) -> PatchingGrid:
+        """One head of a grid of heads, position by position: the same experiment again, as a view of its own.
+
+        A cell of a grid of heads is all positions of a head together; this tells which of them matter.
+
+        Args:
+            cell: which head; by default the one that is selected, else the one with the strongest effect.
+
+        Raises:
+            ResultError: the view has no grid of heads, came without its experiment (as that of a loaded result does),
+                or no head has an effect yet.
+            TraitError: the grid has no such cell.
+        """
+        result = self.partial
+        sites = [panel.site for panel in result.panels if panel.columns == "head"]
+        if not sites:
+            raise ResultError(
+                f"by_position takes a head of a grid of heads, and this grid has none ({result.shape_in_words()}). "
+                'Show one with show_patching(…, sites="z").'
+            )
+        if self._positions_of is None:
+            raise ResultError(
+                "this view came without its experiment, so there is nothing to run again. Call by_position on the view "
+                'that show_patching returns, or run_patching(…, by="pos") for the head.'
+            )
+        chosen = self._cell(cell) if cell is not None else cast("Cell | None", self.selected)
+        chosen = chosen or cast("Cell", result.strongest(self.metric, sites))
+        if chosen["site"] not in sites:
+            raise ResultError(f"{chosen['site']} has no heads in this grid. Choose a cell of {' or '.join(sites)}.")
+        view = PatchingGrid(self._positions_of(chosen))
+        for trait in ("metric", "pair", "color_limit", "theme"):
+            view.set_trait(trait, getattr(self, trait))
+        return view
+
     def figure(self) -> Figure:
         """The grid as a matplotlib figure, for print: the metric, pair and colour limit that are shown."""
         from interp_widgets.views._patching_figure import draw
@@ -177,7 +221,7 @@ class PatchingGrid(View):
         ids = result.top_ids[:, panel, row]
         arrays = [
             wire_array(values.swapaxes(1, 2), "float32"),
-            wire_array(result.status[:, panel, row].swapaxes(0, 1), "uint8"),
+            wire_array(_status(result)[:, panel, row].swapaxes(0, 1), "uint8"),
             wire_array(ids.swapaxes(0, 1), "int32"),
             wire_array(result.top_probs[:, panel, row].swapaxes(0, 1), "float32"),
         ]
@@ -261,11 +305,17 @@ def grid_arrays(result: PatchingResult) -> GridArrays:
     """Every cell of a result, for the page."""
     return {
         "values": wire_array(np.stack([result.values[metric] for metric in result.metrics]), "float32"),
-        "status": wire_array(result.status, "uint8"),
+        "status": wire_array(_status(result), "uint8"),
         "top_ids": wire_array(result.top_ids, "int32"),
         "top_probs": wire_array(result.top_probs, "float32"),
         "vocab": {str(token): label for token, label in result.vocab.items()},
     }
+
+
+def _status(result: PatchingResult) -> NDArray[np.uint8]:
+    """The status of each cell as the page knows it: estimates that an exact value will replace are told apart."""
+    passing = (result.status == Status.ESTIMATED) & remaining(result.status, result.estimates)
+    return np.where(passing, _PASSING, result.status).astype(np.uint8)
 
 
 def _finished(result: PatchingResult) -> Generator[PatchingResult, None, PatchingResult]:

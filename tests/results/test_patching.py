@@ -67,6 +67,12 @@ def test_complete_means_that_nothing_is_pending() -> None:
     assert "1 of 32 cells are not computed." in partial.summary()
 
 
+def test_the_strongest_cell_can_be_looked_for_in_some_sites() -> None:
+    result = made.heads()
+    assert result.strongest() == {"site": "z", "layer": 4, "head": 6}
+    assert result.strongest(sites=("k", "v")) == {"site": "k", "layer": 1, "head": 1}
+
+
 def test_the_summary_says_where_it_is_strongest() -> None:
     text = made.result().summary()
     assert "from the clean run, in the corrupt run of made by hand" in text

@@ -124,7 +124,7 @@ export interface GridArrays {
   values: WireArray;
   /**
    * uint8 (pair, panel, row, column): 0 pending, 1 computed, 2 known without a run, 3 left out,
-   * 4 estimated by attribution patching until the exact value arrives.
+   * 4 estimated by attribution patching, 5 estimated until the exact value arrives.
    */
   status: WireArray;
   /** int32 (pair, panel, row, column, k): most likely next tokens after the patch; -1 where not computed. */

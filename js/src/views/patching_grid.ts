@@ -6,7 +6,7 @@ import type { GridState, RowsMessage } from "../core/protocol";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
 import { CodePanel } from "./patching_grid/code";
-import { Controls, Legend } from "./patching_grid/controls";
+import { Controls, Legend, zoomButtons } from "./patching_grid/controls";
 import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
 import { canShowEach, EachPair } from "./patching_grid/each_pair";
 import { gridToPng, type Look } from "./patching_grid/export_png";
@@ -84,7 +84,7 @@ class PatchingGrid {
       plots,
       this.#table.element,
       this.#readout.element,
-      h("div", { class: "iw-bar-row" }, this.#legend.element, this.#controls.element),
+      h("div", { class: "iw-bar-row" }, this.#legend.element, zoomButtons(actions), this.#controls.element),
       this.#footer.element,
       this.#code.element,
       this.#tooltip.element,
@@ -189,8 +189,10 @@ class PatchingGrid {
     const theme = this.model.get("theme") ?? "auto";
     const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
     if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
+    // By the outer width, which the padding that a size brings does not change.
+    const outer = this.#root.offsetWidth || FALLBACK_WIDTH;
+    this.#root.dataset.size = outer < 600 ? "narrow" : outer < 940 ? "middle" : "wide";
     const width = this.#contentWidth();
-    this.#root.dataset.size = width < 560 ? "narrow" : width < 900 ? "middle" : "wide";
     const { spec } = this.#data;
     const scene: Scene = {
       spec,

@@ -111,7 +111,7 @@ export class ColumnAxis {
     const { text, accent } = this.#labels[column];
     if (!text) return;
     const level = this.level(view.cellWidth);
-    const reach = (this.#widths[column] + this.#widest) / 2 / view.cellWidth;
+    const reach = ((this.#widths[column] + this.#widest) / 2 + 6) / view.cellWidth;
     // A level label that this one would touch goes as a whole: half a number reads as another one.
     const covered = level ? this.#ticks(view).filter((tick) => Math.abs(tick - column) < reach) : [];
     for (const tick of [column, ...covered]) {

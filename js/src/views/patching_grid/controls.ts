@@ -68,7 +68,23 @@ export function rampOf({ spec, palette }: Pick<Scene, "spec" | "palette">): stri
   return spec.story.host === 1 ? palette.scale.css : [...palette.scale.css].reverse();
 }
 
-/** Metric, pair and zoom. */
+/** Buttons that do what a pinch or the keys "+", "-" and "0" do on a plot. */
+export function zoomButtons({ zoom }: Actions): HTMLElement {
+  const button = (action: string, text: string, title: string, factor: number | "reset") => {
+    const element = h("button", { type: "button", "data-action": action, "aria-label": title, title }, text);
+    element.addEventListener("click", () => zoom(factor));
+    return element;
+  };
+  return h(
+    "div",
+    { class: "iw-zoom", role: "group", "aria-label": "zoom" },
+    button("zoom-out", "−", "zoom out", 1 / 1.5),
+    button("zoom-reset", "1:1", "1:1, the whole grid", "reset"),
+    button("zoom-in", "+", "zoom in", 1.5),
+  );
+}
+
+/** Metric and pair. */
 export class Controls {
   readonly element: HTMLElement;
   #metrics: Segmented<number>;
@@ -79,25 +95,8 @@ export class Controls {
 
   constructor(private readonly actions: Actions) {
     this.#metrics = new Segmented("metric", actions.setMetric, "iw-metrics");
-    this.#pairButtons = new Segmented("pair of prompts", actions.setPair);
-    const zoom = ([action, text, label, factor]: readonly [string, string, string, number | "reset"]) => {
-      const button = h("button", { type: "button", "data-action": action, "aria-label": label, title: label }, text);
-      button.addEventListener("click", () => actions.zoom(factor));
-      return button;
-    };
-    this.element = h(
-      "div",
-      { class: "iw-controls" },
-      this.#metrics.element,
-      this.#pairs,
-      h(
-        "div",
-        { class: "iw-zoom", role: "group", "aria-label": "zoom" },
-        zoom(["zoom-out", "−", "zoom out", 1 / 1.5]),
-        zoom(["zoom-reset", "1:1", "1:1, the whole grid", "reset"]),
-        zoom(["zoom-in", "+", "zoom in", 1.5]),
-      ),
-    );
+    this.#pairButtons = new Segmented("", actions.setPair);
+    this.element = h("div", { class: "iw-controls" }, this.#metrics.element, this.#pairs);
   }
 
   update(scene: Scene): void {
@@ -128,6 +127,7 @@ export class Controls {
     for (const value of few ? spec.pairs.keys() : [])
       options.push({ value, text: String(value + 1), title: title(value) });
     if (this.#newPairs(spec)) {
+      this.#pairButtons.element.setAttribute("aria-label", word);
       const label = few ? h("span", { class: "iw-quiet" }, word) : null;
       fill(this.#pairs, label, this.#pairButtons.element, few ? null : this.#choose(spec.pairs.length, word, title));
     }

@@ -8,8 +8,13 @@ export interface CellIndex {
   column: number;
 }
 
-export const Status = { pending: 0, computed: 1, known: 2, leftOut: 3, estimated: 4 } as const;
-export const STATUS_NAMES = ["pending", "computed", "known", "left_out", "estimated"];
+/** What is known of a cell; `passing` is an estimate that an exact value will replace. */
+export const Status = { pending: 0, computed: 1, known: 2, leftOut: 3, estimated: 4, passing: 5 } as const;
+export const STATUS_NAMES = ["pending", "computed", "known", "left_out", "estimated", "estimated"];
+
+export function isEstimate(status: number): boolean {
+  return status >= Status.estimated;
+}
 
 export function sameCell(a: CellIndex | null, b: CellIndex | null): boolean {
   return a === b || (!!a && !!b && a.panel === b.panel && a.row === b.row && a.column === b.column);

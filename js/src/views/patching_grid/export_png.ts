@@ -8,7 +8,7 @@ import { EDGE, layoutPanels } from "./layout";
 import { paintCells } from "./paint";
 import { framesOf, shapesOf } from "./panels";
 import type { Scene } from "./scene";
-import { ACCENTS, explain, hasTokens, nameOf, sideName, titleOf, whichPairs } from "./words";
+import { ACCENTS, explain, hasTokens, meaningOf, nameOf, sideName, titleOf, whichPairs } from "./words";
 
 const SCALE = 2;
 const MARGIN = 24;
@@ -144,7 +144,8 @@ function drawPanels(
       if (views[panel])
         Object.assign(view, { zoom: views[panel].zoom, left: views[panel].left, bottom: views[panel].bottom });
       view.resize(box.extent);
-      const { label, meaning } = spec.panels[panel].term;
+      const { label } = spec.panels[panel].term;
+      const meaning = meaningOf(spec, panel);
       const [x, cells] = [left + box.gutter, y + 28];
       drawRuns(context, [{ text: label, color: palette.fg, font: `bold 12px ${mono}` }], { x, y, width, line: 16 });
       const small = [{ text: meaning, color: palette.muted, font: `11px ${sans}` }];

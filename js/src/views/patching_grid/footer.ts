@@ -40,7 +40,7 @@ export class Footer {
     const saves = [
       html,
       this.#button("save-png", "PNG", "save as a picture", () => this.#savePng()),
-      this.#button("save-csv", "CSV", "save all cells, pairs and metrics", () => this.#saveCsv()),
+      this.#button("save-csv", "CSV", "save every cell, in all metrics", () => this.#saveCsv()),
     ];
     this.element = h(
       "div",

@@ -68,7 +68,8 @@ export function layoutPanels(width: number, shapes: readonly Shape[], scale: num
     const { rows, columns } = shape;
     const extent = { columns, rows, width: cell * columns, height: Math.round(row * rows * scale) / scale };
     const gutter = gutters[panel];
-    const room = Math.max(extent.width, Math.min(NAME, width - gutter - EDGE));
+    const alone = lines.some((line) => line.length === 1 && line[0] === panel);
+    const room = Math.max(extent.width, Math.min(alone ? 3 * NAME : NAME, width - gutter - EDGE));
     return { extent, gutter, numbered: numbered[panel], width: gutter + room + EDGE };
   });
   return { lines, panels };

@@ -3,7 +3,7 @@ import { bins, strongest } from "../../core/pooling";
 import { DivergingScale, word } from "../../core/scales";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
-import { Status } from "./data";
+import { isEstimate, Status } from "./data";
 import { isBeyond, type ShownGrid } from "./shown";
 
 /*
@@ -111,7 +111,7 @@ function lookOf({ grid, limit, palette }: CellsPicture, at: number): Look | null
   if (known && Math.abs(effect) <= 1e-6) return without("dot");
   return {
     fill: colorIndex(palette, grid, effect, limit),
-    striped: status === Status.estimated,
+    striped: isEstimate(status),
     mark: known ? "dot" : null,
     beyond: isBeyond(effect, limit),
   };

@@ -9,7 +9,7 @@ import { EDGE, type PanelBox } from "./layout";
 import { paintCells } from "./paint";
 import type { RowAxis } from "./row_axis";
 import type { Scene } from "./scene";
-import { axisNames, spoken } from "./words";
+import { axisNames, meaningOf, spoken } from "./words";
 
 /** Where the reader is: at a cell, by pointer or by keyboard. */
 export interface Cursor {
@@ -46,6 +46,7 @@ export class Panel {
     spec: GridSpec,
   ) {
     const { term } = spec.panels[number];
+    const meaning = meaningOf(spec, number);
     const { rows, columns } = axisNames(spec, number);
     const axes = columns ? `${rows} and ${columns}` : rows;
     this.#virtual = h("div", { role: "gridcell", id: `${id}-cell-${number}` });
@@ -59,7 +60,7 @@ export class Panel {
         role: "grid",
         tabindex: 0,
         "data-site": term.name,
-        "aria-label": `${[term.label, term.meaning].filter(Boolean).join(", ")}: effect by ${axes}`,
+        "aria-label": `${[term.label, meaning].filter(Boolean).join(", ")}: effect by ${axes}`,
         "aria-activedescendant": this.#virtual.id,
         "aria-rowcount": size.rows,
         "aria-colcount": size.columns,
@@ -75,7 +76,7 @@ export class Panel {
         "div",
         { class: "iw-panel-head" },
         h("div", { class: "iw-site" }, term.label),
-        h("div", { class: "iw-meaning" }, term.meaning),
+        h("div", { class: "iw-meaning" }, meaning),
       ),
       this.plot,
     );

@@ -1,5 +1,5 @@
 import { confidence, deviation, mean } from "../../core/statistics";
-import { type CellIndex, type GridData, Status } from "./data";
+import { type CellIndex, type GridData, isEstimate, Status } from "./data";
 
 /** The effects of one metric, for one pair or over all, with the axes (panel, row, column) of the data. */
 export class ShownGrid {
@@ -121,7 +121,7 @@ export class ShownGrid {
     let status = this.data.statusAt(this.pairs[0], at);
     for (const pair of this.pairs) {
       const own = this.data.statusAt(pair, at);
-      if (own === Status.estimated) return own;
+      if (isEstimate(own)) return own;
       if (own === Status.computed || (own === Status.pending && status !== Status.computed)) status = own;
     }
     return status;
@@ -150,7 +150,7 @@ export class ShownGrid {
       const status = this.status[at];
       if (status === Status.pending) survey.pending++;
       else if (status === Status.known) survey.known++;
-      else if (status === Status.estimated) survey.estimated++;
+      else if (isEstimate(status)) survey.estimated++;
       const effect = this.effect[at];
       if (Number.isNaN(effect)) {
         if (status !== Status.pending && status !== Status.leftOut) survey.undefined++;

@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
-import { type CellIndex, nameCell, Status } from "./data";
+import { type CellIndex, isEstimate, nameCell, Status, sameCell } from "./data";
 import type { Scene } from "./scene";
 import { axisNames, columnLabel, metricValue, rowLabel, tokenLabel, whyNot, whySo } from "./words";
 
@@ -21,11 +21,12 @@ export class TableView {
 
   update(scene: Scene): void {
     if (this.element.hidden) return;
-    const { grid, version, spec, job } = scene;
+    const { grid, version, spec, job, selected } = scene;
     const long = countOf(scene) > MOST_CELLS;
     // Sorting a long list for every row that streams in would hold up the page.
     const moment = long && job.state === "running" ? 0 : version;
-    if (!this.#changed(spec, grid, moment, job.state)) return;
+    const pin = selected && grid.at(selected);
+    if (!this.#changed(spec, grid, moment, job.state, pin)) return;
     if (!long) fill(this.element, ...spec.panels.map((_, panel) => panelTable(scene, panel)));
     else fill(this.element, strongestTable(scene));
   }
@@ -63,18 +64,23 @@ function panelTable(scene: Scene, panel: number): HTMLElement {
 function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
   const { grid } = scene;
   const at = grid.at(cell);
+  const current = sameCell(cell, scene.selected) && "true";
   const reason = whyNot(scene, cell);
   if (reason)
     return h(
       "td",
-      { class: "iw-quiet", title: reason },
+      { class: "iw-quiet", title: reason, "aria-current": current },
       h("span", { "aria-hidden": "true" }, "·"),
       h("span", { class: "iw-hidden" }, reason),
     );
   const why = whySo(scene, cell);
   const title = why ?? metricValue(scene, grid.value(cell));
-  const estimate = grid.status[at] === Status.estimated ? "≈ " : "";
-  return h("td", { class: why ? "iw-quiet" : null, title }, `${estimate}${formatEffect(grid.effect[at])}`);
+  const estimate = isEstimate(grid.status[at]) ? "≈ " : "";
+  return h(
+    "td",
+    { class: why ? "iw-quiet" : null, title, "aria-current": current },
+    `${estimate}${formatEffect(grid.effect[at])}`,
+  );
 }
 
 const PARTS = [
@@ -100,7 +106,7 @@ function strongestTable(scene: Scene): HTMLElement {
   const rows = cells.map((cell, number) =>
     h(
       "tr",
-      {},
+      { "aria-current": sameCell(cell, scene.selected) && "true" },
       h("th", { scope: "row" }, spec.panels[cell.panel].term.label),
       ...parts.map(([key]) => h("td", {}, String(named[number][key] ?? ""))),
       tokens ? h("td", {}, tokenOf(named[number].pos)) : null,

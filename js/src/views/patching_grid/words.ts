@@ -2,7 +2,7 @@ import { formatCount, formatEffect, formatNumber, formatPercent, formatProbabili
 import { bare, isolated } from "../../core/labels";
 import type { GridSpec, WirePrediction } from "../../core/protocol";
 import { substitute } from "../../core/template";
-import { type CellIndex, hostAndDonor, positionOf, Status } from "./data";
+import { type CellIndex, hostAndDonor, isEstimate, positionOf, Status } from "./data";
 import type { Scene } from "./scene";
 
 /** The two sides of a pair by their colours, in the order of the baselines; `story.sides` has their names. */
@@ -79,10 +79,17 @@ export function tokenLabel(spec: GridSpec, pair: number | null, pos: number): La
   return { text: labels.length > 1 ? `${labels[0]}…` : labels[0], accent: differs ? donor : null };
 }
 
+/** What a panel's site is; where there is one column, also what it takes together, which has no room below it. */
+export function meaningOf(spec: GridSpec, panel: number): string {
+  const { term, columns, labels } = spec.panels[panel];
+  return [term.meaning, columns === "layer" ? labels[0] : ""].filter(Boolean).join(", ");
+}
+
 /** What stands below a column. */
 export function columnLabel(spec: GridSpec, pair: number | null, panel: number, column: number): Label {
   const { columns, labels } = spec.panels[panel];
-  return columns === "pos" ? tokenLabel(spec, pair, column) : { text: labels[column] ?? "", accent: null };
+  if (columns === "pos") return tokenLabel(spec, pair, column);
+  return { text: columns === "layer" ? "" : labels[column], accent: null };
 }
 
 /** What the rows and the columns of a panel are; no word for columns where there is only one. */
@@ -187,8 +194,9 @@ export function whyNot(scene: Scene, cell: CellIndex): string | null {
 export function whySo(scene: Scene, cell: CellIndex): string | null {
   const { spec, grid, job } = scene;
   const at = grid.at(cell);
-  if (grid.status[at] === Status.estimated) {
-    if (job.state === "running") return "estimated by attribution patching; the exact value will replace it";
+  if (isEstimate(grid.status[at])) {
+    if (grid.status[at] === Status.passing && job.state === "running")
+      return "estimated by attribution patching; the exact value will replace it";
     return "estimate: by attribution patching, not by a run";
   }
   if (grid.status[at] !== Status.known) return null;
@@ -207,7 +215,6 @@ function share(spec: GridSpec, effect: number): string {
   if (effect > 1.02) return `past ${there}, ${percent} of the way to it.`;
   if (effect >= 0.995) return `all the way to ${there}.`;
   if (effect >= 0.05) return `${percent} of the way to ${there}.`;
-  if (effect > -0.05) return "next to nothing. On its own, this activation carries hardly any of the difference.";
   return `${percent} of the gap in the other direction, even further from ${there} than ${sideOf(spec, host)} is.`;
 }
 
@@ -237,15 +244,23 @@ export function explain(scene: Scene, cell: CellIndex): string {
   const { note } = placeOf(scene, cell);
   const remarks = [known ? `It was ${why}` : why, note].filter((remark) => remark !== null && remark !== "");
   const end = remarks.map((remark) => ` ${sentence(remark as string)}`).join("");
+  const little = Math.abs(effect) < 0.05;
   if (grid.pairs.length > 1) {
     const interval = intervalOf(scene, cell);
     const sure = interval ? ` 95% confidence interval of the mean: ${interval}.` : "";
-    return `${deed} moves the answer, on the ${meanOf(spec)}, ${share(spec, effect)}${sure}${end}`;
+    const mean = meanOf(spec);
+    if (little) return `${deed} hardly moves the answer on the ${mean}.${sure}${end}`;
+    return `${deed} moves the answer, on the ${mean}, ${share(spec, effect)}${sure}${end}`;
   }
   const { term } = spec.metrics[scene.metric];
   const [from] = hostAndDonor(spec, scene.metric, grid.pairs[0]);
-  const to = grid.value(cell);
-  return `${deed} moves the ${term.label} from ${metricValue(scene, from)} to ${metricValue(scene, to)}: ${share(spec, effect)}${end}`;
+  const [before, after] = [from, grid.value(cell)].map((value) => metricValue(scene, value));
+  if (!little) return `${deed} moves the ${term.label} from ${before} to ${after}: ${share(spec, effect)}${end}`;
+  const stays =
+    before === after
+      ? `leaves the ${term.label} at ${after}`
+      : `hardly moves the ${term.label}, from ${before} to ${after}`;
+  return `${deed} ${stays}. On its own, this activation carries next to nothing of the difference.${end}`;
 }
 
 /** A cell as a screen reader says it. */

@@ -51,7 +51,6 @@ describe("what a pinned cell means", () => {
     [2.92, "98% of the way to the clean run."],
     [3, "all the way to the clean run."],
     [4, "past the clean run, 125% of the way to it."],
-    [-0.9, "next to nothing."],
     [-2, "25% of the gap in the other direction"],
   ])("a logit difference of %f", (value, words) => {
     const text = explain(scene(spec(), value), cell);
@@ -60,6 +59,13 @@ describe("what a pinned cell means", () => {
     );
     expect(text).toContain(words);
   });
+
+  test.each([
+    [-0.9, "hardly moves the logit difference, from −1.00 to −0.90. On its own"],
+    [-1.0001, "leaves the logit difference at −1.00. On its own"],
+  ])("a logit difference that stays near %f", (value, words) =>
+    expect(explain(scene(spec(), value), cell)).toContain(words),
+  );
 
   test("noising copies the other way and counts from the clean run", () => {
     const text = explain(scene(spec({ story: noising }), -1), cell);
@@ -210,13 +216,23 @@ test("an answer is not asked for rather than itself", () => {
 test("an estimate says what it is, and what becomes of it", () => {
   const of = spec();
   const given = scene(of);
-  const data = new GridData(of, { ...arrays(of, () => 1), status: wire("uint8", [1, 2, 3, 4], new Array(24).fill(4)) });
+  const all = (status: number) =>
+    new GridData(of, { ...arrays(of, () => 1), status: wire("uint8", [1, 2, 3, 4], new Array(24).fill(status)) });
+  const data = all(4);
   const estimate = { ...given, data, grid: new ShownGrid(data, 0, 0) };
   expect(whySo(estimate, cell)).toContain("estimate");
   expect(explain(estimate, cell)).toContain("50% of the way to the clean run. Estimate");
   const running = { ...estimate, job: { ...given.job, state: "running" as const } };
-  expect(whySo(running, cell)).toBe("estimated by attribution patching; the exact value will replace it");
-  expect(gridToCsv(estimate).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,0.5,estimated");
+  const stays = "estimate: by attribution patching, not by a run";
+  expect(whySo(running, cell)).toBe(stays);
+  const passing = { data: all(5), grid: new ShownGrid(all(5), 0, 0) };
+  expect(whySo({ ...running, ...passing }, cell)).toBe(
+    "estimated by attribution patching; the exact value will replace it",
+  );
+  expect(whySo({ ...estimate, ...passing }, cell)).toBe(stays);
+  for (const { grid } of [estimate, passing]) expect(grid.survey(1).estimated).toBe(24);
+  for (const shown of [estimate, { ...estimate, ...passing }])
+    expect(gridToCsv(shown).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,0.5,estimated");
 });
 
 test("CSV of panels that differ has the columns of all, empty where they do not apply", () => {
