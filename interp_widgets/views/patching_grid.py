@@ -370,4 +370,5 @@ def _pair(pair: Pair) -> WirePair:
 def _provenance(result: PatchingResult) -> list[str]:
     source = result.provenance
     versions = " · ".join(f"{name} {version}" for name, version in source.versions.items())
-    return [source.model, f"{source.dtype}, weights {source.fingerprint}", versions]
+    settings = [f"{name}: {said}" for name, said in source.settings.items()]
+    return [*settings, source.model, f"{source.dtype}, weights {source.fingerprint}", versions]

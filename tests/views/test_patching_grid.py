@@ -581,3 +581,10 @@ def test_an_answer_is_not_asked_for_rather_than_itself():
     itself = replace(made.pair(), wrong_answer=made.MARY)
     assert question(made.result(pairs=(itself,))) == "Where is what makes the model prefer the answer?"
     assert question(made.ablation()) == "What does the model need to say Mary?"
+
+
+def test_what_was_put_where_is_told_first():
+    whole = made.result()
+    source = replace(whole.provenance, settings={"noise": "Gaussian", "seed": "3"})
+    told = grid_spec(replace(whole, provenance=source))["provenance"]
+    assert told[:3] == ["noise: Gaussian", "seed: 3", "made by hand"]
