@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,6 +29,8 @@ _WIDEST = 18.5
 """Inches that panels take side by side before they wrap."""
 _GAP, _MARGIN, _NAME = 0.32, 0.55, 0.5
 """Inches between panels, left of them for labels of rows, and above them for their names."""
+_LINE, _LETTER = 0.12, 0.056
+"""Inches of a line and of a letter of what is said below a panel's name."""
 _CELL = (0.27, 0.17)
 """Inches of a cell, across and up, where there is room."""
 _MOST_CELLS = 800
@@ -99,17 +102,41 @@ def _place(result: PatchingResult) -> tuple[list[_Box], tuple[float, float]]:
     """Where each panel goes, and how large the figure is: cells of one size, side by side until a line is full."""
     widths = [_width(panel, result.length) for panel in result.panels]
     boxes: list[_Box] = []
-    left, top, right = _MARGIN, 0.45 + _NAME, 0.0
-    below = 0.0
-    for number, panel in enumerate(result.panels):
-        width, height = widths[number], _height(panel)
-        if left > _MARGIN and left + width > _WIDEST:
-            left, top = _MARGIN, below + _NAME
-        boxes.append(_Box(left, top, width, height))
-        left += max(width, 1.1) + _GAP
+    top, right = 0.45, 0.0
+    for line in _lines(widths):
+        top += _NAME + _LINE * (max(len(_meaning(result.panels[number], widths[number])) for number in line) - 1)
+        left, below = _MARGIN, top
+        for number in line:
+            panel, width = result.panels[number], widths[number]
+            boxes.append(_Box(left, top, width, _height(panel)))
+            left += _room(width) + _GAP
+            below = max(below, top + _height(panel) + _labels_below(result, panel))
         right = max(right, left)
-        below = max(below, top + height + _labels_below(result, panel))
-    return boxes, (max(right + 0.75, 4.6), below + 0.1)
+        top = below
+    return boxes, (max(right + 0.75, 4.6), top + 0.1)
+
+
+def _lines(widths: Sequence[float]) -> list[list[int]]:
+    """Which panels stand side by side."""
+    lines: list[list[int]] = [[]]
+    left = _MARGIN
+    for number, width in enumerate(widths):
+        if lines[-1] and left + width > _WIDEST:
+            lines.append([])
+            left = _MARGIN
+        lines[-1].append(number)
+        left += _room(width) + _GAP
+    return lines
+
+
+def _room(width: float) -> float:
+    """Inches that a panel takes with its name."""
+    return max(width, 1.1)
+
+
+def _meaning(panel: Panel, width: float) -> list[str]:
+    """What a panel's site is, in lines that end before the next panel."""
+    return textwrap.wrap(site_term(panel.site).meaning, int((_room(width) + _GAP / 2) / _LETTER)) or [""]
 
 
 def _labels_below(result: PatchingResult, panel: Panel) -> float:
@@ -149,7 +176,9 @@ def _frame(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None, *
     term = site_term(panel.site)
     name: dict[str, Any] = {"fontsize": 8.5, "color": INK, "family": "monospace", "fontweight": "bold"}
     about: dict[str, Any] = {"fontsize": 7, "color": QUIET}
-    for text, up, look in ((term.label, 14, name), (term.meaning, 4, about)):
+    meaning = _meaning(panel, _width(panel, result.length))
+    name_up = 5 + 72 * _LINE * len(meaning)
+    for text, up, look in ((term.label, name_up, name), ("\n".join(meaning), 4, about)):
         axis.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **look)
     axis.tick_params(colors=QUIET, length=0, pad=2)
     _label_columns(axis, result, panel, pair)

@@ -513,6 +513,16 @@ def test_the_figure_of_any_kind_draws_every_panel_without_its_padding(maker, cel
         assert np.nanmax(np.abs(drawn)) == pytest.approx(np.nanmax(np.abs(effect)))
 
 
+@pytest.mark.parametrize("maker", [lambda: made.heads(n_heads=4), made.path, made.ablation])
+def test_names_of_panels_that_stand_side_by_side_do_not_overlap(maker):
+    figure = PatchingGrid(maker()).figure()
+    figure.canvas.draw()
+    names = [text.get_window_extent() for axis in figure.axes if axis.images for text in axis.texts]
+    assert len(names) >= 4
+    for number, box in enumerate(names):
+        assert not any(box.overlaps(other) for other in names[:number])
+
+
 def test_panels_of_a_figure_have_cells_of_one_size():
     figure = PatchingGrid(made.path()).figure()
     heads, one = (axis.get_position() for axis in figure.axes if axis.images)

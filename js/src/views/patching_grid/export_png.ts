@@ -3,12 +3,12 @@ import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
 import { Viewport } from "../../core/viewport";
 import { rampOf } from "./controls";
-import { saysRuns, seen } from "./header";
+import { promptName, saysRuns, seen } from "./header";
 import { EDGE, layoutPanels } from "./layout";
 import { paintCells } from "./paint";
 import { framesOf, shapesOf } from "./panels";
 import type { Scene } from "./scene";
-import { ACCENTS, explain, hasTokens, meaningOf, nameOf, sideName, titleOf, whichPairs } from "./words";
+import { ACCENTS, explain, hasTokens, meaningOf, nameOf, titleOf, whichPairs } from "./words";
 
 const SCALE = 2;
 const MARGIN = 24;
@@ -85,7 +85,7 @@ function drawPrompts(
     context.font = font(12.5);
     return context.measureText(words).width;
   };
-  const indent = Math.max(...ACCENTS.map((side) => room(sideName(spec, side)))) + 20;
+  const indent = Math.max(...ACCENTS.map((side) => room(promptName(scene, side)))) + 20;
   for (const side of ACCENTS) {
     const { labels } = shown[side];
     const runs: Run[] = [];
@@ -102,7 +102,7 @@ function drawPrompts(
         });
       }
     }
-    drawRuns(context, [{ text: sideName(spec, side), color: palette.muted, font: font(12.5) }], {
+    drawRuns(context, [{ text: promptName(scene, side), color: palette.muted, font: font(12.5) }], {
       x: MARGIN,
       y: y + 20,
       width: indent,
@@ -138,23 +138,27 @@ function drawPanels(
   const frames = framesOf(scene, layout, fonts, measure, () => new Viewport());
   let y = top;
   for (const line of layout.lines) {
-    let left = MARGIN;
-    for (const panel of line) {
+    const starts = line.map((_, n) => line.slice(0, n).reduce((at, panel) => at + frames[panel].box.width, MARGIN));
+    // Names stand on one line and plots on another, however many lines a meaning takes.
+    const named = line.map((panel, n) => {
+      const { gutter, width: own } = frames[panel].box;
+      const room = { x: starts[n] + gutter, width: own - gutter, line: 14 };
+      const { label } = spec.panels[panel].term;
+      drawRuns(context, [{ text: label, color: palette.fg, font: `bold 12px ${mono}` }], { ...room, y });
+      const small = [{ text: meaningOf(spec, panel), color: palette.muted, font: `11px ${sans}` }];
+      return drawRuns(context, small, { ...room, y: y + 15 });
+    });
+    const cells = Math.max(...named) + 13;
+    line.forEach((panel, n) => {
       const { box, view, rows, columns } = frames[panel];
       if (views[panel])
         Object.assign(view, { zoom: views[panel].zoom, left: views[panel].left, bottom: views[panel].bottom });
       view.resize(box.extent);
-      const { label } = spec.panels[panel].term;
-      const meaning = meaningOf(spec, panel);
-      const [x, cells] = [left + box.gutter, y + 28];
-      drawRuns(context, [{ text: label, color: palette.fg, font: `bold 12px ${mono}` }], { x, y, width, line: 16 });
-      const small = [{ text: meaning, color: palette.muted, font: `11px ${sans}` }];
-      drawRuns(context, small, { x, y: y + 15, width, line: 16 });
+      const x = starts[n] + box.gutter;
       paintCells(context, { grid, panel, limit, palette, view, scale: SCALE }, x, cells);
       if (box.numbered) rows.paint(context, view, palette, x, cells);
       columns.paint(context, view, palette, x, cells + box.extent.height);
-      left += box.width;
-      if (selected?.panel !== panel) continue;
+      if (selected?.panel !== panel) return;
       context.save();
       context.beginPath();
       context.rect(x - EDGE, cells - EDGE, box.extent.width + 2 * EDGE, box.extent.height + 2 * EDGE);
@@ -168,8 +172,8 @@ function drawPanels(
         Math.max(4, view.cellHeight),
       );
       context.restore();
-    }
-    y += 36 + EDGE + Math.max(...line.map((panel) => frames[panel].box.extent.height + frames[panel].labels));
+    });
+    y = cells + 8 + EDGE + Math.max(...line.map((panel) => frames[panel].box.extent.height + frames[panel].labels));
   }
   return y - 10;
 }

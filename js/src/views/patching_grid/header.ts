@@ -55,12 +55,11 @@ export class Header {
 
   #prompt(scene: Scene, shown: WirePair, side: Accent): Node[] {
     const { spec } = scene;
-    const name = sideName(spec, side);
+    const name = promptName(scene, side);
     const value = h("div", { class: "iw-says" }, ...says(scene, shown, side));
     if (!hasTokens(spec, side)) return [h("div", { class: "iw-side iw-alone" }, name), value];
-    const example = scene.pair === null && new Set(spec.pairs.map((one) => one[side].labels.join("\n"))).size > 1;
     return [
-      h("div", { class: "iw-side" }, example ? `${name}, e.g.` : name),
+      h("div", { class: "iw-side" }, name),
       h("div", { class: "iw-text", dir: "auto" }, ...this.#tokens(scene, shown, side)),
       value,
     ];
@@ -105,6 +104,12 @@ export class Header {
       ),
     ];
   }
+}
+
+/** What a side is called; where pairs have different prompts, the one that is shown is only an example. */
+export function promptName({ spec, pair }: Scene, side: Accent): string {
+  const several = pair === null && new Set(spec.pairs.map((one) => one[side].labels.join("\n"))).size > 1;
+  return several ? `${sideName(spec, side)}, e.g.` : sideName(spec, side);
 }
 
 interface Said {

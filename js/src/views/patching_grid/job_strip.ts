@@ -18,7 +18,7 @@ export class JobStrip {
     },
     this.#bar,
   );
-  #text = h("span", { class: "iw-job-text" });
+  #text = h("span");
   #cancel = h("button", { type: "button", class: "iw-cancel" }, "Cancel");
   #newState = changeDetector();
   #ran = false;

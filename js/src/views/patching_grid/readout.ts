@@ -17,7 +17,6 @@ export class Readout {
     const { selected, grid, version, job, spec } = scene;
     if (!this.#changed(spec, selected?.panel, selected?.row, selected?.column, grid, version, job.state)) return;
     fill(this.element, ...(selected ? this.#pinned(scene, selected) : this.#hint(scene)));
-    this.element.classList.toggle("iw-empty", !selected);
   }
 
   #pinned(scene: Scene, cell: CellIndex): Node[] {

@@ -119,7 +119,7 @@ function strongestTable(scene: Scene): HTMLElement {
   head.push(spec.metrics[metric].term.label);
   return h(
     "table",
-    { class: "iw-table iw-list" },
+    { class: "iw-table" },
     h("caption", {}, `The ${rows.length} strongest of ${all} cells, in either direction. CSV has all of them.`),
     h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, ...rows),
