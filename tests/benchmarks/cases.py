@@ -5,28 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
 
-LAYERS, WIDTH, VOCAB = 12, 768, 50257
+LAYERS, HEADS, WIDTH, VOCAB = 12, 12, 768, 50257
 SEED = 0
 ANSWER, WRONG = 11, 27
 
-Cell = tuple[int, int]
-"""A layer and a position."""
+Cell = tuple[int, ...]
+"""A layer, then a position, a head, or a head and a position."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A grid of `resid_pre`: two prompts of one length, of which the first tokens are the same."""
+    """A grid over two prompts of one length, of which the first tokens are the same."""
 
     length: int
     shared: int = 0
+    axes: tuple[str, ...] = ("layer", "pos")
+    """Those of `resid_pre`; with heads, of `z`."""
 
     @property
     def name(self) -> str:
-        return f"{self.length} tokens, " + (f"{self.shared} of them shared" if self.shared else "all different")
+        what = "z by " + " and ".join(self.axes[1:]) if self.heads else "resid_pre"
+        return f"{what}, {self.length} tokens, " + (f"{self.shared} of them shared" if self.shared else "all different")
+
+    @property
+    def heads(self) -> bool:
+        return "head" in self.axes
 
     def prompts(self) -> tuple[list[int], list[int]]:
         """The clean and the corrupt prompt."""
@@ -38,12 +46,14 @@ class Case:
 
     def cells(self) -> list[Cell]:
         """The whole grid."""
-        return [(layer, position) for layer in range(LAYERS) for position in range(self.length)]
+        sizes = {"layer": LAYERS, "head": HEADS, "pos": self.length}
+        return list(product(*(range(sizes[axis]) for axis in self.axes)))
 
     def operations(self) -> int:
-        """Fewest floating-point operations: only layers and positions from each patch on, one position at the end.
+        """Fewest floating-point operations of a grid of `resid_pre`.
 
-        Attention reads cached keys and values; cells that cannot differ take none.
+        Only layers and positions from each patch on are run, one position at the end. Attention reads cached keys and
+        values; cells that cannot differ take none.
         """
         token = 24 * WIDTH**2  # projections of attention, and the MLP
         reading = 2 * self.length * LAYERS * token

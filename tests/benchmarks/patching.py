@@ -4,8 +4,9 @@
     python -m tests.benchmarks.patching --cases 60 240 --rounds 1
     python -m tests.benchmarks.patching --transformer-lens-python /path/to/other/bin/python
 
-The grid: resid_pre of a model of GPT-2 small's shape with random weights (float32), 12 layers by as many positions as
-the prompts have tokens. TransformerLens runs in a Python of its own, since it pins other versions; to make one:
+The grids: resid_pre, or z of each head, of a model of GPT-2 small's shape with random weights (float32), 12 layers by
+as many positions as the prompts have tokens, by 12 heads, or by both. TransformerLens runs in a Python of its own, since
+it pins other versions; to make one:
 
     python -m venv tl && tl/bin/pip install "transformer-lens>=4"
 
@@ -30,7 +31,14 @@ from tests.benchmarks.cases import Case, gpt2_small, matrix_rate
 from tests.benchmarks.transformer_lens import TransformerLens
 from tests.benchmarks.ways import BareTorch, Ours, TracePerPatch
 
-CASES = {"15": Case(15), "15-shared": Case(15, 10), "60": Case(60), "240": Case(240)}
+CASES = {
+    "15": Case(15),
+    "15-shared": Case(15, 10),
+    "heads": Case(15, axes=("layer", "head")),
+    "heads-by-position": Case(15, axes=("layer", "head", "pos")),
+    "60": Case(60),
+    "240": Case(240),
+}
 ROOT = Path(__file__).parents[2]
 
 Times = dict[str, list[tuple[float, float]]]
@@ -45,7 +53,8 @@ def timed(run: Callable[[], torch.Tensor]) -> tuple[tuple[float, float], torch.T
 
 def compare(case: Case, model: NNsight, lens: TransformerLens | None, rounds: int, most: int) -> float:
     """Print how long each way takes, and return the megabytes of TransformerLens."""
-    ours, bare, naive = Ours(model, case), BareTorch(model, case), TracePerPatch(model, case, most)
+    ours, naive = Ours(model, case), TracePerPatch(model, case, most)
+    bare = None if case.heads else BareTorch(model, case)
     times: Times = defaultdict(list)
     rates, megabytes = [], 0.0
     for _ in range(rounds):
@@ -53,9 +62,10 @@ def compare(case: Case, model: NNsight, lens: TransformerLens | None, rounds: in
         taken, values = timed(ours)
         times["ours"].append(taken)
         times["first rows"].append((ours.first_row, ours.first_row))
-        taken, expected = timed(bare)
-        times["the same in bare torch"].append(taken)
-        torch.testing.assert_close(values, expected, atol=1e-4, rtol=0)
+        if bare is not None:
+            taken, expected = timed(bare)
+            times["the same in bare torch"].append(taken)
+            torch.testing.assert_close(values, expected, atol=1e-4, rtol=0)
         (wall, processor), expected = timed(naive)
         times["one trace a patch"].append((wall / naive.share, processor / naive.share))
         compared = ~expected.isnan()
@@ -77,6 +87,8 @@ def report(case: Case, times: Times, rate: float) -> None:
             f"  {name:<24}{wall:9.3f} s {wall / medians['ours'][0]:7.2f}x"
             + (f"{processor:12.3f} s {processor / medians['ours'][1]:7.2f}x" if name != "first rows" else "")
         )
+    if case.heads:
+        return
     bound = case.operations() / rate
     print(
         f"  fewest operations: {bound:.3f} s at this machine's {rate / 1e9:.0f} GFLOP/s; "

@@ -1,4 +1,4 @@
-"""`get_act_patch_resid_pre` of TransformerLens in a process of its own, since it pins other versions."""
+"""Activation patching by TransformerLens in a process of its own, since it pins other versions."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ PreTrainedTokenizerFast(tokenizer_object=words, bos_token=end, eos_token=end).sa
 model = TransformerBridge.boot_transformers(
     folder, hf_model=gpt2, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
 for line in sys.stdin:
-    clean, corrupt, cells, share = json.loads(line)
+    clean, corrupt, axes, cells, share = json.loads(line)
     clean, corrupt = torch.tensor([clean]), torch.tensor([corrupt])
+    setter = {{
+        ("layer", "pos"): patching.layer_pos_patch_setter,
+        ("layer", "head"): patching.layer_head_vector_patch_setter,
+        ("layer", "head", "pos"): patching.layer_pos_head_vector_patch_setter,
+    }}[tuple(axes)]
+    site = "z" if "head" in axes else "resid_pre"
+    cells = pd.DataFrame(cells, columns=axes)[[axis for axis in ("layer", "pos", "head") if axis in axes]]
     def run():
         with torch.no_grad():
             _, cache = model.run_with_cache(clean)
             patching.generic_activation_patch(
                 model, corrupt, cache, lambda logits: logits[0, -1, {ANSWER}] - logits[0, -1, {WRONG}],
-                patching.layer_pos_patch_setter, "resid_pre", index_df=pd.DataFrame(cells, columns=["layer", "pos"]))
+                setter, site, index_df=cells)
 
     wall, processor = time.perf_counter(), time.process_time()
     used = megabytes(run)
@@ -62,7 +69,7 @@ class TransformerLens:
         share = (len(cells) + 1) / (len(case.cells()) + 1)  # with the donor's pass
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([*case.prompts(), cells, share]) + "\n")
+        self.process.stdin.write(json.dumps([*case.prompts(), case.axes, cells, share]) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("@ "):  # the library may say other things on its way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from interp_widgets.experiments.sweep import Edit, Hosts, Row, sweep
 from interp_widgets.models.access import resolve
 from interp_widgets.models.opening import open_model
 from interp_widgets.models.prefix import Prefix, Recorder
-from tests.benchmarks.cases import ANSWER, LAYERS, WRONG, Case, Cell, sample
+from tests.benchmarks.cases import ANSWER, HEADS, LAYERS, WIDTH, WRONG, Case, Cell, sample
 
 
 class Ours:
@@ -24,17 +24,19 @@ class Ours:
     def __init__(self, model: NNsight, case: Case) -> None:
         self.model = model
         self.prompts = case.prompts()
+        self.grid: dict[str, Any] = {"sites": "z", "by": case.axes[-1]} if case.heads else {"sites": "resid_pre"}
+        self.shape = [len({cell[axis] for cell in case.cells()}) for axis in range(len(case.axes))]
         self.first_row = 0.0
 
     def __call__(self) -> torch.Tensor:
         started = time.perf_counter()
-        steps = patching(self.model, *self.prompts, answer=ANSWER, wrong_answer=WRONG)
+        steps = patching(self.model, *self.prompts, answer=ANSWER, wrong_answer=WRONG, preview=False, **self.grid)
         result = next(steps)
         for count, partial in enumerate(steps):
             result = partial
             if count == 0:
                 self.first_row = time.perf_counter() - started
-        return torch.tensor(result.value()[0, 0])
+        return torch.tensor(result.value()[0, 0]).reshape(self.shape)
 
 
 class TracePerPatch:
@@ -43,21 +45,41 @@ class TracePerPatch:
     def __init__(self, model: NNsight, case: Case, most: int) -> None:
         self.model = model
         self.clean, self.corrupt = (torch.tensor([ids]) for ids in case.prompts())
+        self.heads = case.heads
+        self.shape = [1 + max(cell[axis] for cell in case.cells()) for axis in range(len(case.axes))]
         self.cells = sample(case.cells(), most)
         self.share = (len(self.cells) + 1) / (len(case.cells()) + 1)  # with the donor's pass
 
     def __call__(self) -> torch.Tensor:
-        model, blocks = self.model, self.model.transformer.h
-        values = torch.full((LAYERS, self.clean.shape[1]), torch.nan)
+        values = torch.full(self.shape, torch.nan)
         with torch.no_grad():
-            with model.trace(self.clean):
-                donors = save([block.input for block in blocks])
-            for layer, position in self.cells:
-                with model.trace(self.corrupt):
-                    blocks[layer].input[:, position] = donors[layer][:, position]
-                    logits = model.output.logits[0, -1].save()
-                values[layer, position] = logits[ANSWER] - logits[WRONG]
+            for cell, logits in self._heads() if self.heads else self._stream():
+                values[cell] = logits[ANSWER] - logits[WRONG]
         return values
+
+    def _stream(self) -> Iterator[tuple[Cell, torch.Tensor]]:
+        model, blocks = self.model, self.model.transformer.h
+        with model.trace(self.clean):
+            donors = save([block.input for block in blocks])
+        for layer, position in self.cells:
+            with model.trace(self.corrupt):
+                blocks[layer].input[:, position] = donors[layer][:, position]
+                logits = model.output.logits[0, -1].save()
+            yield (layer, position), logits
+
+    def _heads(self) -> Iterator[tuple[Cell, torch.Tensor]]:
+        model, blocks, width = self.model, self.model.transformer.h, WIDTH // HEADS
+        with model.trace(self.clean):
+            donors = save([block.attn.c_proj.input for block in blocks])
+        for cell in self.cells:
+            layer, head = cell[:2]
+            at = (slice(None), cell[2] if len(cell) > 2 else slice(None), slice(head * width, (head + 1) * width))
+            with model.trace(self.corrupt):
+                z = blocks[layer].attn.c_proj.input.clone()
+                z[at] = donors[layer][at]
+                blocks[layer].attn.c_proj.input = z
+                logits = model.output.logits[0, -1].save()
+            yield cell, logits
 
 
 class BareTorch:
