@@ -166,6 +166,8 @@ def _panel(
 def _chosen(chosen: Sequence[int] | None, size: int, name: str, site: Site) -> tuple[int, ...]:
     if chosen is None:
         return tuple(range(size))
+    if not chosen:
+        raise SelectionError(f"{name} is empty. Leave it out for all {size}, or name at least one.")
     wrong = next((number for number in chosen if not -size <= number < size), None)
     if wrong is not None:
         raise SelectionError(f"{name} holds {wrong!r}, but those of {site} run from 0 to {size - 1}.")

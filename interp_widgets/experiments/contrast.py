@@ -54,6 +54,8 @@ class Scene:
     """How many leading positions are sure to agree."""
     passes: float
     """Forward passes that reading it took."""
+    aligned: bool = True
+    """Whether both sides have the same positions; where prompts differ in length only their roles correspond."""
     closes: bool = True
     """Whether putting in everything that differs gives the other baseline, as it does between two runs."""
     idle: Callable[[Target], bool] = _never
@@ -147,6 +149,7 @@ class PromptContrast:
                 logits=torch.stack([side.runs.logits[side.row] for side in both]),
                 shared=self.access.agreeing(shared_prefix(self.pairs[pair].clean.ids, self.pairs[pair].corrupt.ids)),
                 passes=2,
+                aligned=len(clean[0]) == len(corrupt[0]),
             )
             for pair, both in zip(pairs, sides, strict=True)
         ]

@@ -117,7 +117,7 @@ class Attribution:
 
     def _change(self, target: Target, layer: int) -> float:
         place = (target.site, layer)
-        if target.positions == target.sources:
+        if self._scene.aligned and target.positions == target.sources:
             if place not in self._products:
                 self._products[place] = self._product(place, slice(None), slice(None))
             found = self._products[place]

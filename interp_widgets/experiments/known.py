@@ -42,7 +42,7 @@ class Known:
         """Return HOST, DONOR or UNKNOWN."""
         if self._scene.idle(target):
             return HOST
-        if target.positions != target.sources:
+        if not self._scene.aligned or target.positions != target.sources:
             return HOST if self._same(target) else UNKNOWN
         differs = [self._differing(target.site, layer) for layer in target.layers]
         if not any(self._taken(target, array).any() for array in differs):

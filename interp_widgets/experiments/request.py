@@ -151,7 +151,33 @@ class Reader:
             neurons=_listed(grouping.neurons, "neurons"),
             roles=tuple(roles[0].host) if roles else (),
         )
+        for panel in panels:
+            _check_lengths(panel, pairs, chosen=positions is not None)
         return Cells(panels, positions, roles, int(grouping.window), n_layers), access
+
+
+def _check_lengths(panel: Panel, pairs: Sequence[PromptPair], *, chosen: bool) -> None:
+    """Refuse cells about positions that some prompts do not have; roles tell where they are in each prompt."""
+    if panel.columns == "role" and chosen:
+        raise SelectionError(
+            "positions= and columns that are roles exclude each other, since a role says which positions it is. Leave "
+            "one of them out."
+        )
+    for number, pair in enumerate(pairs):
+        sizes = len(pair.clean), len(pair.corrupt)
+        if not sizes[1]:
+            continue  # one side only; its experiment says what may have which length
+        if sizes[0] != sizes[1] and (panel.columns != "role" or panel.site == "pattern"):
+            raise SelectionError(
+                f"pair {number} has {sizes[0]} tokens in the clean prompt and {sizes[1]} in the corrupt one, so what "
+                f"{panel.site} is there cannot be put in the other's place as a whole. "
+                + ("Patch z instead." if panel.site == "pattern" else "Use by='role'.")
+            )
+        if sizes[0] != len(pairs[0].clean) and (panel.columns == "pos" or chosen):
+            raise SelectionError(
+                f"pair {number} has {sizes[0]} tokens but pair 0 has {len(pairs[0].clean)}, so positions mean "
+                "something else in each. Use by='role'."
+            )
 
 
 def parse_options(
@@ -276,7 +302,7 @@ def _span(place: int | Span, what: str, length: int) -> Span:
     plain = as_plain(place)
     if is_whole(plain) and -length <= plain < length:
         return int(plain) % length, int(plain) % length + 1
-    if isinstance(plain, Sequence) and len(plain) == 2 and all(is_whole(end) for end in plain):
+    if isinstance(plain, tuple) and len(plain) == 2 and all(is_whole(end) for end in plain):
         start, stop = (int(end) for end in plain)
         if 0 <= start < stop <= length:
             return start, stop

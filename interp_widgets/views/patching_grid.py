@@ -126,7 +126,7 @@ class PatchingGrid(View):
             cell: which cell; by default the selected one, else the one with the strongest effect.
 
         Raises:
-            ResultError: the result came without code, or no cell has an effect yet.
+            ResultError: what a cell does takes more than a few lines, or no cell has an effect yet.
             TraitError: the grid has no such cell.
         """
         result = self.partial
@@ -135,7 +135,8 @@ class PatchingGrid(View):
         pair = result.pairs[self.pair or 0]
         if chosen["site"] not in result.code.sites:
             raise ResultError(
-                f"this result came without code for {chosen['site']}; compute it again with run_patching."
+                f"there are no printed lines for {chosen['site']} in this grid: what its cells do takes more than a "
+                "few."
             )
         metric = Template(result.code.metrics[self.metric]).safe_substitute(
             answer=pair.answer.id, wrong_answer=pair.wrong_answer.id

@@ -5,8 +5,8 @@
     python -m tests.benchmarks.patching --transformer-lens-python /path/to/other/bin/python
 
 The grids: resid_pre, or z of each head, of a model of GPT-2 small's shape with random weights (float32), 12 layers by
-as many positions as the prompts have tokens, by 12 heads, or by both. TransformerLens runs in a Python of its own, since
-it pins other versions; to make one:
+as many positions as the prompts have tokens, by 12 heads, or by both. TransformerLens runs in a Python of its own,
+since it pins other versions; to make one:
 
     python -m venv tl && tl/bin/pip install "transformer-lens>=4"
 

@@ -157,6 +157,39 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert (low[0, 1, 2], high[0, 1, 2]) == pytest.approx((effects.mean() - half, effects.mean() + half))
 
 
+@pytest.mark.parametrize("site", ["resid_pre", "z"])
+@pytest.mark.parametrize("exact", [None, 1])
+def test_a_role_may_stay_where_it_is_while_others_move(site: Any, exact: int | None) -> None:
+    """Position 4 is in both prompts, behind their first difference, and none of the others correspond."""
+    model = zoo.model("gpt2")
+    clean, corrupt = [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 9, 9, 6]
+    arguments: dict[str, Any] = {"roles": {"S": 4, "end": 5}, "corrupt_roles": {"S": 4, "end": 6}, "by": "role"}
+    found = run_patching(model, clean, corrupt, sites=[site, "attn_out"], exact=exact, **arguments, **GIVEN)
+    assert found.complete
+    source = outputs(model, clean, "attn_out")
+    for layer in range(3):
+        for column, (at, to) in enumerate(((4, 4), (5, 6))):
+            if found.status[0, 1, layer, column] != Status.ESTIMATED:
+                expected = logit_diff(model, corrupt, [("attn_out", layer, to, source[layer][at])])
+                assert found.value()[0, 1, layer, column] == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"sites": "z"}, r"pair 0 has 6 tokens in the clean prompt and 8 in the corrupt one.*z.*Use by='role'"),
+        ({"sites": "mlp_out", "by": "layer"}, "Use by='role'"),
+        ({"sites": "mlp_out", "by": "pos"}, "Use by='role'"),
+        ({"sites": "pattern", "by": "role"}, "Patch z instead"),
+        ({"sites": "mlp_out", "positions": 2}, "exclude each other"),
+    ],
+)
+def test_what_has_no_counterpart_in_a_prompt_of_another_length_is_refused(arguments: dict[str, Any], text: str) -> None:
+    roles: dict[str, Any] = {"roles": {"a": 2}, "corrupt_roles": {"a": 4}}
+    with pytest.raises(SelectionError, match=text):
+        run_patching(zoo.model("llama"), CLEAN, [1, 2, 1, 2, 9, 4, 5, 6], **roles, **arguments, **GIVEN)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
@@ -167,6 +200,8 @@ def test_the_interval_of_a_mean_is_students() -> None:
         ({"window": 9}, SelectionError, "window=9 must be a number of layers from 1 to 3"),
         ({"roles": {"end": 9}}, SelectionError, r"roles\['end'\] of pair 0 is 9. Give a position, or \(start, stop\)"),
         ({"roles": {"end": (4, 4)}}, SelectionError, r"roles\['end'\] of pair 0 is \(4, 4\)"),
+        ({"roles": {"end": [1, 3]}}, SelectionError, r"Give a position, or \(start, stop\)"),
+        ({"sites": "z", "heads": []}, SelectionError, "heads is empty. Leave it out for all 4"),
         ({"roles": [{"end": 1}, {"end": 1}]}, SelectionError, "2 roles for 1 pairs of prompts"),
         ({"roles": {}}, SelectionError, "Map each role to its positions"),
         ({"corrupt_roles": {"end": 1}}, SelectionError, "corrupt_roles= needs roles="),

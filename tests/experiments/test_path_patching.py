@@ -283,5 +283,5 @@ def test_a_result_without_code_says_so() -> None:
 
     view = show_path_patching(zoo.model("gpt2"), CLEAN, CORRUPT, receivers=Receiver("final"), **GIVEN)
     assert view.result.complete
-    with pytest.raises(ResultError, match="came without code for"):
+    with pytest.raises(ResultError, match="no printed lines for"):
         view.code()

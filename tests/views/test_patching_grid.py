@@ -472,7 +472,7 @@ def test_code_is_of_the_selected_cell_the_shown_metric_and_pair():
 def test_code_of_a_result_without_code_says_so():
     bare = made.result()
     view = PatchingGrid(replace(bare, code=type(bare.code)({}, {})))
-    with pytest.raises(ResultError, match="came without code for resid_pre"):
+    with pytest.raises(ResultError, match="no printed lines for resid_pre in this grid"):
         view.code()
 
 
