@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from string import Template
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.estimates import Comparison, Estimates
 from interp_widgets.results.intervals import t95
-from interp_widgets.results.panel import Line, Panel
+from interp_widgets.results.panel import Panel
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Direction, Site, metric_term
@@ -26,12 +25,6 @@ from interp_widgets.results.tokens import Token, Tokens, differing
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-
-_FRAME = (
-    *("prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"),
-    *("metric", "value", "estimate", "effect", "status"),
-)
-"""Columns of a table, in order, as far as they apply."""
 
 
 class Status(IntEnum):
@@ -309,57 +302,9 @@ class PatchingResult:
         `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in the metric's unit),
         `estimate` (of the same, where cells were estimated first), `effect` (share of the gap), `status`.
         """
-        import pandas as pd
+        from interp_widgets.results.tables import frame
 
-        names = np.array([status.name.lower() for status in Status], dtype=object)
-        effects = {metric: self.effect(metric) for metric in self.metrics}
-        parts: list[pd.DataFrame] = []
-        for number, panel in enumerate(self.panels):
-            shape = (len(self.pairs), len(panel.lines), panel.width(self.length))
-            prompt, row, column = (axis.ravel() for axis in np.indices(shape))
-            cells = {"prompt": prompt, "site": panel.site} | self._named(panel, prompt, row, column)
-            at = (prompt, number, row, column)
-            parts += [
-                pd.DataFrame(
-                    cells
-                    | {
-                        "metric": metric,
-                        "value": self.values[metric][at],
-                        "effect": effects[metric][at],
-                        "status": names[self.status[at]],
-                    }
-                    | ({"estimate": self._estimated(metric)[at]} if self.estimates else {})
-                )
-                for metric in self.metrics
-            ]
-        frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
-        given = [name for name in _FRAME if name in frame.columns]
-        ordered: pd.DataFrame = frame[given]
-        return ordered
-
-    def _named(
-        self, panel: Panel, prompt: NDArray[np.int_], row: NDArray[np.int_], column: NDArray[np.int_]
-    ) -> dict[str, Any]:
-        """The columns of a table that say where its cells are."""
-        named: dict[str, Any] = {"layer": np.array([line.layer for line in panel.lines])[row]}
-        if panel.lines[0].head is not None:
-            named["head"] = np.array([line.head for line in panel.lines])[row]
-        if panel.columns == "pos":
-            named["pos"] = column
-            for name, side in (("token", "clean"), ("token_corrupt", "corrupt")):
-                labels = [getattr(pair, side).labels or ("",) * self.length for pair in self.pairs]
-                named[name] = np.array(labels, dtype=object)[prompt, column]
-        elif panel.columns == "role":
-            named["role"] = np.array(panel.labels, dtype=object)[column]
-        elif panel.columns != "layer":
-            named[panel.columns] = np.array([int(label) for label in panel.labels])[column]
-        return named
-
-    def _estimated(self, metric: str) -> NDArray[np.float32]:
-        """Estimated values of a metric: NaN but for the one that was estimated."""
-        estimates = self._estimates()
-        blank = np.full(estimates.values.shape, np.nan, dtype=np.float32)
-        return estimates.values if metric == estimates.metric else blank
+        return frame(self)
 
     def to_xarray(self) -> xr.Dataset:
         """`value`, `effect`, `status` and, if there are any, `estimate` as arrays with named axes (needs xarray).
@@ -370,42 +315,9 @@ class PatchingResult:
         Raises:
             ResultError: the panels differ; `to_frame` holds any of them.
         """
-        import xarray as xr
+        from interp_widgets.results.tables import dataset
 
-        first = self.panels[0]
-        if any(
-            (panel.lines, panel.columns, panel.labels) != (first.lines, first.columns, first.labels)
-            for panel in self.panels
-        ):
-            raise ResultError("the sites of this result have different axes. Use to_frame(), or one site at a time.")
-        rows = "layer" if first.lines[0].head is None else "row"
-        column = "column" if first.columns == "layer" else first.columns
-        cells = ("prompt", "site", rows, column)
-        axes = ("metric", *cells)
-        coords: dict[str, Any] = {
-            "metric": list(self.metrics),
-            "prompt": range(len(self.pairs)),
-            "site": list(self.sites),
-            rows: list(range(len(first.lines))) if rows == "row" else list(first.layers),
-            column: list(range(self.length)) if column == "pos" else list(first.labels),
-        }
-        if rows == "row":
-            coords["layer"] = ("row", [line.layer for line in first.lines])
-            coords["head"] = ("row", [line.head for line in first.lines])
-        if column == "pos":
-            coords["token"] = ("pos", list(self.pairs[0].clean.labels))
-        elif column in ("head", "neuron"):
-            coords[column] = [int(label) for label in first.labels]
-        return xr.Dataset(
-            {
-                "value": (axes, np.stack([self.values[metric] for metric in self.metrics])),
-                "effect": (axes, np.stack([self.effect(metric) for metric in self.metrics])),
-                "status": (cells, self.status),
-            }
-            | ({"estimate": (cells, self.estimates.values)} if self.estimates else {}),
-            coords=coords,
-            attrs={"direction": self.direction, "model": self.provenance.model},
-        )
+        return dataset(self)
 
     def summary(self) -> str:
         """Say in words what was measured and where the effect is strongest."""
@@ -475,28 +387,9 @@ class PatchingResult:
 
     def to_bytes(self) -> bytes:
         """Return what `save` writes."""
-        from safetensors.numpy import save
+        from interp_widgets.results.packing import pack
 
-        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("status", "top_ids", "top_probs")}
-        for metric in self.metrics:
-            arrays[f"values/{metric}"] = self.values[metric]
-            arrays[f"baselines/{metric}"] = self.baselines[metric]
-        if self.estimates is not None:
-            arrays |= {"estimates/values": self.estimates.values, "estimates/exact": self.estimates.exact}
-        header = {
-            "pairs": [asdict(pair) for pair in self.pairs],
-            "panels": [asdict(panel) for panel in self.panels],
-            "story": asdict(self.story),
-            "metric": self.metric,
-            "metrics": self.metrics,
-            "estimated": self.estimates and self.estimates.metric,
-            "vocab": {str(token): label for token, label in self.vocab.items()},
-            "provenance": asdict(self.provenance),
-            "code": asdict(self.code),
-        }
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        packed: bytes = save(contiguous, metadata={"interp_widgets": "PatchingResult", "result": json.dumps(header)})
-        return packed
+        return pack(self)
 
     @classmethod
     def load(cls, path: str | Path) -> PatchingResult:
@@ -516,44 +409,9 @@ class PatchingResult:
         Raises:
             ResultError: it is something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from interp_widgets.results.packing import unpack
 
-        try:
-            arrays = load(data)
-            size = int.from_bytes(data[:8], "little")
-            metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-        except (SafetensorError, UnicodeDecodeError) as error:
-            raise ResultError(f"{path} is not a safetensors file: {error}. Pass a file that `save` wrote.") from error
-        if metadata.get("interp_widgets") != "PatchingResult":
-            raise ResultError(f"{path} holds no PatchingResult. Pass a file that `PatchingResult.save` wrote.")
-        for array in arrays.values():
-            array.setflags(write=False)
-        try:
-            return cls._read(json.loads(metadata["result"]), arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ResultError(
-                f"{path} was cut short or written by another version of interp_widgets ({error!r}). Compute it again."
-            ) from error
-
-    @classmethod
-    def _read(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
-        return cls(
-            pairs=tuple(_pair(pair) for pair in header["pairs"]),
-            panels=tuple(_panel(panel) for panel in header["panels"]),
-            story=Story(**header["story"] | {"sides": tuple(header["story"]["sides"])}),
-            metric=header["metric"],
-            values={metric: arrays[f"values/{metric}"] for metric in header["metrics"]},
-            baselines={metric: arrays[f"baselines/{metric}"] for metric in header["metrics"]},
-            status=arrays["status"],
-            top_ids=arrays["top_ids"],
-            top_probs=arrays["top_probs"],
-            vocab={int(token): label for token, label in header["vocab"].items()},
-            provenance=Provenance(**header["provenance"]),
-            code=CellCode(**header["code"]),
-            estimates=header["estimated"]
-            and Estimates(header["estimated"], arrays["estimates/values"], arrays["estimates/exact"]),
-        )
+        return unpack(data, path)
 
     def with_metric(self, metric: str) -> PatchingResult:
         """The same result with another of its metrics in front.
@@ -633,29 +491,3 @@ def _share(
     with np.errstate(divide="ignore", invalid="ignore"):
         share: NDArray[np.float64] = np.where(donor != host, (values - host) / (donor - host), np.nan)
     return share + 0.0  # no negative zeros
-
-
-def _panel(data: Mapping[str, Any]) -> Panel:
-    lines = tuple(Line(**line) for line in data["lines"])
-    return Panel(data["site"], lines, data["columns"], tuple(data["labels"]), tuple(data["notes"]))
-
-
-def _tokens(data: Mapping[str, Any]) -> Tokens:
-    return Tokens(tuple(data["ids"]), tuple(data["labels"]))
-
-
-def _predictions(data: list[dict[str, Any]]) -> tuple[Prediction, ...]:
-    return tuple(Prediction(Token(**item["token"]), item["prob"]) for item in data)
-
-
-def _pair(data: Mapping[str, Any]) -> Pair:
-    return Pair(
-        clean=_tokens(data["clean"]),
-        corrupt=_tokens(data["corrupt"]),
-        answer=Token(**data["answer"]),
-        wrong_answer=Token(**data["wrong_answer"]),
-        answer_source=data["answer_source"],
-        clean_top=_predictions(data["clean_top"]),
-        corrupt_top=_predictions(data["corrupt_top"]),
-        noised=tuple(data["noised"]),
-    )
