@@ -1,0 +1,1 @@
+"""Dictionaries of latents: sparse autoencoders in the formats people have, directions and neurons."""

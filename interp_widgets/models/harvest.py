@@ -1,0 +1,78 @@
+"""Read one place of a model on many texts, running no more of the model than that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+
+from interp_widgets.models.access import Access
+from interp_widgets.models.adapted import model_class
+from interp_widgets.models.guard import exclusive
+from interp_widgets.models.layer import Layer
+from interp_widgets.models.probe import first_tensor
+from interp_widgets.results.dictionary import Place
+from interp_widgets.results.errors import SelectionError, SiteError
+from interp_widgets.results.terms import HEAD_SITES, Site
+
+T = TypeVar("T")
+
+
+def check_place(access: Access, place: Place) -> None:
+    """Refuse a place that the model does not have.
+
+    Raises:
+        SiteError: the architecture lacks the site.
+        SelectionError: there is no such layer.
+    """
+    if not 0 <= place.layer < access.n_layers:
+        raise SelectionError(
+            f"There is no layer {place.layer}: {access.opened.name} has layers 0 to {access.n_layers - 1}."
+        )
+    if place.site != "mlp_in":
+        access.check_site(place.site)
+    elif access.layers[place.layer].mlp is None:
+        raise SiteError(f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP.")
+
+
+def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torch.Tensor], T]) -> T:
+    """Run prompts as far as a place, and hand what is there to `use` inside the trace.
+
+    Args:
+        access: the model.
+        ids: (row, position). Rows may be padded on the right where the model is causal: what comes after a token does
+            not change it.
+        place: the layers after it do not run.
+        use: gets the activations, (row, position, d), float32, with the heads of `z` side by side; what it returns is
+            returned.
+
+    Raises:
+        SiteError: the architecture lacks the site.
+        SelectionError: there is no such layer.
+    """
+    check_place(access, place)
+    found: list[T] = []
+    layer = access.layers[place.layer]
+    ids = ids.to(access.opened.device)
+    with exclusive(access.opened.module), access.model.trace(input_ids=ids, **access.options()) as tracer:
+        found.append(use(_at(layer, place.site).float()))
+        tracer.stop()
+    return found[0]
+
+
+def _at(layer: Layer, site: Site | Literal["mlp_in"]) -> torch.Tensor:
+    stream: torch.Tensor = layer.block.input
+    if site == "resid_pre":
+        return stream
+    if site == "mlp_in":
+        entering: torch.Tensor = layer.mlp.input  # type: ignore[union-attr]  # `check_place` has seen to it
+        return entering.reshape(*stream.shape[:2], -1)
+    stream = stream.clone()  # some blocks go on to add into it
+    if site == "resid_post":
+        leaving: torch.Tensor = first_tensor(layer.block.output)
+        return leaving
+    if site == "resid_mid":
+        return stream + layer.read({"attn_out"}, stream)["attn_out"]
+    there = layer.read({site}, stream)[site]
+    return there.flatten(2) if site in HEAD_SITES else there
