@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ from interp_widgets.models.finite import check_finite
 from interp_widgets.results.patching import Pair
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
+
+W = TypeVar("W")
+R = TypeVar("R")
 
 _CACHE_BYTES = 2**30
 """Activations of both sides that are kept at a time; pairs beyond that wait for their turn."""
@@ -55,6 +60,24 @@ class Bench:
         # The streams before and after each layer are kept in any case.
         self._sites = tuple(site for site in sites if site not in ("resid_pre", "resid_post"))
         self._fingerprint: str | None = None
+
+    def steps(self, work: Generator[W, None, W], result: Callable[[W, Provenance], R]) -> Generator[R, None, R]:
+        """Yield what work has come to after each of its steps, and count the time that they take.
+
+        Args:
+            work: yields what it has so far, and returns the whole.
+            result: makes a partial result of that, and of where it comes from.
+        """
+        while True:
+            started = time.perf_counter()
+            try:
+                reached, whole = next(work), False
+            except StopIteration as stop:
+                reached, whole = stop.value, True
+            self.seconds += time.perf_counter() - started
+            if whole:
+                return result(reached, self.provenance())
+            yield result(reached, self.provenance())
 
     def blocks(self) -> Iterator[list[int]]:
         """Group the pairs of one size, and cut the groups so that their cached activations fit in memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -37,17 +36,7 @@ class GridRun:
 
     def steps(self) -> Generator[PatchingResult, None, PatchingResult]:
         """Yield the result so far after every chunk, and return the complete one."""
-        work = self._work()
-        while True:
-            started = time.perf_counter()
-            try:
-                grid = next(work)
-            except StopIteration as stop:
-                self.bench.seconds += time.perf_counter() - started
-                complete: Grid = stop.value
-                return complete.result(self.bench.provenance())
-            self.bench.seconds += time.perf_counter() - started
-            yield grid.result(self.bench.provenance())
+        return self.bench.steps(self._work(), Grid.result)
 
     def _work(self) -> Generator[Grid, None, Grid]:
         blocks = list(self.bench.blocks())
