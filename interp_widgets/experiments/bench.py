@@ -15,10 +15,12 @@ import numpy as np
 import torch
 
 from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
+from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.contrast import Contrast, Scene
 from interp_widgets.experiments.grid import Scores, predictions, score
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
+from interp_widgets.experiments.sweep import Edit
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
 from interp_widgets.results.patching import Pair
@@ -104,6 +106,12 @@ class Bench:
             check_finite(scene.hosts.stream, scene.logits, opened.name, opened.dtype)
         self.passes += sum(scene.passes for scene in scenes)
         return dict(zip(block, scenes, strict=True))
+
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Sequence[tuple[Edit, ...]]:
+        """Return for each target what its cell changes in the host's run."""
+        edited = self.contrast.edits(scene, targets)
+        self.passes += edited.passes
+        return edited.edits
 
     @staticmethod
     def cells_at_a_time(scenes: Iterable[Scene]) -> int:

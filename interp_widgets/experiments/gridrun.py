@@ -165,7 +165,7 @@ class GridRun:
             rows = [
                 Row(scenes[pair].row, edits)
                 for pair, targets in groupby(some, key=lambda key: key[0])
-                for edits in self.contrast.edits(scenes[pair], [target for _, target in targets])
+                for edits in self.bench.edits(scenes[pair], [target for _, target in targets])
             ]
             yield rows, [cells_of[key] for key in some]
 

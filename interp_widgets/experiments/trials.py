@@ -74,7 +74,7 @@ class Trials:
         }
 
     def _row(self, scene: Scene, targets: Sequence[Target]) -> Row:
-        return Row(scene.row, tuple(chain.from_iterable(self._bench.contrast.edits(scene, targets))))
+        return Row(scene.row, tuple(chain.from_iterable(self._bench.edits(scene, targets))))
 
     def _record(self, values: Values, place: tuple[int, int], logits: torch.Tensor) -> None:
         if not torch.isfinite(logits).all():
