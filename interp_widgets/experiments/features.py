@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import chosen_numbers
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.dictionary import Dictionary
-from interp_widgets.models.harvest import check_place
+from interp_widgets.models.dictionaries.opening import Features, open_dictionary
 from interp_widgets.models.numbers import is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
@@ -27,23 +29,23 @@ from interp_widgets.models.texts import Batch, Cutter, Window
 from interp_widgets.results.dictionary import Fit
 from interp_widgets.results.errors import NonFiniteError, SelectionError
 from interp_widgets.results.features import FeatureResult
-from interp_widgets.results.terms import Site
 from interp_widgets.results.tokens import Tokens
 
 if TYPE_CHECKING:
-    from interp_widgets.models.dictionaries.opening import Features
+    from interp_widgets.models.remote import Remote
 
 _KEPT = 32
 """Latents of a token that are kept by default where all of them are always on: neurons and directions."""
 
 
+@runs_remotely
 def features(
     model: ModelLike,
     text: Prompts,
     features: Features,
     *,
     against: Prompts | None = None,
-    site: Site | None = None,
+    site: str | None = None,
     layer: int | None = None,
     threshold: float = 0.0,
     latents: Sequence[int] | int | None = None,
@@ -53,6 +55,7 @@ def features(
     stride: int | None = None,
     max_tokens: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[FeatureResult, None, FeatureResult]:
     """Check the arguments at once, and return a generator that reads the texts batch by batch.
 
@@ -70,8 +73,7 @@ def features(
         documents += cutter.documents(against, "against text")
         sides += ["against"] * (len(documents) - len(sides))
     access = resolve(opened)
-    dictionary = _open(features, access, site, layer)
-    check_place(access, dictionary.info.reads)
+    dictionary = open_dictionary(features, access, site=site, layer=layer)
     if not (isinstance(threshold, (int, float)) and math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"threshold={threshold!r} must be a number from 0 on.")
     for name, number in (("keep", keep), ("max_tokens", max_tokens)):
@@ -99,11 +101,11 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
             repository id.
         text: text or token ids, or a list of either. Text is tokenised as the tokenizer does by default. Documents
             longer than the model's context are read in windows that overlap; see `stride`.
-        features: what to read: a sparse autoencoder or a transcoder, as an object or a folder; a matrix of directions,
-            (direction, d_model); or "neurons".
+        features: the latents: a sparse autoencoder or a transcoder, as an object or a folder; any object with `encode`
+            and `decode`; a matrix of directions, (direction, width); or "neurons".
         against: other text to compare with: see the ranking "difference".
-        site: where a matrix of directions reads; for dictionaries that know their site it only has to agree.
-        layer: the layer of that site, or of the neurons.
+        site: where latents are read that do not say so themselves.
+        layer: of that site, or of the neurons.
         threshold: a latent fires where the size of its activation is above this.
         latents: latents to keep on every token, also where they are below the threshold: `FeatureResult.columns`.
         keep: most latents to keep of each token, its strongest. By default all that fire, or 32 of neurons and
@@ -115,6 +117,8 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         max_tokens: most tokens that run in one batch; chosen to suit the device by default, and halved when memory
             runs out.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run: here by default, True for NDIF, the address of another server such as "https://host", or
+            an nnsight `RemoteBackend`. The latents travel there; what fires comes back.
 
     Returns:
         Which latents fire on each token, and statistics of all latents. After an interrupt or an error,
@@ -124,6 +128,7 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         PromptError: empty text, text without a tokenizer, or token ids that the model does not have.
         NonFiniteError: NaN or infinity, with the layer where it appears.
         ModelError: a model that cannot be read.
+        FeatureError: no latents, or latents that do not belong to the model.
         SiteError: a site that its architecture does not have.
         SelectionError: a layer or a latent that does not exist.
 
@@ -148,14 +153,6 @@ def checked_names(names: Mapping[int, str] | None, n_latents: int) -> dict[int, 
         if not (is_whole(latent) and 0 <= latent < n_latents):
             raise SelectionError(f"names holds {latent!r}, but latents run from 0 to {n_latents - 1}.")
     return {int(latent): str(name) for latent, name in (names or {}).items()}
-
-
-def _open(features: Features, access: Access, site: Site | None, layer: int | None) -> Dictionary:
-    if isinstance(features, Dictionary):
-        return features
-    from interp_widgets.models.dictionaries.opening import open_dictionary
-
-    return open_dictionary(features, access, site=site, layer=layer)
 
 
 @dataclass(frozen=True)
@@ -236,9 +233,10 @@ class _Reading:
             self._keep(done.batch, done.made)
             yield
         if self._wanted.fit and self._dictionary.info.kind in ("sae", "transcoder"):
-            from interp_widgets.models.dictionaries.fit import measure_fit
+            with suppress(ImportError):
+                from interp_widgets.models.dictionaries.fit import measure_fit
 
-            self._fit = measure_fit(self._access, self._dictionary, [text.ids for text in self._texts])
+                self._fit = measure_fit(self._access, self._dictionary, [text.ids for text in self._texts])
 
     def _windows(self) -> Iterable[Window]:
         for number, text in enumerate(self._texts):
