@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.description import Description
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CircuitResult",
     "Description",
+    "FeatureResult",
     "GroupResult",
     "ModelReport",
     "PatchingGrid",
@@ -42,6 +45,7 @@ __all__ = [
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
+    "run_features",
     "run_group_patching",
     "run_patching",
     "run_path_patching",
@@ -55,6 +59,7 @@ __all__ = [
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Description": "interp_widgets.models.description",
+    "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
@@ -65,6 +70,7 @@ _HOME = {
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
