@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
+    from interp_widgets.show import (
+        show_ablation,
+        show_causal_trace,
+        show_features,
+        show_patching,
+        show_path_patching,
+    )
+    from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
@@ -35,6 +42,7 @@ __all__ = [
     "CircuitResult",
     "Description",
     "FeatureResult",
+    "FeatureView",
     "GroupResult",
     "ModelReport",
     "PatchingGrid",
@@ -51,6 +59,7 @@ __all__ = [
     "run_path_patching",
     "show_ablation",
     "show_causal_trace",
+    "show_features",
     "show_patching",
     "show_path_patching",
     "teaching",
@@ -60,6 +69,7 @@ _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Description": "interp_widgets.models.description",
     "FeatureResult": "interp_widgets.results.features",
+    "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
@@ -76,6 +86,7 @@ _HOME = {
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
+    "show_features": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
 }

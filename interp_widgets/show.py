@@ -8,9 +8,12 @@ from typing import Any, ParamSpec, TypeAlias
 
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.features import features
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
+from interp_widgets.views.features import FeatureView
+from interp_widgets.views.features import Steps as FeatureSteps
 from interp_widgets.views.patching_grid import PatchingGrid, Steps
 from interp_widgets.views.protocol import Cell
 
@@ -131,3 +134,29 @@ def show_path_patching(steps: Steps) -> PatchingGrid:
         ('z', True)
     """
     return PatchingGrid(steps)
+
+
+@over(features)
+def show_features(steps: FeatureSteps) -> FeatureView:
+    """Show which latents fire on a text, and where: tokens coloured by the latent that you choose.
+
+    The arguments are those of `run_features`, which returns the numbers without a view. They are checked before the
+    call returns; tokens then fill in batch by batch while other cells run. `view.result` waits for the whole and holds
+    the names and notes that you write, `view.job.cancel()` stops and keeps what is there.
+
+    Returns:
+        The view. Colour is a latent's activation, from 0 to its maximum on the text; pinned latents are rows below it.
+
+    Raises:
+        InterpWidgetsError: see `run_features`.
+
+    Example:
+        >>> from interp_widgets import show_features, teaching
+        >>> view = show_features(teaching.load(), "When Mary and John went to the store,", "neurons", layer=1)
+        >>> latent, strongest = view.result.ranked("max", 1)[0]
+        >>> view.selected = {"latent": latent, "token": None}
+        >>> view.names = {latent: "to be found out"}
+        >>> view.result.names == {latent: "to be found out"}
+        True
+    """
+    return FeatureView(steps)

@@ -90,7 +90,7 @@ def from_dense(
 
 def result(*, two: bool = False, signed: bool = False, kept: int | None = None) -> FeatureResult:
     """One short text, or two, with cards of two latents."""
-    texts = {"clean": TEXT, "corrupt": OTHER} if two else {"text": TEXT}
+    texts = {"text": TEXT, "against": OTHER} if two else {"text": TEXT}
     dense = np.concatenate([activations(text, signed) for text in texts.values()])
     return from_dense(texts, dense, dictionary=info(signed), kept=kept, cards={n: card(n) for n in (NAMES, STORE)})
 

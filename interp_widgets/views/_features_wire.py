@@ -35,9 +35,13 @@ WHOLE = 24
 def feature_spec(result: FeatureResult, *, answers: bool) -> FeatureSpec:
     """All that the page shows apart from numbers."""
     return {
-        "texts": [wire_text(name, text) for name, text in zip(result.sides, result.texts, strict=True)],
+        "texts": [
+            wire_text(name, [text for text, side in zip(result.texts, result.sides, strict=True) if side == name])
+            for name in dict.fromkeys(result.sides)
+        ],
         "dictionary": _dictionary(result.dictionary),
         "threshold": result.threshold,
+        "kept": result.kept,
         "answers": answers,
         "provenance": _provenance(result.provenance, result.dictionary),
     }
@@ -53,7 +57,7 @@ def feature_arrays(result: FeatureResult, watched: Collection[int]) -> FeatureAr
     per_token = most_per_token(result)
     whole = {*watched, *(latent for latent, _ in result.ranked("max", WHOLE))}
     every = np.arange(result.n_tokens)
-    counts, latents, activations = entries(result, every, per_token, whole)
+    counts, latents, activations = _with_columns(result, *entries(result, every, per_token, whole))
     firing = np.flatnonzero(result.fires.any(axis=0))
     maximum, total, fires = statistics(result, firing)
     return {
@@ -76,12 +80,19 @@ def most_per_token(result: FeatureResult) -> int:
 
 
 def statistics(result: FeatureResult, latents: NDArray[np.integer]) -> tuple[WireArray, WireArray, WireArray]:
-    """Maximum, total and fires of some latents, each (text, latent)."""
+    """Maximum, total and fires of some latents on each side, over its documents: (side, latent)."""
+    sides = [np.flatnonzero(np.array(result.sides) == side) for side in dict.fromkeys(result.sides)]
     return (
-        wire_array(result.maximum[:, latents], "float32"),
-        wire_array(result.total[:, latents], "float32"),
-        wire_array(result.fires[:, latents], "int32"),
+        wire_array(np.stack([_largest(result.maximum[side][:, latents]) for side in sides]), "float32"),
+        wire_array(np.stack([result.total[side][:, latents].sum(axis=0) for side in sides]), "float32"),
+        wire_array(np.stack([result.fires[side][:, latents].sum(axis=0) for side in sides]), "int32"),
     )
+
+
+def _largest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The value of the largest size in each column, with its sign."""
+    largest: NDArray[np.float32] = np.take_along_axis(values, np.abs(values).argmax(axis=0)[None], 0)[0]
+    return largest
 
 
 def entries(
@@ -110,6 +121,23 @@ def entries(
     rank[order] = np.arange(len(order)) - first[owner]
     kept = (rank < per_token) | np.isin(latents, list(whole))
     return np.bincount(owner[kept], minlength=len(tokens)), latents[kept], activations[kept]
+
+
+def _with_columns(
+    result: FeatureResult, counts: NDArray[np.int64], latents: NDArray[np.int32], activations: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Entries with those latents added that were asked for on every token, wherever they are not 0."""
+    if not result.columns:
+        return counts, latents, activations
+    dense = np.nan_to_num(np.stack(list(result.columns.values())))
+    column, token = np.nonzero(dense)
+    asked = np.array(list(result.columns), np.int32)
+    rest = ~np.isin(latents, asked)
+    owners = np.concatenate([np.repeat(np.arange(len(counts)), counts)[rest], token])
+    every = np.concatenate([latents[rest], asked[column]])
+    order = np.lexsort((every, owners))
+    values = np.concatenate([activations[rest], dense[column, token]])
+    return np.bincount(owners, minlength=len(counts)), every[order], values[order]
 
 
 def wire_column(result: FeatureResult, latent: int) -> WireColumn:

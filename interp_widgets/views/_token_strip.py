@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from interp_widgets.results.tokens import Tokens
 from interp_widgets.views.protocol import WireText, WireValues
 
 
-def wire_text(name: str, tokens: Tokens) -> WireText:
-    """Describe a text whose numbers travel elsewhere."""
-    return {"name": name, "labels": list(tokens.labels)}
+def wire_text(name: str, documents: Sequence[Tokens]) -> WireText:
+    """Describe a text of one or more documents, whose numbers travel elsewhere."""
+    starts = [0, *accumulate(map(len, documents))][:-1]
+    return {"name": name, "labels": [label for tokens in documents for label in tokens.labels], "starts": starts}
 
 
 def wire_values(tokens: Tokens, values: Iterable[float], peak: int) -> WireValues:

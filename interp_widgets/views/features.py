@@ -156,8 +156,7 @@ class FeatureView(View):
 
     def __repr__(self) -> str:
         result = self.job.partial
-        texts = " and ".join(f"{len(text)}" for text in result.texts)
-        return f"FeatureView({result.dictionary.name}, {texts} tokens, {self.job.state})"
+        return f"FeatureView({result.shape_in_words()}, {result.dictionary.name}, {self.job.state})"
 
     def _annotated(self, result: FeatureResult) -> FeatureResult:
         return replace(result, names=dict(self.names), notes=dict(self.notes), cards=dict(self.cards))
@@ -179,7 +178,7 @@ class FeatureView(View):
         return shown
 
     def _shown_or_none(self) -> int | None:
-        """The latent that is chosen, else the leading one that fires more than once a text, as one for its start does not."""
+        """The chosen latent, else the one that leads, of those that fire more than once a text; a start's does not."""
         if self.selected:
             return int(self.selected["latent"])
         result = self.job.partial
@@ -279,7 +278,7 @@ class FeatureView(View):
         name = str(proposal["value"])
         if name not in RANKINGS:
             raise traitlets.TraitError(str(unknown_name("ranking", name, RANKINGS)))
-        if name == "difference" and len(self.job.partial.texts) < 2:
+        if name == "difference" and len(set(self.job.partial.sides)) < 2:
             raise traitlets.TraitError("there is one text, so latents cannot be ranked by difference.")
         return name
 
@@ -319,9 +318,9 @@ class FeatureView(View):
 def question(result: FeatureResult) -> str:
     """The question that a view of features answers."""
     what = {"neurons": "neurons", "directions": "directions"}.get(result.dictionary.kind, "features")
-    if len(result.texts) > 1:
-        return f"Which {what} tell {result.sides[0]} from {result.sides[1]}?"
-    return f"Which {what} fire on this text?"
+    if len(set(result.sides)) > 1:
+        return f"Which {what} tell the two texts apart?"
+    return f"Which {what} fire on {'this text' if len(result.texts) == 1 else 'these texts'}?"
 
 
 def _checked(result: FeatureResult, latent: Any) -> int:

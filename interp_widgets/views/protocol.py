@@ -268,10 +268,12 @@ class GridState(TypedDict):
 
 
 class WireText(TypedDict):
-    """A text: what it is called, and its tokens as people read them."""
+    """A text of one or more documents: what it is called, and its tokens as people read them."""
 
     name: str
     labels: list[str]
+    starts: list[int]
+    """The first token of each document."""
 
 
 class WireValues(TypedDict):
@@ -308,20 +310,28 @@ class WireFit(TypedDict):
 
 
 class FeatureSpec(TypedDict):
-    """All that a view of features shows apart from numbers. Tokens of all texts are counted through."""
+    """All that a view of features shows apart from numbers: one text, or two that are compared.
+
+    Tokens of both are counted through.
+    """
 
     texts: list[WireText]
     dictionary: WireDictionary
     threshold: float
+    """A latent fires where the size of its activation is above this."""
+    kept: int | None
+    """Most latents that Python has of a token; null where it has all that fire."""
     answers: bool
     """Whether Python makes cards that are not there yet."""
     provenance: list[str]
 
 
 class FeatureArrays(TypedDict):
-    """Latents on tokens, committed when a job starts and when it ends: of each token its strongest, and of the latents
-    that are looked at all tokens. The statistics count everything, so that a latent whose tokens are not all here is
-    one that `fires` on more."""
+    """Latents on tokens, committed when a job starts and when it ends.
+
+    Of each token its strongest latents are here, and of the latents that are looked at all tokens. The statistics count
+    everything, so that a latent whose tokens are not all here is one that `fires` on more.
+    """
 
     starts: WireArray
     """int32 (token + 1): token t has the entries from starts[t] to starts[t + 1]."""

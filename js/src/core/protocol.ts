@@ -248,10 +248,12 @@ export interface GridState {
   theme: Theme;
 }
 
-/** A text: what it is called, and its tokens as people read them. */
+/** A text of one or more documents: what it is called, and its tokens as people read them. */
 export interface WireText {
   name: string;
   labels: string[];
+  /** The first token of each document. */
+  starts: number[];
 }
 
 /** A short stretch of text with a number at each token. */
@@ -284,20 +286,28 @@ export interface WireFit {
   n_tokens: number;
 }
 
-/** All that a view of features shows apart from numbers. Tokens of all texts are counted through. */
+/**
+ * All that a view of features shows apart from numbers: one text, or two that are compared.
+ *
+ * Tokens of both are counted through.
+ */
 export interface FeatureSpec {
   texts: WireText[];
   dictionary: WireDictionary;
+  /** A latent fires where the size of its activation is above this. */
   threshold: number;
+  /** Most latents that Python has of a token; null where it has all that fire. */
+  kept: number | null;
   /** Whether Python makes cards that are not there yet. */
   answers: boolean;
   provenance: string[];
 }
 
 /**
- * Latents on tokens, committed when a job starts and when it ends: of each token its strongest, and of the latents
- * that are looked at all tokens. The statistics count everything, so that a latent whose tokens are not all here is
- * one that `fires` on more.
+ * Latents on tokens, committed when a job starts and when it ends.
+ *
+ * Of each token its strongest latents are here, and of the latents that are looked at all tokens. The statistics count
+ * everything, so that a latent whose tokens are not all here is one that `fires` on more.
  */
 export interface FeatureArrays {
   /** int32 (token + 1): token t has the entries from starts[t] to starts[t + 1]. */

@@ -4,10 +4,16 @@ function continues(before: string, label: string): boolean {
 }
 
 /**
- * Breaks tokens into lines: after a token that ends a line of the text, and else before a word that has no room; words
- * that are wider than a line are broken between tokens. Returns the first token of each line, and the count at the end.
+ * Breaks tokens into lines: after a token that ends a line of the text, before each of `documents`, and else before a word
+ * that has no room; words that are wider than a line are broken between tokens. Returns the first token of each line, and
+ * the count at the end.
  */
-export function breakLines(labels: readonly string[], widths: ArrayLike<number>, room: number): Int32Array {
+export function breakLines(
+  labels: readonly string[],
+  widths: ArrayLike<number>,
+  room: number,
+  documents: ReadonlySet<number> = new Set(),
+): Int32Array {
   const starts = [0];
   let used = 0;
   let word = 0; // where the last word of the line starts
@@ -26,7 +32,7 @@ export function breakLines(labels: readonly string[], widths: ArrayLike<number>,
       before = 0;
     }
     used += widths[at];
-    if (labels[at].endsWith("↵") && at + 1 < labels.length) {
+    if ((labels[at].endsWith("↵") || documents.has(at + 1)) && at + 1 < labels.length) {
       starts.push(at + 1);
       used = 0;
     }

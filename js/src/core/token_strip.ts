@@ -16,6 +16,8 @@ export interface StripRow {
 /** What a strip shows. Values are one a token, NaN where nothing has been read. */
 export interface StripContent {
   labels: readonly string[];
+  /** The first token of each document. */
+  starts: readonly number[];
   values: Float32Array;
   shading: Shading;
   rows: readonly StripRow[];
@@ -39,7 +41,7 @@ const ROW = 13;
 const BAR = 10;
 const GAP = 9;
 const PAD = 2;
-const AHEAD = 5;
+const AHEAD = 3;
 const CHARACTER = 7.9;
 const OVERVIEW = 14;
 
@@ -62,6 +64,7 @@ export class TokenStrip {
   #width = 0;
   #height = 0;
   #frame = 0;
+  #ink = "";
   #cursor: number | null = null;
 
   constructor(
@@ -122,6 +125,8 @@ export class TokenStrip {
     this.#inner.style.height = `${whole}px`;
     this.#overview.hidden = whole <= this.#height;
     this.#scroller.dir = content.labels.slice(0, 400).some(hasRightToLeft) ? "rtl" : "ltr";
+    // Asked for here, where nothing has changed yet: while scrolling it would have all lines laid out twice.
+    this.#ink = getComputedStyle(this.#overview).color;
     this.#render();
     for (const line of this.#lines.keys()) this.#paint(line);
   }
@@ -163,7 +168,7 @@ export class TokenStrip {
       }
       return Math.min(own, this.#width);
     });
-    this.#starts = breakLines(labels, this.#tokenWidths, this.#width);
+    this.#starts = breakLines(labels, this.#tokenWidths, this.#width, new Set(this.#content?.starts));
     this.#clear();
   }
 
@@ -206,19 +211,22 @@ export class TokenStrip {
     const wanted = new Set<number>();
     for (let line = first; line <= last; line++) wanted.add(line);
     if (this.#cursor !== null && count > 0) wanted.add(lineOf(this.#starts, this.#cursor));
-    let changed = false;
-    for (const line of this.#lines.keys()) changed = (!wanted.has(line) && this.#lines.delete(line)) || changed;
-    for (const line of wanted) {
+    for (const [line, element] of this.#lines) {
+      if (wanted.has(line)) continue;
+      this.#lines.delete(line);
+      element.remove();
+    }
+    // In the order of the text, which is the order in which they are read out; what is there stays where it is.
+    const below = [...this.#lines.keys()].sort((a, b) => a - b);
+    for (const line of [...wanted].sort((a, b) => a - b)) {
+      while (below.length && below[0] <= line) below.shift();
       if (this.#lines.has(line)) continue;
-      this.#lines.set(line, this.#line(line));
+      const element = this.#line(line);
+      this.#inner.insertBefore(element, (below.length && this.#lines.get(below[0])) || null);
+      this.#lines.set(line, element);
       this.#paint(line);
-      changed = true;
     }
-    if (changed) {
-      const order = [...this.#lines].sort(([a], [b]) => a - b);
-      fill(this.#inner, ...order.map(([, element]) => element));
-    }
-    this.#drawOverview();
+    this.#drawOverview(scrollTop);
   }
 
   #line(line: number): HTMLElement {
@@ -229,15 +237,19 @@ export class TokenStrip {
       label.style.top = `${TEXT + row * ROW}px`;
       return label;
     });
-    const gutter = h("span", { class: "iw-strip-gutter", "aria-hidden": "true" }, String(from), ...names);
+    const { starts } = content;
+    const document = lineOf([...starts, content.labels.length], from);
+    const position = String(from - starts[document]);
+    const gutter = h("span", { class: "iw-strip-gutter", "aria-hidden": "true" }, position, ...names);
     gutter.style.width = `${this.#gutter}px`;
     const tokens: Node[] = [];
     for (let token = from; token < to; token++) {
       const text = runningToken(content.labels[token], { class: "iw-strip-text" });
+      const cut = this.#tokenWidths[token] >= this.#width;
       const element = h(
         "span",
         {
-          class: content.marked?.has(token) ? "iw-tok iw-tok-marked" : "iw-tok",
+          class: `iw-tok${content.marked?.has(token) ? " iw-tok-marked" : ""}${cut ? " iw-tok-cut" : ""}`,
           role: "option",
           id: `${this.id}-${token}`,
           "data-token": token,
@@ -249,7 +261,13 @@ export class TokenStrip {
       element.style.width = `${this.#tokenWidths[token]}px`;
       tokens.push(element);
     }
-    const element = h("div", { class: "iw-strip-line", role: "none" }, gutter, ...tokens);
+    const first = document > 0 && from === starts[document];
+    const element = h(
+      "div",
+      { class: `iw-strip-line${first ? " iw-strip-first" : ""}`, role: "none" },
+      gutter,
+      ...tokens,
+    );
     element.style.top = `${line * this.#lineHeight}px`;
     element.style.height = `${this.#lineHeight}px`;
     return element;
@@ -273,22 +291,18 @@ export class TokenStrip {
     }
   }
 
-  #drawOverview(): void {
+  #drawOverview(scrollTop: number): void {
     if (this.#overview.hidden || !this.#content) return;
     const { values, shading } = this.#content;
-    const width = this.#scroller.clientWidth || this.#width;
+    const width = this.#gutter + this.#width;
     const context = prepare(this.#overview, width, OVERVIEW);
     if (!context) return;
     drawBars(context, values, shading, { x: 0, y: 1, width, height: OVERVIEW - 2 });
     const seen = [0, this.#height].map((offset) => {
-      const line = Math.min(
-        this.#starts.length - 1,
-        Math.round((this.#scroller.scrollTop + offset) / this.#lineHeight),
-      );
+      const line = Math.min(this.#starts.length - 1, Math.round((scrollTop + offset) / this.#lineHeight));
       return (this.#starts[line] / Math.max(1, values.length)) * width;
     });
-    const style = getComputedStyle(this.#overview);
-    context.strokeStyle = style.color;
+    context.strokeStyle = this.#ink;
     context.strokeRect(seen[0] + 0.5, 0.5, Math.max(3, seen[1] - seen[0] - 1), OVERVIEW - 1);
   }
 

@@ -17,7 +17,7 @@ import { Strips } from "./features/strips";
 import css from "./features/style.css";
 import { TableView } from "./features/table_view";
 import { TokenPanel } from "./features/token_panel";
-import { nameOf, spoken } from "./features/words";
+import { canComplete, nameOf, spoken } from "./features/words";
 
 const TRAITS = [
   ...(["spec", "arrays", "cards", "job", "selected", "pinned", "sort", "color_limit"] as const),
@@ -275,7 +275,8 @@ class Features {
   /** Asks for what is looked at and not here. */
   #fetch({ shown, pinned, live, data, spec, cards, job, chosen }: Scene): void {
     if (!live || shown === null) return;
-    for (const latent of new Set([shown, ...pinned])) if (!data.isWhole(latent)) void this.#askColumn(latent);
+    for (const latent of new Set([shown, ...pinned]))
+      if (canComplete(data) && !data.isWhole(latent)) void this.#askColumn(latent);
     const settled = chosen || job.state !== "running";
     if (settled && spec.answers && !cards[shown] && !this.#asked.has(shown)) void this.#ask(shown);
   }

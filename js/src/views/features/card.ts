@@ -6,7 +6,7 @@ import { exampleSection } from "./card_examples";
 import { histogramSection } from "./card_histogram";
 import { linkSection, neighbourSection, weightSection } from "./card_weights";
 import type { Actions, Scene } from "./scene";
-import { formatShare, noun } from "./words";
+import { formatShare, noun, placeOf } from "./words";
 
 const SETTLE = 700;
 
@@ -117,6 +117,7 @@ function here({ data, spec }: Scene, latent: number): Node[] {
     const side = spec.texts.length > 1 ? h("span", { class: `iw-${text ? "corrupt" : "clean"}` }, `${name} `) : null;
     if (fires === 0) return h("div", {}, side, h("span", { class: "iw-quiet" }, "does not fire"));
     const at = strongest(data.values(latent, text));
+    const token = at === null ? 0 : data.offsets[text] + at;
     const share = formatShare(fires / Math.max(1, read));
     return h(
       "div",
@@ -126,7 +127,11 @@ function here({ data, spec }: Scene, latent: number): Node[] {
       h("strong", {}, formatNumber(maximum)),
       ...(at === null
         ? []
-        : [" at ", tokenElement(spec.texts[text].labels[at]), h("span", { class: "iw-quiet" }, ` (position ${at})`)]),
+        : [
+            " at ",
+            tokenElement(spec.texts[text].labels[at]),
+            h("span", { class: "iw-quiet" }, ` (${placeOf({ data, spec }, token)})`),
+          ]),
       h("span", { class: "iw-quiet" }, " · mean "),
       formatNumber(total / Math.max(1, read)),
       h("span", { class: "iw-quiet" }, " · fires on "),

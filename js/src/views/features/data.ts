@@ -1,5 +1,6 @@
 import { type Bytes, decode, numbers } from "../../core/array";
 import type { FeatureArrays, FeatureSpec, TokensMessage, WireColumn, WireFit } from "../../core/protocol";
+import { lineOf } from "../../core/token_lines";
 
 /** All tokens of a latent that are here. */
 export interface Column {
@@ -126,19 +127,32 @@ export class FeatureData {
     );
   }
 
-  /** The text of a token, and its position in it. */
-  place(token: number): { text: number; position: number; label: string } {
-    const text = token >= this.offsets[1] && this.offsets.length > 2 ? 1 : 0;
-    const position = token - this.offsets[text];
-    return { text, position, label: this.spec.texts[text].labels[position] };
+  /** The text that a token is in. */
+  textOf(token: number): number {
+    return this.offsets.length > 2 && token >= this.offsets[1] ? 1 : 0;
+  }
+
+  /** Where a token is: its text, the document there, counted through all texts, and its position in the document. */
+  place(token: number): { text: number; document: number; position: number; label: string } {
+    const text = this.textOf(token);
+    const { starts, labels } = this.spec.texts[text];
+    const at = token - this.offsets[text];
+    const document = lineOf([...starts, labels.length], at);
+    const before = text === 0 ? 0 : this.spec.texts[0].starts.length;
+    return { text, document: document + before, position: at - starts[document], label: labels[at] };
+  }
+
+  /** Number of documents of all texts. */
+  get documents(): number {
+    return this.spec.texts.reduce((sum, { starts }) => sum + starts.length, 0);
   }
 
   /** The latents of a token that are here, the strongest first. */
   at(token: number): Firing[] {
     const values = this.#values[token];
-    return Array.from(this.#latents[token], (latent, n) => ({ latent, value: values[n] })).sort(
-      (a, b) => Math.abs(b.value) - Math.abs(a.value) || a.latent - b.latent,
-    );
+    return Array.from(this.#latents[token], (latent, n) => ({ latent, value: values[n] }))
+      .filter(({ value }) => Math.abs(value) > this.spec.threshold)
+      .sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || a.latent - b.latent);
   }
 
   /** Whether a token has all its latents here. */
@@ -186,8 +200,8 @@ export class FeatureData {
   }
 
   value(latent: number, token: number): number {
-    const { text, position } = this.place(token);
-    return this.values(latent, text)[position];
+    const text = this.textOf(token);
+    return this.values(latent, text)[token - this.offsets[text]];
   }
 
   #setStatistics(firing: Int32Array, maximum: Float32Array, total: Float32Array, fires: Int32Array): void {

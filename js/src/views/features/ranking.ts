@@ -36,9 +36,9 @@ export function ranked(data: FeatureData, sort: Sort): Ranked[] {
   );
 }
 
-/** The latent to begin with: the one that leads, unless it fires on a single token of each text, as one for their start does. */
+/** The latent to begin with: the one that leads, unless it fires on a single token of each document, as one for their start does. */
 export function leading(data: FeatureData, order: readonly Ranked[]): number | null {
-  const first = order.slice(0, 24).find(({ latent }) => data.fires(latent) > data.spec.texts.length) ?? order[0];
+  const first = order.slice(0, 24).find(({ latent }) => data.fires(latent) > data.documents) ?? order[0];
   return first?.latent ?? null;
 }
 

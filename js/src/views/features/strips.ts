@@ -73,6 +73,7 @@ function contentOf(scene: Scene, text: number, marked: Set<number>): StripConten
   );
   return {
     labels: spec.texts[text].labels,
+    starts: spec.texts[text].starts,
     values: shown === null ? none : data.values(shown, text),
     shading: shadingOf(scene, shown ?? 0),
     rows: pinned.map((latent) => ({

@@ -3,7 +3,7 @@ import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import { score } from "./ranking";
 import type { Scene } from "./scene";
-import { formatScore, formatShare, nameOf, noun } from "./words";
+import { formatScore, formatShare, nameOf, noun, placeOf } from "./words";
 
 const MOST_LATENTS = 200;
 const MOST_TOKENS = 500;
@@ -55,23 +55,21 @@ function latentTable(scene: Scene): HTMLElement {
 }
 
 function tokenTable(scene: Scene, latent: number): HTMLElement {
-  const { data, spec } = scene;
+  const { data } = scene;
   const { tokens, values } = data.column(latent);
   const order = Array.from(tokens.keys()).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
-  const several = spec.texts.length > 1;
   const rows = order.slice(0, MOST_TOKENS).map((at) => {
-    const { text, position, label } = data.place(tokens[at]);
+    const { label } = data.place(tokens[at]);
     return h(
       "tr",
       {},
-      several ? h("td", {}, spec.texts[text].name) : null,
-      h("td", {}, String(position)),
+      h("td", {}, placeOf(scene, tokens[at])),
       h("th", { scope: "row" }, tokenElement(label)),
       h("td", {}, formatNumber(values[at])),
     );
   });
   const cut = order.length > rows.length ? `the ${rows.length} strongest of ` : "";
-  const head = [...(several ? ["text"] : []), "position", "token", "activation"];
+  const head = ["place", "token", "activation"];
   const share = formatShare(data.fires(latent) / Math.max(1, data.count));
   return h(
     "table",

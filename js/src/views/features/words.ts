@@ -1,6 +1,7 @@
 import { formatNumber, formatPercent } from "../../core/format";
 import { isolated } from "../../core/labels";
 import type { FeatureSpec } from "../../core/protocol";
+import type { FeatureData } from "./data";
 import type { Sort } from "./ranking";
 import type { Scene } from "./scene";
 
@@ -12,8 +13,8 @@ export function noun({ dictionary }: FeatureSpec): string {
 export function titleOf(spec: FeatureSpec): string {
   const { kind } = spec.dictionary;
   const what = kind === "neurons" || kind === "directions" ? kind : "features";
-  if (spec.texts.length === 1) return `Which ${what} fire on this text?`;
-  return `Which ${what} tell ${spec.texts[0].name} from ${spec.texts[1].name}?`;
+  if (spec.texts.length > 1) return `Which ${what} tell the two texts apart?`;
+  return `Which ${what} fire on ${spec.texts[0].starts.length > 1 ? "these texts" : "this text"}?`;
 }
 
 /** A latent with its name, if it has one: "latent 12 · places". */
@@ -38,10 +39,12 @@ export function formatShare(share: number): string {
   return share < 0.1 && share > 0 ? `${(100 * share).toFixed(1)}%` : formatPercent(share);
 }
 
-/** Where a token is: "position 5", "position 5 of clean". */
+/** Where a token is: "position 5", "position 5 of text 2", "position 5 of against". */
 export function placeOf({ data, spec }: Pick<Scene, "data" | "spec">, token: number): string {
-  const { text, position } = data.place(token);
-  return spec.texts.length > 1 ? `position ${position} of ${spec.texts[text].name}` : `position ${position}`;
+  const { text, document, position } = data.place(token);
+  const { name, starts } = spec.texts[text];
+  if (starts.length > 1) return `position ${position} of ${name}, number ${document}`;
+  return spec.texts.length > 1 ? `position ${position} of ${name}` : `position ${position}`;
 }
 
 /** A token as a screen reader says it. */
@@ -59,10 +62,16 @@ export function spoken(scene: Scene, token: number): string {
 /** What is missing of a latent's activations, in words; null where nothing is. */
 export function missing({ data, spec, live, job }: Scene, latent: number): string | null {
   if (data.isWhole(latent)) return null;
-  const here = data.column(latent).tokens.length.toLocaleString("en-US");
-  const all = data.fires(latent).toLocaleString("en-US");
-  const where = data.perToken === null ? "the strongest" : `the ${data.perToken} strongest`;
-  const what = `${noun(spec)} ${latent} fires on ${all} tokens; ${here} of them are here, where it is among ${where} of a token.`;
-  const rest = live && job.state !== "running" ? " The others are on their way, if they were kept." : "";
-  return `${what[0].toUpperCase()}${what.slice(1)}${rest}`;
+  const [here, all] = [data.column(latent).tokens.length, data.fires(latent)].map((n) => n.toLocaleString("en-US"));
+  const word = noun(spec);
+  const start = `${word[0].toUpperCase()}${word.slice(1)} ${latent} fires on ${all} tokens, and ${here} of them are here: `;
+  if (!canComplete(data))
+    return `${start}where it is among the ${spec.kept} strongest of a token. Asked for with latents=[${latent}], all are kept.`;
+  const which = `${start}where it is among the ${data.perToken} strongest of a token.`;
+  return live && job.state !== "running" ? `${which} The others are on their way.` : which;
+}
+
+/** Whether Python has more tokens of a latent than are here. */
+export function canComplete({ spec, perToken }: FeatureData): boolean {
+  return perToken !== null && (spec.kept === null || perToken < spec.kept);
 }
