@@ -125,6 +125,8 @@ class Access:
                 layer.heads = self._head_places(inside.heads, block)
             if inside.down:
                 layer.down = self._envoy(block.get_submodule(inside.down))
+            if inside.enters:
+                layer.enters = self._envoy(block.get_submodule(inside.enters))
         return inside
 
     @property

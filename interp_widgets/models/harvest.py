@@ -32,8 +32,11 @@ def check_place(access: Access, place: Place) -> None:
         )
     if place.site != "mlp_in":
         access.check_site(place.site)
-    elif access.layers[place.layer].mlp is None:
-        raise SiteError(f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP.")
+    elif not access.inside.enters:
+        raise SiteError(
+            f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP, or no module was "
+            "found that gets what the MLP gets."
+        )
 
 
 def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torch.Tensor], T]) -> T:
@@ -66,7 +69,7 @@ def _at(layer: Layer, site: Site | Literal["mlp_in"]) -> torch.Tensor:
     if site == "resid_pre":
         return stream
     if site == "mlp_in":
-        entering: torch.Tensor = layer.mlp.input  # type: ignore[union-attr]  # `check_place` has seen to it
+        entering: torch.Tensor = layer.enters.input  # type: ignore[union-attr]  # `check_place` has seen to it
         return entering.reshape(*stream.shape[:2], -1)
     stream = stream.clone()  # some blocks go on to add into it
     if site == "resid_post":

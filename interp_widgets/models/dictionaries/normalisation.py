@@ -74,7 +74,8 @@ class Rescaled(Normalisation):
     def size(self, x: torch.Tensor) -> torch.Tensor:
         """Return the norms, divided by sqrt(d_in)."""
         length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return length * x.shape[-1] ** -0.5
+        size: torch.Tensor = length * x.shape[-1] ** -0.5
+        return size
 
     def undo(self, reconstruction: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Give the reconstruction the norms that the activations had."""
