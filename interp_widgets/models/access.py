@@ -383,6 +383,14 @@ class Access:
             )
         return envoys[id(module)]
 
+    def envoy_of(self, module: nn.Module) -> Any:
+        """Return a module of the model as nnsight knows it.
+
+        Raises:
+            ModelError: nnsight does not know it.
+        """
+        return self._envoy(module)
+
     def _layer(self, block: nn.Module) -> Layer:
         parts = self.anatomy.parts
         paths = (parts.attn, parts.mlp) if parts else ("", "")

@@ -59,13 +59,13 @@ def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torc
     layer = access.layers[place.layer]
     ids = ids.to(access.opened.device)
     with exclusive(access.opened.module), access.model.trace(input_ids=ids, **access.options()) as tracer:
-        found.append(use(_at(layer, place.site).float()))
+        found.append(use(read_site(layer, place.site, layer.block.input).float()))
         tracer.stop()
     return found[0]
 
 
-def _at(layer: Layer, site: Site | Literal["mlp_in"]) -> torch.Tensor:
-    stream: torch.Tensor = layer.block.input
+def read_site(layer: Layer, site: Site | Literal["mlp_in"], stream: torch.Tensor) -> torch.Tensor:
+    """Return what is at a site of the layer that `stream` enters, inside a trace, (row, position, d)."""
     if site == "resid_pre":
         return stream
     if site == "mlp_in":

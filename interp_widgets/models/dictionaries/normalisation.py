@@ -44,6 +44,15 @@ class AsTheyAre(Normalisation):
         return reconstruction
 
 
+class ScaledInTraining(AsTheyAre):
+    """As they are, as SAELens takes them, of an SAE whose training scaled them by one number for all tokens."""
+
+    words = (
+        "encoded as they are; training scaled them to a mean norm of √d_in, which should have been folded into the "
+        "weights"
+    )
+
+
 class Standardised(Normalisation):
     """Each token's activations get mean 0 and standard deviation 1, as in SAELens' `layer_norm`."""
 
