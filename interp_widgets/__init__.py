@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CircuitResult",
     "Description",
+    "ExamplesResult",
     "FeatureResult",
     "FeatureView",
     "GroupResult",
@@ -57,6 +60,7 @@ __all__ = [
     "run_group_patching",
     "run_patching",
     "run_path_patching",
+    "run_top_examples",
     "show_ablation",
     "show_causal_trace",
     "show_features",
@@ -68,6 +72,7 @@ __all__ = [
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Description": "interp_widgets.models.description",
+    "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
@@ -84,6 +89,7 @@ _HOME = {
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_features": "interp_widgets.show",

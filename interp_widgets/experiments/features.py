@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +19,13 @@ from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import chosen_numbers
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.dictionary import Dictionary
+from interp_widgets.models.dictionaries.fit import measure_fit
 from interp_widgets.models.dictionaries.opening import Features, open_dictionary
 from interp_widgets.models.numbers import is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.reading import batch_tokens, read
-from interp_widgets.models.texts import Batch, Cutter, Window
+from interp_widgets.models.texts import Batch, Cutter, Window, batches
 from interp_widgets.results.dictionary import Fit
 from interp_widgets.results.errors import NonFiniteError, SelectionError
 from interp_widgets.results.features import FeatureResult
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _KEPT = 32
 """Latents of a token that are kept by default where all of them are always on: neurons and directions."""
+_FIT_TOKENS = 8192
+"""Tokens on which it is measured how well a dictionary fits."""
+_LOGITS = 2**26
+"""Logits that are held at a time for that."""
 
 
 @runs_remotely
@@ -110,7 +114,8 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         latents: latents to keep on every token, also where they are below the threshold: `FeatureResult.columns`.
         keep: most latents to keep of each token, its strongest. By default all that fire, or 32 of neurons and
             directions, which are all on all the time. Statistics count every latent in any case.
-        fit: whether to measure how well a dictionary with a decoder stands for the model on the texts.
+        fit: whether to measure how well a sparse autoencoder or a transcoder stands for the model on the texts, their
+            first 8,192 tokens or so. One that does not seem to belong there is warned of.
         names: what to call latents.
         stride: by how many tokens the windows of a long document lie apart; half the context by default. A token sees
             at least `context - stride` tokens before it, or all that there are.
@@ -233,10 +238,19 @@ class _Reading:
             self._keep(done.batch, done.made)
             yield
         if self._wanted.fit and self._dictionary.info.kind in ("sae", "transcoder"):
-            with suppress(ImportError):
-                from interp_widgets.models.dictionaries.fit import measure_fit
+            self._fit = self._measured()
 
-                self._fit = measure_fit(self._access, self._dictionary, [text.ids for text in self._texts])
+    def _measured(self) -> Fit | None:
+        """How well the dictionary fits on the first tokens; None of texts that are single tokens."""
+        windows = [window for window in islice(self._windows(), _FIT_TOKENS) if len(window.ids) > 1]
+        # The model says something at every position here, unlike where its latents are read.
+        tokens = min(self._wanted.tokens, max(1, _LOGITS // self._access.n_vocab))
+        ids, size = [], 0
+        for batch in batches(windows, tokens, causal=False):
+            if size < _FIT_TOKENS:
+                ids.append(batch.ids.to(self._access.opened.device))
+                size += batch.ids.numel()
+        return measure_fit(self._access, self._dictionary, ids) if ids else None
 
     def _windows(self) -> Iterable[Window]:
         for number, text in enumerate(self._texts):

@@ -206,3 +206,19 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(
     given: dict[str, Any] = {"text": TEXT, "features": Sparse()} | changed
     with pytest.raises(error, match=message):
         features(MODEL, given.pop("text"), given.pop("features"), **given)
+
+
+def test_the_fit_is_measured_on_the_texts() -> None:
+    exact = Sparse(n=256, k=None)  # both signs of 128 directions at right angles: nothing is lost
+    exact.weight = torch.cat([torch.eye(128), -torch.eye(128)])
+    exact.rows, exact.bias, exact.bias_in = exact.weight, torch.zeros(128), torch.zeros(256)
+    result = run_features(MODEL, [TEXT, " Mary", f"{TEXT} {OTHER}" * 8], exact)
+    assert result.fit is not None
+    assert result.fit.variance_explained == pytest.approx(1)
+    assert result.fit.loss_with == pytest.approx(result.fit.loss, rel=1e-4)
+    assert "explains 100.0% of the variance and recovers 100.0% of the loss" in result.summary()
+    with pytest.warns(UserWarning, match="random latents does not fit interp_widgets.teaching at resid_post of layer"):
+        assert run_features(MODEL, TEXT, Sparse()).fit is not None
+    assert run_features(MODEL, " Mary", exact).fit is None
+    steps = list(features(MODEL, TEXT, exact))
+    assert [step.fit for step in steps] == [None, None]  # the last step is returned
