@@ -43,8 +43,9 @@ def draw(result: FeatureResult, shown: int | None, pinned: Sequence[int], *, col
     ends = np.cumsum([0, *map(len, result.texts)])
     parts = [_part(len(text), bands[:1], int(ends[number])) for number, text in enumerate(result.texts)]
     lines = [list(_lines(result.texts[number].labels, part)) for number, part in enumerate(parts)]
+    heads = len(parts) > 1 or len(parts[0]) < len(result.texts[0])
     height_of_line = _TEXT + _ROW * len(pinned) + _GAP
-    height = 0.62 + sum(len(some) * height_of_line + 0.2 * (len(lines) > 1) for some in lines) + 0.1
+    height = 0.62 + sum(len(some) * height_of_line + 0.2 * heads for some in lines) + 0.1
     width = (_WIDTH + _GUTTER) * _LETTER + 0.3
     figure = notebook_figure()(figsize=(width, height), facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -55,7 +56,7 @@ def draw(result: FeatureResult, shown: int | None, pinned: Sequence[int], *, col
     axes.text(0, 0.4, _said(result, shown, color_limit), fontsize=8, color=QUIET, va="center")
     top = 0.62
     for number, (side, part, some) in enumerate(zip(result.sides, parts, lines, strict=True)):
-        if len(lines) > 1:
+        if heads:
             axes.text(0, top + 0.07, _side(side, part, len(result.texts[number])), fontsize=8, color=QUIET, va="center")
             top += 0.2
         for line in some:

@@ -268,9 +268,7 @@ class FeatureView(View):
     def _valid_pinned(self, proposal: Mapping[str, Any]) -> list[int]:
         pinned = list(dict.fromkeys(self._latent(latent) for latent in proposal["value"]))
         if len(pinned) > MOST_PINNED:
-            raise traitlets.TraitError(
-                f"at most {MOST_PINNED} latents can be pinned at once; {len(pinned)} were given."
-            )
+            raise traitlets.TraitError(f"at most {MOST_PINNED} latents can be pinned at once, not {len(pinned)}.")
         return pinned
 
     @traitlets.validate("sort")
