@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.circuit_check import run_circuit_check
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import (
@@ -47,6 +49,7 @@ __all__ = [
     "FeatureResult",
     "FeatureView",
     "GroupResult",
+    "LatentCard",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
@@ -58,6 +61,7 @@ __all__ = [
     "run_circuit_check",
     "run_features",
     "run_group_patching",
+    "run_latent_cards",
     "run_patching",
     "run_path_patching",
     "run_top_examples",
@@ -76,6 +80,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
+    "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
@@ -87,6 +92,7 @@ _HOME = {
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_top_examples": "interp_widgets.experiments.top_examples",
