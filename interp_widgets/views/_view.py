@@ -102,7 +102,7 @@ class View(anywidget.AnyWidget):
 
         Finishes the work first; if it fails, the page has what was computed and says so.
         """
-        self.job.drain()
+        self._drain()
         return Snapshot(self._page())
 
     def to_html(self, path: str | Path) -> Path:
@@ -111,7 +111,7 @@ class View(anywidget.AnyWidget):
         Finishes the work first; if it fails, the page has what was computed and says so. Returns the path.
         """
         path = Path(path)
-        self.job.drain()
+        self._drain()
         path.write_text(self._page(), encoding="utf-8")
         return path
 
@@ -164,6 +164,10 @@ class View(anywidget.AnyWidget):
         if state["job"]["state"] == "running":
             state["job"]["state"] = "cancelled"  # no further row will reach a saved page
         return page(state, bundle=str(self._esm), title=self._title())
+
+    def _drain(self) -> None:
+        """Do all the work that is left, whatever becomes of it."""
+        self.job.drain()
 
     @abstractmethod
     def _title(self) -> str:

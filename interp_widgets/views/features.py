@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +26,7 @@ from interp_widgets.views._features_wire import (
     wire_cards,
     wire_column,
 )
+from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol import LatentChoice, TokensMessage
@@ -35,12 +37,17 @@ if TYPE_CHECKING:
 
 Steps: TypeAlias = "Generator[FeatureResult, None, FeatureResult]"
 """An experiment under way: yields partial results and returns the whole."""
-CardsOf: TypeAlias = "Callable[[Sequence[int]], Mapping[int, LatentCard]]"
-"""Finds out about some latents; it may run the model."""
+Cards: TypeAlias = "tuple[LatentCard, ...]"
+CardsOf: TypeAlias = "Callable[[Sequence[int]], Generator[Cards, None, Cards]]"
+"""Starts to find out about some latents, in steps that may run the model."""
 
 MOST_PINNED = 12
 _LONGEST_NAME, _LONGEST_NOTE = 80, 4000
 _MOST_WRITTEN = 2000
+_TAKEN = 0.3
+"""Seconds between two states of cards that are being found."""
+_SAVED = 8
+"""Of how many leading latents cards are found out for a saved page."""
 
 
 def _from_page(texts: Any, _view: object) -> Any:
@@ -99,13 +106,16 @@ class FeatureView(View):
 
         Args:
             source: a finished result, or the steps of one.
-            cards_of: finds out about latents whose card is asked for and not in the result. It is called where the work
-                is done, never while the model runs.
+            cards_of: finds out about latents whose card is asked for and not in the result, in steps between which
+                other work goes on.
         """
         self._cards_of = cards_of
+        self._finding: dict[int, Job[Cards]] = {}
+        self._waiting: dict[int, list[str]] = {}
         self._sent: NDArray[np.bool_] = np.zeros(0, bool)
         self._sent_fires: NDArray[np.int64] = np.zeros((0, 0), np.int64)
         self._seq = 0
+        self._taken = 0.0
         if isinstance(source, FeatureResult):
             source = _finished(source)
         elif not isinstance(source, Generator):
@@ -139,13 +149,8 @@ class FeatureView(View):
             ResultError: the card is not there, and the view came without a model (as that of a loaded result does).
         """
         chosen = self._shown() if latent is None else _checked(self.job.partial, latent)
-        if chosen not in self.cards:
-            if self._cards_of is None:
-                raise ResultError(
-                    f"this result has no card of latent {chosen}, and the view came without a model to make one. "
-                    "Compute cards with run_latent_cards, or call card() on the view that show_features returns."
-                )
-            self.cards = {**self.cards, **self._cards_of([chosen])}
+        if (job := self._find(chosen)) is not None:
+            job.finish()
         return self.cards[chosen]
 
     def figure(self) -> Figure:
@@ -157,6 +162,12 @@ class FeatureView(View):
     def __repr__(self) -> str:
         result = self.job.partial
         return f"FeatureView({result.shape_in_words()}, {result.dictionary.name}, {self.job.state})"
+
+    def close(self) -> None:
+        """Stop the work and free the view, here and in the page."""
+        for job in [*self._finding.values()]:
+            job.cancel()
+        super().close()
 
     def _annotated(self, result: FeatureResult) -> FeatureResult:
         return replace(result, names=dict(self.names), notes=dict(self.notes), cards=dict(self.cards))
@@ -239,15 +250,76 @@ class FeatureView(View):
     def _on_message(self, widget: object, content: object, buffers: object) -> None:
         match content:
             case {"kind": "request", "id": str(request), "name": "card", "latent": int(latent)}:
-                self._on_loop(lambda: self._reply(request, lambda: self._find_card(latent)))
+                self._on_loop(lambda: self._request_card(request, latent))
             case {"kind": "request", "id": str(request), "name": "column", "latent": int(latent)}:
                 self._reply(request, lambda: json.dumps(wire_column(self.job.partial, latent)))
             case _:
                 super()._on_message(widget, content, buffers)
 
-    def _find_card(self, latent: int) -> str:
-        self.card(latent)
-        return "found"
+    def _drain(self) -> None:
+        super()._drain()
+        if self._cards_of is not None:
+            leading = [latent for latent, _ in self.job.partial.ranked(self.sort, _SAVED)]
+            self._start_finding([n for n in {*self._watched(), *leading} if n not in self.cards])
+        for job in [*self._finding.values()]:
+            job.drain()
+
+    def _find(self, latent: int) -> Job[Cards] | None:
+        """What finds out about a latent; None if its card is there."""
+        if latent in self._finding:
+            return self._finding[latent]
+        if latent in self.cards:
+            return None
+        return self._start_finding([latent])
+
+    def _start_finding(self, latents: Sequence[int]) -> Job[Cards] | None:
+        if not latents:
+            return None
+        if self._cards_of is None:
+            raise ResultError(
+                f"this result has no card of latent {latents[0]}, and the view came without a model to make one. "
+                "Compute cards with run_latent_cards, or call card() on the view that show_features returns."
+            )
+        job: Job[Cards] = Job(
+            self._cards_of(latents), lambda _: (0, 1), on_step=self._take, on_end=lambda: self._end(job, latents)
+        )
+        self._take(job.partial)
+        if job.state == "running":
+            self._finding |= dict.fromkeys(latents, job)
+        return job
+
+    def _take(self, cards: Cards) -> None:
+        """Show what is found so far, a few times a second at most: all cards travel at once."""
+        if time.monotonic() - self._taken >= _TAKEN or not {card.latent for card in cards} <= self.cards.keys():
+            self._taken = time.monotonic()
+            self.cards = {**self.cards, **{card.latent: card for card in cards}}
+
+    def _end(self, job: Job[Cards], latents: Sequence[int]) -> None:
+        if job.error is None:
+            self._taken = 0.0
+            self._take(job.partial)
+        else:  # so that it can be asked for again
+            self.cards = {latent: card for latent, card in self.cards.items() if latent not in latents}
+        for latent in latents:
+            self._finding.pop(latent, None)
+            for request in self._waiting.pop(latent, ()):
+                self._reply(request, lambda: _outcome(job))
+
+    def _request_card(self, request: str, latent: int) -> None:
+        """Answer the page when a card is there; it runs where the work is done."""
+        try:
+            job = self._find(_checked(self.job.partial, latent))
+        except Exception as error:  # whatever it is, the page waits for an answer
+            self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
+            return
+        if job is None or job.state != "running":
+            self._reply(request, lambda: "found" if job is None else _outcome(job))
+            return
+        self._waiting.setdefault(latent, []).append(request)
+        if self._loop is None:
+            job.drain()
+        else:
+            job.start(self._loop)
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Mapping[str, Any]) -> LatentChoice | None:
@@ -319,6 +391,14 @@ def question(result: FeatureResult) -> str:
     if len(set(result.sides)) > 1:
         return f"Which {what} tell the two texts apart?"
     return f"Which {what} fire on {'this text' if len(result.texts) == 1 else 'these texts'}?"
+
+
+def _outcome(job: Job[Cards]) -> str:
+    return _raised(job.error) if job.error is not None else job.state
+
+
+def _raised(error: BaseException) -> str:
+    raise error
 
 
 def _checked(result: FeatureResult, latent: Any) -> int:

@@ -20,7 +20,9 @@ export class Card {
   readonly #here = h("div", { class: "iw-card-here" });
   readonly #sections = h("div", { class: "iw-card-sections" });
   readonly #note = h("textarea", { rows: 2, maxlength: 4000 });
+  readonly #noteBox = h("label", { class: "iw-card-note" }, h("span", { class: "iw-panel-name" }, "Note"), this.#note);
   readonly #changed = changeDetector();
+  readonly #moved = changeDetector();
   #latent: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -29,8 +31,7 @@ export class Card {
     signal: AbortSignal,
   ) {
     fill(this.#head, this.#number, this.#name, this.#pin);
-    const note = h("label", { class: "iw-card-note" }, h("span", { class: "iw-panel-name" }, "Note"), this.#note);
-    fill(this.element, this.#head, this.#here, this.#sections, note);
+    fill(this.element, this.#head, this.#here, this.#sections, this.#noteBox);
     for (const field of [this.#name, this.#note]) {
       field.addEventListener("keydown", (event) => this.#typed(field, event as KeyboardEvent));
       field.addEventListener("input", () => this.#soon());
@@ -53,21 +54,26 @@ export class Card {
     this.#latent = shown;
     const card = cards[shown];
     const state = asked.get(shown);
-    if (!this.#changed(shown, spec, data, version, card, names, notes, pinned, palette, state, job.state, live, cards))
-      return;
+    if (this.#moved(shown, spec, data, version)) fill(this.#here, ...here(scene, shown));
+    if (!this.#changed(shown, spec, card, names, notes, pinned, palette, state, job.state, live)) return;
     const word = noun(spec);
     fill(this.#number, `${word[0].toUpperCase()}${word.slice(1)} ${shown}`);
     this.#show(this.#name, names[shown] ?? "", moved);
     this.#show(this.#note, notes[shown] ?? "", moved);
     this.#name.placeholder = "give it a name";
     this.#name.setAttribute("aria-label", `name of ${word} ${shown}`);
-    this.#note.placeholder = live ? "What do you think it is? Saved with the result." : "What do you think it is?";
+    this.#note.placeholder = "What do you think it is? Saved with the result.";
+    // A saved page has nowhere to keep what is typed.
+    for (const field of [this.#name, this.#note]) field.readOnly = !live;
+    this.#name.hidden = !live && !names[shown];
+    this.#noteBox.hidden = !live && !notes[shown];
     const isPinned = pinned.includes(shown);
     fill(this.#pin, isPinned ? "◆ pinned" : "◇ pin");
     this.#pin.title = isPinned ? "take the row away" : "draw as a row under the text";
     this.#pin.setAttribute("aria-pressed", String(isPinned));
-    fill(this.#here, ...here(scene, shown));
-    fill(this.#sections, ...(card ? sectionsOf(scene, shown, card) : [this.#without(scene, shown)]));
+    const parts = card ? sectionsOf(scene, shown, card) : [this.#without(scene, shown)];
+    if (card && state === "waiting") parts.push(h("p", { class: "iw-quiet", role: "status" }, "Finding out more…"));
+    fill(this.#sections, ...parts);
   }
 
   /** Shows what is saved, unless the reader is writing there. */

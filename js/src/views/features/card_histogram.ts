@@ -7,7 +7,7 @@ import { formatShare } from "./words";
 
 /** How often the latent fires how strongly, in a corpus: on a logarithmic scale, for strong ones are rare. */
 export function histogramSection(_scene: Scene, { histogram, density }: WireCard): HTMLElement | null {
-  if (histogram === null) return null;
+  if (histogram === null || histogram.counts.length === 0) return null;
   const { edges, counts } = histogram;
   const most = Math.max(1, ...counts);
   const total = counts.reduce((sum, count) => sum + count, 0);

@@ -155,6 +155,11 @@ export class FeatureData {
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || a.latent - b.latent);
   }
 
+  /** Something that is another one once a token has been read anew. */
+  identity(token: number): object {
+    return this.#latents[token];
+  }
+
   /** Whether a token has all its latents here. */
   hasAll(token: number): boolean {
     return this.perToken === null || this.#latents[token].length < this.perToken;

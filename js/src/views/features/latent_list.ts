@@ -1,6 +1,7 @@
 import { prepare } from "../../core/canvas";
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
 import { formatCount } from "../../core/format";
+import { isolated } from "../../core/labels";
 import { Segmented } from "../../core/segmented";
 import { drawBars } from "../../core/token_strip";
 import { type Ranked, type Sort, search } from "./ranking";
@@ -19,6 +20,8 @@ const SORTS: Record<Sort, { text: string; title: string }> = {
   difference: { text: "difference", title: "the mean on the first text minus that on the second" },
 };
 
+type Changed = ReturnType<typeof changeDetector>;
+
 /** All latents that fire, ranked; of any number, for only rows in sight are elements. */
 export class LatentList {
   readonly element: HTMLElement;
@@ -29,6 +32,7 @@ export class LatentList {
   readonly #list: HTMLElement;
   readonly #said = h("p", { class: "iw-quiet iw-more", role: "status" });
   readonly #newOrder = changeDetector();
+  readonly #made = new Map<number, { element: HTMLElement; changed: Changed; drawn: Changed }>();
   #scene: Scene | null = null;
   #found: Ranked[] = [];
   #cursor = 0;
@@ -64,8 +68,8 @@ export class LatentList {
     this.#list.addEventListener("scroll", () => this.#later(), { signal, passive: true });
     this.#list.addEventListener("click", (event) => this.#click(event));
     this.#list.addEventListener("keydown", (event) => this.#key(event));
-    this.#list.addEventListener("focus", () => this.#draw());
-    this.#list.addEventListener("blur", () => this.#draw());
+    this.#list.addEventListener("focus", () => this.#showCursor());
+    this.#list.addEventListener("blur", () => this.#showCursor());
     signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
   }
 
@@ -84,7 +88,7 @@ export class LatentList {
       sorts.map((value) => ({ value, ...SORTS[value], data: { "data-sort": value } })),
       sort,
     );
-    if (this.#newOrder(order, names, notes)) this.#refresh();
+    if (this.#newOrder(order, names, notes, sort)) this.#refresh();
     else this.#draw();
   }
 
@@ -94,9 +98,13 @@ export class LatentList {
     this.#found = search(order, this.#search.value, { names, notes }, spec.dictionary.n_latents);
     this.#cursor = Math.min(this.#cursor, Math.max(0, this.#found.length - 1));
     const searched = this.#search.value.trim() !== "";
-    this.#said.hidden = this.#found.length > 0 && !searched;
+    const { sort } = this.#scene;
+    this.#said.hidden = this.#found.length > 0 && !searched && sort !== "difference";
     const found = this.#found.length ? formatCount(this.#found.length, noun(spec)) : `No ${noun(spec)}`;
-    fill(this.#said, searched ? `${found} found.` : `${found} so far.`);
+    const [one, other] = spec.texts.map(({ name }) => isolated(name));
+    if (searched) fill(this.#said, `${found} found.`);
+    else if (this.#found.length === 0) fill(this.#said, `${found} fires.`);
+    else fill(this.#said, `Warm: stronger on ${one}; cool: stronger on ${other}.`);
     this.#list.hidden = this.#found.length === 0;
     this.#rows.style.height = `${this.#found.length * ROW}px`;
     this.#list.style.height = `${this.#found.length * ROW}px`; // its style sheet has the limit
@@ -114,18 +122,47 @@ export class LatentList {
     const { scrollTop, clientHeight } = this.#list;
     const first = Math.max(0, Math.floor(scrollTop / ROW) - AHEAD);
     const last = Math.min(this.#found.length, Math.ceil((scrollTop + (clientHeight || 300)) / ROW) + AHEAD);
-    const rows: HTMLElement[] = [];
-    for (let at = first; at < last; at++) rows.push(this.#row(this.#scene, at));
-    fill(this.#rows, ...rows);
-    const focused = this.#list.matches(":focus");
-    const active = focused && this.#found.length ? `${this.id}-row-${this.#cursor}` : null;
-    setAttributes(this.#list, {
-      "aria-activedescendant": active && this.#cursor >= first && this.#cursor < last ? active : null,
+    const shown: HTMLElement[] = [];
+    for (let at = first; at < last; at++) shown.push(this.#rowAt(this.#scene, at));
+    for (const at of this.#made.keys()) if (at < first || at >= last) this.#made.delete(at);
+    // Rows that stay are not touched: one that goes away under a pressed button would take the click with it.
+    for (const row of [...this.#rows.children]) if (!shown.includes(row as HTMLElement)) row.remove();
+    shown.forEach((row, n) => {
+      if (this.#rows.children[n] !== row) this.#rows.insertBefore(row, this.#rows.children[n] ?? null);
     });
-    if (active) this.#rows.querySelector(`[id="${active}"]`)?.classList.add("iw-row-cursor");
+    this.#showCursor();
   }
 
-  #row(scene: Scene, at: number): HTMLElement {
+  #showCursor(): void {
+    for (const row of this.#rows.children) row.classList.remove("iw-row-cursor");
+    const id = `${this.id}-row-${this.#cursor}`;
+    const row = this.#list.matches(":focus") ? this.#rows.querySelector(`[id="${id}"]`) : null;
+    row?.classList.add("iw-row-cursor");
+    setAttributes(this.#list, { "aria-activedescendant": row && id });
+  }
+
+  /** The row of a place in the list, filled anew if what it shows has changed. */
+  #rowAt(scene: Scene, at: number): HTMLElement {
+    let row = this.#made.get(at);
+    if (!row) {
+      row = {
+        element: h("div", { class: "iw-row", role: "row", id: `${this.id}-row-${at}`, "aria-rowindex": at + 1 }),
+        changed: changeDetector(),
+        drawn: changeDetector(),
+      };
+      row.element.style.top = `${at * ROW}px`;
+      this.#made.set(at, row);
+    }
+    const { latent, score } = this.#found[at];
+    const { sort, shown, pinned, order, names, cards, data, version, palette, limit } = scene;
+    const looks = [latent, score, sort, latent === shown, pinned.includes(latent), order[0]?.score, names[latent]];
+    if (row.changed(...looks, cards[latent])) this.#fillRow(row.element, scene, at);
+    const spark = row.element.querySelector("canvas");
+    if (spark && row.drawn(spark, data, version, palette, limit)) this.#drawSpark(scene, spark, latent);
+    return row.element;
+  }
+
+  #fillRow(row: HTMLElement, scene: Scene, at: number): void {
     const { latent, score } = this.#found[at];
     const { sort, shown, pinned, order } = scene;
     const isPinned = pinned.includes(latent);
@@ -134,7 +171,6 @@ export class LatentList {
     bar.style.setProperty("--_share", String(Math.min(1, Math.abs(score) / most)));
     if (sort === "difference") bar.style.setProperty("--_color", `var(--_${score < 0 ? "corrupt" : "clean"})`);
     const spark = h("canvas", { class: "iw-spark", "aria-hidden": "true" });
-    this.#drawSpark(scene, spark, latent);
     const pin = h(
       "button",
       {
@@ -147,16 +183,9 @@ export class LatentList {
       },
       isPinned ? "◆" : "◇",
     );
-    const row = h(
-      "div",
-      {
-        class: "iw-row",
-        role: "row",
-        id: `${this.id}-row-${at}`,
-        "data-latent": latent,
-        "aria-rowindex": at + 1,
-        "aria-selected": String(latent === shown),
-      },
+    setAttributes(row, { "data-latent": latent, "aria-selected": String(latent === shown) });
+    fill(
+      row,
       h("span", { role: "gridcell", class: "iw-pin-cell" }, pin),
       h("span", { role: "gridcell", class: "iw-number" }, String(latent)),
       h("span", { role: "gridcell", class: "iw-name-cell" }, nameCell(scene, latent)),
@@ -168,8 +197,6 @@ export class LatentList {
         h("span", { class: "iw-value" }, formatScore(score, sort)),
       ),
     );
-    row.style.top = `${at * ROW}px`;
-    return row;
   }
 
   #drawSpark(scene: Scene, canvas: HTMLCanvasElement, latent: number): void {

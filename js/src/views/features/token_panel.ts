@@ -1,4 +1,4 @@
-import { fill, h } from "../../core/dom";
+import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import type { Actions, Scene } from "./scene";
@@ -9,6 +9,7 @@ const MOST = 7;
 /** The strongest latents of the token that is pointed at, or held. */
 export class TokenPanel {
   readonly element = h("div", { class: "iw-token-panel" });
+  readonly #changed = changeDetector();
 
   constructor(private readonly actions: Actions) {
     this.element.addEventListener("click", (event) => {
@@ -18,7 +19,9 @@ export class TokenPanel {
   }
 
   show(scene: Scene, token: number | null): void {
-    const { data, spec, job } = scene;
+    const { data, spec, job, shown, held, names, cards } = scene;
+    const what = token === null ? null : data.identity(token);
+    if (!this.#changed(spec, data.most, token, what, shown, held === token, names, cards, job.state)) return;
     this.element.style.setProperty("--_rows", String(Math.min(MOST, data.most) + (data.most > MOST ? 1 : 0)));
     if (token === null) {
       const how = `Point at a token for the ${noun(spec)}s that fire on it; click to hold it.`;
