@@ -12,14 +12,14 @@ import torch
 
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import Recipe
-from interp_widgets.experiments.contrast import Scene, Side, Source, copies, likeliest
+from interp_widgets.experiments.contrast import Edited, Scene, Side, Source, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
-from interp_widgets.experiments.sweep import Edit, Hosts, default_rows
+from interp_widgets.experiments.sweep import Hosts, default_rows
 from interp_widgets.models.access import Access
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
@@ -245,9 +245,9 @@ class AblationContrast:
         """What the model says to the prompt, and what it would say next."""
         return likeliest(logits[0], given)
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Put in what the activations are replaced by."""
-        return [copies(scene, target) for target in targets]
+        return Edited([copies(scene, target) for target in targets])
 
 
 class Zeros:

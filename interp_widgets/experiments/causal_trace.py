@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
 from interp_widgets.experiments.code import Recipe, written
-from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
+from interp_widgets.experiments.contrast import Edited, Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
@@ -269,14 +269,14 @@ class NoiseContrast:
         """What the model says to the prompt, and what it would say next."""
         return likeliest(logits[0], given)
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Restore the clean activations."""
         noised: tuple[Edit, ...] = ()
         if self.access.edited:
             # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer is last.
             entering = scene.host("resid_pre", 0)
             noised = tuple(Edit("resid_pre", 0, position, entering[position]) for position in self.noised)
-        return [(*noised, *copies(scene, target)) for target in targets]
+        return Edited([(*noised, *copies(scene, target)) for target in targets])
 
     def _draw(self, pairs: Sequence[int], width: int) -> torch.Tensor:
         """Return the noise of some samples, (sample, noised position, width)."""

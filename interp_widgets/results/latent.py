@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_widgets.results.equality import same_content
 from interp_widgets.results.tokens import Token, Tokens
 
 
@@ -57,6 +58,11 @@ class Histogram:
     edges: NDArray[np.float32]
     """(bin + 1): rising; every activation that fires lies in a bin."""
     counts: NDArray[np.int64]
+
+    def __eq__(self, other: object) -> bool:
+        return same_content(self, other) if isinstance(other, Histogram) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # compares by value and holds arrays
 
 
 @dataclass(frozen=True)

@@ -22,22 +22,29 @@ from nnsight.schema.response import ResponseModel, Status
 from transformers import PreTrainedTokenizerFast
 
 from interp_widgets import (
+    CircuitResult,
     Receiver,
     run_ablation,
     run_causal_trace,
+    run_circuit_check,
+    run_group_patching,
     run_patching,
     run_path_patching,
     show_patching,
     teaching,
 )
+from interp_widgets.experiments.circuit_check import circuit_check
+from interp_widgets.experiments.group_patching import group_patching
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.patching import patching
+from interp_widgets.experiments.remote import RemoteSteps
 from interp_widgets.models import shipping
 from interp_widgets.results.errors import (
     ModelError,
     NoGapError,
     PromptError,
     RemoteRunError,
+    SelectionError,
     SiteError,
     UnknownNameError,
 )
@@ -164,9 +171,63 @@ def test_estimates_arrive_before_exact_values(far: TransformersModel, near: Tran
     assert any(partial.estimates is not None and partial.remaining for partial in there)
 
 
-def unique(steps: Any) -> list[PatchingResult]:
+GROUPS = {
+    "two heads": [{"site": "z", "layer": 1, "head": 0}, {"site": "z", "layer": 2, "head": 3}],
+    "an MLP": [{"site": "mlp_out", "layer": 0, "pos": -1}],
+}
+CIRCUIT = [{"site": "z", "layer": 1}, {"site": "mlp_out", "layer": 0}]
+CHECKED: dict[str, Any] = GIVEN | {"how": "resample", "subsets": 3, "greedy": 1}
+
+
+def test_groups_and_circuits_are_those_of_a_run_here(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    there = run_group_patching(far, *PROMPTS, GROUPS, remote=Watching(host), **GIVEN)
+    here = run_group_patching(near, *PROMPTS, GROUPS, **GIVEN)
+    assert there == here
+    assert there.provenance.forward_passes == here.provenance.forward_passes
+    checked = run_circuit_check(far, CIRCUIT, *PROMPTS, remote=Watching(host), **CHECKED)
+    assert checked == run_circuit_check(near, CIRCUIT, *PROMPTS, **CHECKED)
+
+
+def test_their_partial_results_arrive_one_by_one(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked = GIVEN | {"max_rows": 1}
+    here = list(group_patching(near, *PROMPTS, GROUPS, **asked))
+    assert unique(group_patching(far, *PROMPTS, GROUPS, remote=Watching(host), **asked)) == here
+    assert [partial.remaining for partial in here] == [2, 1, 0]
+    checks = list(circuit_check(near, CIRCUIT, *PROMPTS, max_rows=2, **CHECKED))
+    there = unique(circuit_check(far, CIRCUIT, *PROMPTS, max_rows=2, remote=Watching(host), **CHECKED))
+    assert there == checks
+    assert len(checks) > 5
+
+
+def test_errors_of_groups_and_circuits_are_those_of_a_run_here(far: TransformersModel, host: str) -> None:
+    with pytest.raises(SelectionError, match="layer of z runs from 0 to 3"):
+        run_group_patching(far, *PROMPTS, {"none": [{"site": "z", "layer": 4}]}, remote=Watching(host), **GIVEN)
+    with pytest.raises(RemoteRunError, match=f"The connection to {host} was lost") as caught:
+        run_circuit_check(far, CIRCUIT, *PROMPTS, remote=Watching(host, "drop"), max_rows=1, **CHECKED)
+    partial: CircuitResult = caught.value.partial  # type: ignore[attr-defined]
+    assert not partial.complete
+    assert np.isfinite(partial.ends["logit_diff"][:, 0]).all()
+
+
+def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
+    steps = patching(far, *PROMPTS, remote=Watching(host), **GIVEN)
+    assert isinstance(steps, RemoteSteps)
+    notes = [steps.note]
+    while not steps.wait():
+        notes.append(steps.note)
+    told = list(dict.fromkeys(filter(None, [*notes, steps.note])))
+    assert f"in the queue at {host}. You are number 1." in told
+    assert told[-1] == f"running at {host}. Your job has started running."
+    assert steps.wait()  # nothing is skipped, however often one asks
+    assert next(steps) == next(patching(far, *PROMPTS, remote=Watching(host), **GIVEN))
+    steps.close()
+
+
+def unique(steps: Any) -> list[Any]:
     """The steps of a run without those in between that only give the caller a turn."""
-    found: list[PatchingResult] = []
+    found: list[Any] = []
     for partial in steps:
         if not found or partial is not found[-1]:
             found.append(partial)

@@ -1,0 +1,328 @@
+"""Read latents on text: which fire, where, and how strongly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interp_widgets.experiments.finish import finish
+from interp_widgets.experiments.ledger import Ledger
+from interp_widgets.experiments.over import over
+from interp_widgets.experiments.request import chosen_numbers
+from interp_widgets.models.access import Access, resolve
+from interp_widgets.models.dictionaries.dictionary import Dictionary
+from interp_widgets.models.harvest import check_place
+from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.opening import ModelLike, open_model
+from interp_widgets.models.prompts import Prompts
+from interp_widgets.models.reading import batch_tokens, read
+from interp_widgets.models.texts import Batch, Cutter, Window
+from interp_widgets.results.dictionary import Fit
+from interp_widgets.results.errors import NonFiniteError, SelectionError
+from interp_widgets.results.features import FeatureResult
+from interp_widgets.results.terms import Site
+from interp_widgets.results.tokens import Tokens
+
+if TYPE_CHECKING:
+    from interp_widgets.models.dictionaries.opening import Features
+
+_KEPT = 32
+"""Latents of a token that are kept by default where all of them are always on: neurons and directions."""
+
+
+def features(
+    model: ModelLike,
+    text: Prompts,
+    features: Features,
+    *,
+    against: Prompts | None = None,
+    site: Site | None = None,
+    layer: int | None = None,
+    threshold: float = 0.0,
+    latents: Sequence[int] | int | None = None,
+    keep: int | None = None,
+    fit: bool = True,
+    names: Mapping[int, str] | None = None,
+    stride: int | None = None,
+    max_tokens: int | None = None,
+    tokenizer: Any | None = None,
+) -> Generator[FeatureResult, None, FeatureResult]:
+    """Check the arguments at once, and return a generator that reads the texts batch by batch.
+
+    Arguments and errors are those of `run_features`. The first partial result has the tokens and nothing read, each
+    later one a batch more, and the last is returned. All are frozen.
+
+    Yields:
+        The result so far.
+    """
+    opened = open_model(model, tokenizer)
+    cutter = Cutter(opened, stride)
+    documents = list(cutter.documents(text, "text"))
+    sides = ["text"] * len(documents)
+    if against is not None:
+        documents += cutter.documents(against, "against text")
+        sides += ["against"] * (len(documents) - len(sides))
+    access = resolve(opened)
+    dictionary = _open(features, access, site, layer)
+    check_place(access, dictionary.info.reads)
+    if not (isinstance(threshold, (int, float)) and math.isfinite(threshold) and threshold >= 0):
+        raise ValueError(f"threshold={threshold!r} must be a number from 0 on.")
+    for name, number in (("keep", keep), ("max_tokens", max_tokens)):
+        if number is not None and not (is_whole(number) and number >= 1):
+            raise ValueError(f"{name}={number!r} must be a whole number from 1 on.")
+    n_latents = dictionary.info.n_latents
+    wanted = _Wanted(
+        threshold=float(threshold),
+        kept=keep or (_KEPT if dictionary.info.signed and n_latents > _KEPT else None),
+        columns=() if latents is None else chosen_numbers(latents, "latents", n_latents),
+        tokens=max_tokens or batch_tokens(access, n_latents),
+        fit=fit,
+    )
+    labels = opened.labels
+    texts = tuple(labels.tokens(ids) for ids in documents)
+    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, checked_names(names, n_latents)).steps()
+
+
+@over(features)
+def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> FeatureResult:
+    """Read the latents of a dictionary on text: which fire, where, and how strongly.
+
+    Args:
+        model: nnsight's `TransformersModel` or `NNsight`, a Hugging Face causal language model, a local folder, or a
+            repository id.
+        text: text or token ids, or a list of either. Text is tokenised as the tokenizer does by default. Documents
+            longer than the model's context are read in windows that overlap; see `stride`.
+        features: what to read: a sparse autoencoder or a transcoder, as an object or a folder; a matrix of directions,
+            (direction, d_model); or "neurons".
+        against: other text to compare with: see the ranking "difference".
+        site: where a matrix of directions reads; for dictionaries that know their site it only has to agree.
+        layer: the layer of that site, or of the neurons.
+        threshold: a latent fires where the size of its activation is above this.
+        latents: latents to keep on every token, also where they are below the threshold: `FeatureResult.columns`.
+        keep: most latents to keep of each token, its strongest. By default all that fire, or 32 of neurons and
+            directions, which are all on all the time. Statistics count every latent in any case.
+        fit: whether to measure how well a dictionary with a decoder stands for the model on the texts.
+        names: what to call latents.
+        stride: by how many tokens the windows of a long document lie apart; half the context by default. A token sees
+            at least `context - stride` tokens before it, or all that there are.
+        max_tokens: most tokens that run in one batch; chosen to suit the device by default, and halved when memory
+            runs out.
+        tokenizer: of a model that comes without one. It is needed for text only.
+
+    Returns:
+        Which latents fire on each token, and statistics of all latents. After an interrupt or an error,
+        `sys.last_value.partial` is what was read until then.
+
+    Raises:
+        PromptError: empty text, text without a tokenizer, or token ids that the model does not have.
+        NonFiniteError: NaN or infinity, with the layer where it appears.
+        ModelError: a model that cannot be read.
+        SiteError: a site that its architecture does not have.
+        SelectionError: a layer or a latent that does not exist.
+
+    References:
+        Bricken et al. 2023, "Towards Monosemanticity: Decomposing Language Models With Dictionary Learning"
+            (latents on text, their densities).
+        Cunningham et al. 2023, "Sparse Autoencoders Find Highly Interpretable Features in Language Models",
+            arXiv:2309.08600.
+        Templeton et al. 2024, "Scaling Monosemanticity: Extracting Interpretable Features from Claude 3 Sonnet".
+        Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits", arXiv:2406.11944.
+    """
+    return finish(steps)
+
+
+def checked_names(names: Mapping[int, str] | None, n_latents: int) -> dict[int, str]:
+    """Refuse names of latents that do not exist.
+
+    Raises:
+        SelectionError: there is no such latent.
+    """
+    for latent in names or {}:
+        if not (is_whole(latent) and 0 <= latent < n_latents):
+            raise SelectionError(f"names holds {latent!r}, but latents run from 0 to {n_latents - 1}.")
+    return {int(latent): str(name) for latent, name in (names or {}).items()}
+
+
+def _open(features: Features, access: Access, site: Site | None, layer: int | None) -> Dictionary:
+    if isinstance(features, Dictionary):
+        return features
+    from interp_widgets.models.dictionaries.opening import open_dictionary
+
+    return open_dictionary(features, access, site=site, layer=layer)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to keep of the latents, all of it checked."""
+
+    threshold: float
+    kept: int | None
+    columns: tuple[int, ...]
+    tokens: int
+    fit: bool
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Statistics over some tokens of one text."""
+
+    text: int
+    largest: torch.Tensor
+    smallest: torch.Tensor
+    total: torch.Tensor
+    fires: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What leaves the trace of a batch."""
+
+    rows: torch.Tensor
+    """Which of the tokens that are taken fires, in rising order; with `latents` and `activations`, one entry each."""
+    latents: torch.Tensor
+    activations: torch.Tensor
+    columns: torch.Tensor
+    """(token, column)."""
+    sums: list[_Sums]
+
+
+class _Reading:
+    """Texts on their way through a model: what was found so far."""
+
+    def __init__(
+        self,
+        access: Access,
+        cutter: Cutter,
+        dictionary: Dictionary,
+        texts: tuple[Tokens, ...],
+        sides: tuple[str, ...],
+        wanted: _Wanted,
+        names: Mapping[int, str],
+    ) -> None:
+        self._access = access
+        self._cutter = cutter
+        self._dictionary = dictionary
+        self._texts = texts
+        self._sides = sides
+        self._wanted = wanted
+        self._names = names
+        self._begins = np.cumsum([0, *map(len, texts)])
+        shape = (len(texts), dictionary.info.n_latents)
+        self._maximum = np.zeros(shape, np.float32)
+        self._total = np.zeros(shape, np.float64)
+        self._fires = np.zeros(shape, np.int64)
+        self._computed = np.zeros(self._begins[-1], np.bool_)
+        self._columns = np.full((len(wanted.columns), self._begins[-1]), np.nan, np.float32)
+        self._pieces: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]] = []
+        self._fit: Fit | None = None
+        self._ledger = Ledger(access.opened, {"latents": str(dictionary.info.reads)})
+
+    def steps(self) -> Generator[FeatureResult, None, FeatureResult]:
+        return self._ledger.steps(self._work(), self._result)
+
+    def _work(self) -> Generator[None, None, None]:
+        yield
+        for done in read(
+            self._access, self._dictionary.info.reads, self._windows(), self._find, tokens=self._wanted.tokens
+        ):
+            self._ledger.passes += done.passes
+            self._keep(done.batch, done.made)
+            yield
+        if self._wanted.fit and self._dictionary.info.kind in ("sae", "transcoder"):
+            from interp_widgets.models.dictionaries.fit import measure_fit
+
+            self._fit = measure_fit(self._access, self._dictionary, [text.ids for text in self._texts])
+
+    def _windows(self) -> Iterable[Window]:
+        for number, text in enumerate(self._texts):
+            yield from self._cutter.windows(text.ids, number)
+
+    def _find(self, batch: Batch, there: torch.Tensor) -> _Found:
+        """Encode what a batch has at the place, inside the trace, and keep what fires."""
+        wanted = self._wanted
+        activations = self._dictionary.encode(there[batch.taken.to(there.device)])
+        sizes = activations.abs()
+        fires = sizes > wanted.threshold
+        sums, start = [], 0
+        for text, windows in groupby(batch.windows, key=lambda window: window.document):
+            stop = start + sum(window.stop - window.first for window in windows)
+            own = activations[start:stop]
+            total = own.sum(0, dtype=torch.float64 if own.device.type != "mps" else torch.float32)
+            sums.append(_Sums(text, own.amax(0), own.amin(0), total, fires[start:stop].sum(0)))
+            start = stop
+        if wanted.kept is not None:
+            strongest = sizes.topk(min(wanted.kept, sizes.shape[-1]), dim=-1).indices
+            fires = fires & torch.zeros_like(fires).scatter_(-1, strongest, True)
+        rows, latents = fires.nonzero(as_tuple=True)
+        columns = activations[:, list(wanted.columns)]
+        return _Found(rows, latents, activations[rows, latents], columns, sums)
+
+    def _keep(self, batch: Batch, found: _Found) -> None:
+        for sums in found.sums:
+            total = sums.total.double().cpu().numpy()
+            if not np.isfinite(total).all():
+                raise NonFiniteError(
+                    f"{self._dictionary.info.name} makes NaN or infinity of finite activations, first in latent "
+                    f"{int(np.flatnonzero(~np.isfinite(total))[0])}. Check its weights and their dtype."
+                )
+            largest, smallest = sums.largest.cpu().numpy(), sums.smallest.cpu().numpy()
+            for extreme in (largest, smallest):
+                before = self._maximum[sums.text]
+                self._maximum[sums.text] = np.where(np.abs(extreme) > np.abs(before), extreme, before)
+            self._total[sums.text] += total
+            self._fires[sums.text] += sums.fires.cpu().numpy()
+        tokens = np.concatenate(
+            [
+                np.arange(window.first, window.stop) + window.offset + self._begins[window.document]
+                for window in batch.windows
+            ]
+        )
+        self._computed[tokens] = True
+        self._columns[:, tokens] = found.columns.cpu().numpy().T
+        self._pieces.append(
+            (
+                tokens[found.rows.cpu().numpy()],
+                found.latents.cpu().numpy().astype(np.int32),
+                found.activations.float().cpu().numpy(),
+            )
+        )
+
+    def _result(self) -> FeatureResult:
+        tokens, latents, activations = self._firing()
+        counts = np.bincount(tokens, minlength=len(self._computed))
+        return FeatureResult(
+            texts=self._texts,
+            sides=self._sides,
+            dictionary=self._dictionary.info,
+            starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            latents=latents,
+            activations=activations,
+            threshold=self._wanted.threshold,
+            kept=self._wanted.kept,
+            computed=self._computed.copy(),
+            maximum=self._maximum.copy(),
+            total=self._total.copy(),
+            fires=self._fires.copy(),
+            fit=self._fit,
+            provenance=self._ledger.provenance(),
+            columns={latent: column.copy() for latent, column in zip(self._wanted.columns, self._columns, strict=True)},
+            names=self._names,
+        )
+
+    def _firing(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """All that fires, token by token: batches may come in another order."""
+        if not self._pieces:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        tokens, latents, activations = map(np.concatenate, zip(*self._pieces, strict=True))
+        if (np.diff(tokens) < 0).any():
+            order = np.argsort(tokens, kind="stable")
+            tokens, latents, activations = tokens[order], latents[order], activations[order]
+        self._pieces = [(tokens, latents, activations)]
+        return tokens, latents, activations
