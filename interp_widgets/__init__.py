@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
+    from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -31,12 +34,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CircuitResult",
+    "Concepts",
     "Description",
     "GroupResult",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "TopKSAE",
     "describe",
     "inspect",
     "run_ablation",
@@ -50,16 +55,19 @@ __all__ = [
     "show_patching",
     "show_path_patching",
     "teaching",
+    "train_sae",
 ]
 
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
+    "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
     "GroupResult": "interp_widgets.results.groups",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
@@ -72,6 +80,7 @@ _HOME = {
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
+    "train_sae": "interp_widgets.experiments.train_sae",
 }
 
 
