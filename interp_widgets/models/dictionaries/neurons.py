@@ -11,6 +11,7 @@ from interp_widgets.models.access import Access
 from interp_widgets.models.dictionaries.dictionary import Dictionary
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.guard import exclusive
+from interp_widgets.models.norms import apply_norm, rms_gain
 from interp_widgets.models.probe import close, probe_ids
 from interp_widgets.results.dictionary import DictionaryInfo, Place
 from interp_widgets.results.errors import FeatureError
@@ -59,7 +60,7 @@ class Neurons(Dictionary):
     def decode(self, latents: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
         """Return what the MLP adds, (..., d_model), if its neurons are the latents."""
         projected = self._projected(latents)
-        return (projected if self._norm is None else self._normed(projected)) * self._access.scale
+        return (projected if self._norm is None else apply_norm(self._norm, projected)) * self._access.scale
 
     @property
     def decoder(self) -> torch.Tensor:
@@ -81,7 +82,9 @@ class Neurons(Dictionary):
             return super().scale(activations)
         projected = self._projected(activations.float())
         gained = projected * self._gain.to(projected.device)
-        return (self._normed(projected) * gained).sum(-1, keepdim=True) / gained.square().sum(-1, keepdim=True)
+        return (apply_norm(self._norm, projected) * gained).sum(-1, keepdim=True) / gained.square().sum(
+            -1, keepdim=True
+        )
 
     def moved(self, latent: int, by: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
         """Return what changes at the written place, (..., d_out), when one neuron changes by `by`, (...)."""
@@ -95,26 +98,17 @@ class Neurons(Dictionary):
         rows, bias = self._projection
         return neurons @ rows.to(neurons.device) + bias.to(neurons.device)
 
-    def _normed(self, projected: torch.Tensor) -> torch.Tensor:
-        assert self._norm is not None
-        dtype = next(self._norm.parameters(), projected).dtype
-        normed: torch.Tensor = self._norm(projected.to(dtype))
-        return normed.float()
-
     @cached_property
     def _rows(self) -> torch.Tensor:
         rows = self._projection[0] * self._access.scale
         return rows if self._norm is None else rows * self._gain
 
     @cached_property
-    @torch.no_grad()
     def _gain(self) -> torch.Tensor:
         """What the norm multiplies each number by, once their root mean square is 1."""
-        rows, _ = self._projection
-        gain = self._normed(torch.ones_like(rows[:1]))[0]
-        noise = torch.randn(4, len(gain), generator=torch.Generator().manual_seed(0)).to(gain)
-        noise = noise / noise.square().mean(-1, keepdim=True).sqrt()
-        if not close(self._normed(noise), noise * gain):
+        assert self._norm is not None
+        gain = rms_gain(self._norm, self._projection[0].shape[1])
+        if gain is None:
             raise FeatureError(
                 f"A {type(self._norm).__name__} follows the neurons of {self.info.reads}, and does more than divide "
                 "by their root mean square, so that one neuron's part in what the MLP adds cannot be told."

@@ -44,6 +44,15 @@ class AsTheyAre(Normalisation):
         return reconstruction
 
 
+class ScaledInTraining(AsTheyAre):
+    """As they are, as SAELens takes them, of an SAE whose training scaled them by one number for all tokens."""
+
+    words = (
+        "encoded as they are; training scaled them to a mean norm of √d_in, which should have been folded into the "
+        "weights"
+    )
+
+
 class Standardised(Normalisation):
     """Each token's activations get mean 0 and standard deviation 1, as in SAELens' `layer_norm`."""
 
@@ -74,7 +83,8 @@ class Rescaled(Normalisation):
     def size(self, x: torch.Tensor) -> torch.Tensor:
         """Return the norms, divided by sqrt(d_in)."""
         length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return length * x.shape[-1] ** -0.5
+        size: torch.Tensor = length * x.shape[-1] ** -0.5
+        return size
 
     def undo(self, reconstruction: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Give the reconstruction the norms that the activations had."""

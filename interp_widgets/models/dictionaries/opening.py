@@ -10,14 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.models.access import Access
+from interp_widgets.models.dictionaries.coder import Coder
 from interp_widgets.models.dictionaries.dictionary import Dictionary
+from interp_widgets.models.dictionaries.folders import open_folder
 from interp_widgets.models.dictionaries.matrix import directions
 from interp_widgets.models.dictionaries.neurons import Neurons
 from interp_widgets.models.dictionaries.own import Coding, Own
-from interp_widgets.models.dictionaries.places import check_width, parse_place, width_of
+from interp_widgets.models.dictionaries.places import Asked, check_width, width_of
+from interp_widgets.models.dictionaries.saelens import from_saelens_object, is_saelens
+from interp_widgets.models.dictionaries.sparsify import from_sparsify_object, is_sparsify
 from interp_widgets.models.numbers import kind_of
 from interp_widgets.results.dictionary import Place
-from interp_widgets.results.errors import FeatureError, SelectionError
+from interp_widgets.results.errors import FeatureError
 
 Features: TypeAlias = "Dictionary | Coding | torch.Tensor | NDArray[np.floating] | str | Path"
 """A dictionary of latents: the bundled one or one of `train_sae`, one of SAELens or of sparsify, a local folder that
@@ -42,45 +46,48 @@ def open_dictionary(
         SiteError: the architecture lacks the site.
         SelectionError: there is no such layer, or none was named where one is needed.
     """
+    asked = Asked(site, layer)
     if isinstance(features, Dictionary):
-        return _checked(features, access, site, layer)
+        return _checked(_as_asked(features, asked), access)
     if isinstance(features, str) and features == "neurons":
-        return _neurons(access, site, layer)
+        return _neurons(access, asked)
+    if isinstance(features, (str, Path)):
+        return _checked(open_folder(Path(features), access, asked), access)
     if isinstance(features, (torch.Tensor, np.ndarray)):
-        place = _place(site or "resid_post", layer, "directions")
+        place = Asked(site or "resid_post", layer).place("directions")
         return _checked(directions(features, place), access)
+    if is_saelens(features):
+        return _checked(from_saelens_object(features, access, asked), access)
+    if is_sparsify(features):
+        return _checked(from_sparsify_object(features, access, asked), access)
     if isinstance(features, Coding) and not isinstance(features, type):
-        return _own(features, access, site, layer)
+        reads = asked.place(type(features).__name__)
+        writes = Place("mlp_out", reads.layer) if reads.site == "mlp_in" else reads
+        return Own(features, width_of(access, reads), width_of(access, writes), reads=reads, writes=writes)
     raise FeatureError(
         f"{kind_of(features)} is no dictionary of latents. Pass a folder that holds one, a SAELens SAE, any object "
         'with encode and decode, a matrix whose rows are directions, or "neurons".'
     )
 
 
-def _neurons(access: Access, site: str | None, layer: int | None) -> Dictionary:
-    if site not in (None, "mlp_post"):
-        raise FeatureError(f"Neurons are at mlp_post, not at {site}. Leave out site=.")
-    place = _place("mlp_post", layer, "neurons")
+def _neurons(access: Access, asked: Asked) -> Dictionary:
+    if asked.site not in (None, "mlp_post"):
+        raise FeatureError(f"Neurons are at mlp_post, not at {asked.site}. Leave out site=.")
+    place = Asked("mlp_post", asked.layer).place("neurons")
     width_of(access, place)
     return Neurons(access, place.layer)
 
 
-def _own(coding: Coding, access: Access, site: str | None, layer: int | None) -> Dictionary:
-    reads = _place(site, layer, type(coding).__name__)
-    writes = Place("mlp_out", reads.layer) if reads.site == "mlp_in" else reads
-    return Own(coding, width_of(access, reads), width_of(access, writes), reads=reads, writes=writes)
+def _as_asked(dictionary: Dictionary, asked: Asked) -> Dictionary:
+    reads = dictionary.info.reads
+    if asked.site not in (None, reads.site) or asked.layer not in (None, reads.layer):
+        raise FeatureError(f"{dictionary.info.name} reads {reads}. Leave out site= and layer=.")
+    return dictionary
 
 
-def _place(site: str | None, layer: int | None, what: str) -> Place:
-    missing = [f"{name}=" for name, value in (("site", site), ("layer", layer)) if value is None]
-    if missing:
-        raise SelectionError(f"It is not known where {what} are read. Say it with {' and '.join(missing)}.")
-    return parse_place(site, layer)
-
-
-def _checked(dictionary: Dictionary, access: Access, site: str | None = None, layer: int | None = None) -> Dictionary:
+def _checked(dictionary: Dictionary, access: Access) -> Dictionary:
     info = dictionary.info
-    if (site or info.reads.site, info.reads.layer if layer is None else layer) != (info.reads.site, info.reads.layer):
-        raise FeatureError(f"{info.name} reads {info.reads}. Leave out site= and layer=.")
     check_width(access, info.reads, info.d_in, info.name, "reads")
+    if isinstance(dictionary, Coder):
+        check_width(access, info.writes, dictionary.decoder.shape[1], info.name, "writes")
     return dictionary
