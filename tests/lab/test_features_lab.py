@@ -25,9 +25,13 @@ gate = {"open": 0}
 
 def gated(whole):
     # Each batch waits until the gate lets it through: other cells must run meanwhile, or it never comes.
-    for number, partial in enumerate(made.steps(whole, batches=6)):
+    steps = made.steps(whole, batches=6)
+    partial = next(steps)
+    yield partial
+    for number in range(1, 6):
         while gate["open"] < number:
             yield partial
+        partial = next(steps)
         yield partial
     return whole
 

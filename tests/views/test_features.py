@@ -10,6 +10,7 @@ import pytest
 import traitlets
 
 from interp_widgets.results.errors import ResultError, SelectionError
+from interp_widgets.results.latent import LatentCard
 from interp_widgets.views._features_wire import MOST_ENTRIES, feature_arrays, feature_spec, wire_column
 from interp_widgets.views.features import FeatureView, question
 from tests import made_features as made
@@ -254,7 +255,8 @@ def test_a_card_is_found_once_where_it_is_asked_for_and_kept_with_the_result(mon
 
     def cards_of(latents):
         found.append(list(latents))
-        return {latent: made.card(latent) for latent in latents}
+        yield tuple(LatentCard(latent) for latent in latents)
+        return tuple(made.card(latent) for latent in latents)
 
     view = FeatureView(made.result(), cards_of=cards_of)
     assert view.get_state("spec")["spec"]["answers"]
@@ -271,19 +273,47 @@ def test_a_card_is_found_once_where_it_is_asked_for_and_kept_with_the_result(mon
 def test_a_card_is_made_on_the_loop_and_never_where_a_message_arrives(monkeypatch):
     monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
     sent = Sent(monkeypatch)
-    threads = []
+    threads, known = [], []
 
     def cards_of(latents):
         threads.append(threading.get_ident())
-        return {latent: made.card(latent) for latent in latents}
+        yield tuple(LatentCard(latent) for latent in latents)
+        threads.append(threading.get_ident())
+        return tuple(made.card(latent) for latent in latents)
 
     async def watch():
         view = FeatureView(made.result(), cards_of=cards_of)
+        view.observe(lambda change: known.append(change.new[COMMA].promotes is not None), "cards")
         await asyncio.to_thread(ask, view, "a", "card", COMMA)
+        while not sent.messages:
+            await asyncio.sleep(0)
 
     asyncio.run(watch())
     assert sent.reply("a")["ok"]
-    assert threads == [threading.get_ident()]
+    assert known == [False, True]  # what is known so far is shown first
+    assert threads == [threading.get_ident()] * 2
+
+
+def test_a_card_that_failed_can_be_asked_for_again(monkeypatch):
+    sent = Sent(monkeypatch)
+    broken = [True]
+
+    def cards_of(latents):
+        yield tuple(LatentCard(latent) for latent in latents)
+        if broken:
+            raise RuntimeError("the model broke")
+        return tuple(made.card(latent) for latent in latents)
+
+    view = FeatureView(made.result(), cards_of=cards_of)
+    ask(view, "a", "card", COMMA)
+    assert sent.reply("a")["value"] == "RuntimeError: the model broke"
+    with pytest.raises(RuntimeError, match="the model broke"):
+        view.card(COMMA)
+    assert COMMA not in view.result.cards
+    broken.clear()
+    ask(view, "b", "card", COMMA)
+    assert sent.reply("b")["ok"]
+    assert view.card(COMMA).promotes
 
 
 def test_a_card_that_cannot_be_made_says_why(monkeypatch):

@@ -42,7 +42,8 @@ export class Header {
       "div",
       { class: poor ? "iw-note iw-poor" : "iw-note", title },
       poor ? "Take care: " : "",
-      `${poor ? "its" : "Its"} reconstruction keeps ${said.join(" and ")}${poor ? " only. It may belong to another model or place." : "."}`,
+      `${poor ? "its" : "Its"} reconstruction keeps ${said.join(" and ")}`,
+      poor ? ". That is little: it may belong to another model, place or kind of text." : ".",
     );
   }
 }
