@@ -328,3 +328,5 @@ def test_no_token_lies_beyond_the_strip_at_any_width(open_features, width):
         " return [...s.querySelectorAll('.iw-tok')].filter(t => t.getBoundingClientRect().right > right).length; }"
     )
     assert beyond == 0
+    squeezed = "ts => ts.filter(t => t.scrollWidth > t.clientWidth + 1).length"
+    assert page.locator(".iw-strip-text").evaluate_all(squeezed) == 0

@@ -57,6 +57,12 @@ def test_the_card_of_the_latent_that_leads_is_found_by_the_kernel(lab):
     assert lab.kernel("print([*view.result.cards])") == f"[{shown}]"
 
 
+def test_every_token_has_the_room_of_its_text(lab):
+    """The view is made before it is in the page, where no font is known."""
+    beyond = "ts => ts.filter(t => t.scrollWidth > t.clientWidth + 1 || t.clientWidth > t.scrollWidth + 6).length"
+    assert lab.page.locator(".iw-strip-text").evaluate_all(beyond) == 0
+
+
 def test_a_click_arrives_in_python_and_python_moves_the_page(lab):
     row = lab.page.locator(".iw-row").nth(2)
     latent = int(row.get_attribute("data-latent"))

@@ -4,6 +4,10 @@ import { hasRightToLeft, runningToken } from "./labels";
 import type { WireValues } from "./protocol";
 import type { Shading } from "./shading";
 import { breakLines, lineOf } from "./token_lines";
+import css from "./token_strip.css";
+
+/** The looks of strips, for the style sheet of a view that has one. */
+export const stripCss = css;
 
 /** A row of bars under the text: another number at each token. */
 export interface StripRow {
@@ -65,6 +69,7 @@ export class TokenStrip {
   #height = 0;
   #frame = 0;
   #ink = "";
+  #font = "";
   #cursor: number | null = null;
 
   constructor(
@@ -113,7 +118,12 @@ export class TokenStrip {
     this.#content = content;
     const digits = String(content.labels.length).length;
     this.#gutter = Math.max(digits * 7, content.rows.length ? 44 : 0) + 10;
-    if (this.#newLayout(content.labels, width, this.#gutter)) {
+    // Where a host has not yet put the view into the page, its font is not known, and comes with a later update.
+    const { fontSize, fontFamily } = getComputedStyle(this.#scroller);
+    const font = `${fontSize} ${fontFamily}`;
+    if (font !== this.#font) this.#widths.clear();
+    this.#font = font;
+    if (this.#newLayout(content.labels, width, this.#gutter, font)) {
       const at = before && this.#firstSeen();
       this.#layOut(width);
       if (at) this.#scrollTo(at);
@@ -180,11 +190,7 @@ export class TokenStrip {
   #measure(): (text: string) => number {
     const context = document.createElement("canvas").getContext("2d");
     if (!context) return (text) => text.length * CHARACTER;
-    const probe = h("span", { class: "iw-token" });
-    this.#inner.append(probe);
-    const { fontSize, fontFamily } = getComputedStyle(probe);
-    context.font = `${fontSize} ${fontFamily}`;
-    probe.remove();
+    context.font = this.#font;
     return (text) => context.measureText(text).width;
   }
 

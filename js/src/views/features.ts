@@ -5,6 +5,7 @@ import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
 import type { FeatureState, TokensMessage } from "../core/protocol";
 import { actionButton, saveButtons } from "../core/saves";
+import { stripCss } from "../core/token_strip";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
 import { featuresToCsv } from "./features/export_csv";
@@ -75,7 +76,7 @@ class Features {
     const main = h("div", { class: "iw-main" }, this.#strips.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#token.element, this.#list.element);
     const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
-    const frame = ["features on text", css, this.#header.element, this.#job.element, body] as const;
+    const frame = ["features on text", stripCss + css, this.#header.element, this.#job.element, body] as const;
     this.#frame = new Frame(...frame, this.#table.element, this.#footer(body));
     fill(el, this.#frame.element);
     this.#connect();
