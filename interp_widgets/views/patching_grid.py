@@ -12,7 +12,9 @@ import numpy as np
 import traitlets
 
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError, unknown_name
+from interp_widgets.results.estimates import Estimates
 from interp_widgets.results.patching import PatchingResult
+from interp_widgets.views._color_limit import WHOLE, default_limit
 from interp_widgets.views._grid_wire import grid_arrays, grid_spec, grid_status, measured
 from interp_widgets.views._strips import MOST_STRIPS, Steps, Strip, wire_strips
 from interp_widgets.views._view import STATIC, View, at_rest
@@ -34,7 +36,9 @@ class PatchingGrid(View):
             "head": 6}`, or one of a strip, `{"site": "z", "layer": 9, "head": 6, "pos": 10}`; or None.
         metric: name of the metric that is shown; any of `view.partial.metrics`.
         pair: number of the pair that is shown; None for the mean of all.
-        color_limit: effect at which the colour scale ends, on both sides of 0. What lies beyond is marked.
+        color_limit: effect at which the colour scale ends, on both sides of 0. What lies beyond is marked. It is 1 by
+            default, and less where all effects are small, as far as is known by estimates and then at the work's end;
+            what you or the reader choose stays.
         strips: heads that were opened position by position, the last one first (see `by_position`). Assign the ones
             that are to stay.
         theme: "auto" (follows the notebook), "light" or "dark".
@@ -64,7 +68,7 @@ class PatchingGrid(View):
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     metric = traitlets.Unicode().tag(sync=True, echo_update=False)
     pair = traitlets.Int(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
-    color_limit = traitlets.Float(1.0).tag(sync=True, echo_update=False)
+    color_limit = traitlets.Float(WHOLE).tag(sync=True, echo_update=False)
 
     def __init__(self, source: PatchingResult | Steps, *, by_position: Callable[[Cell], Steps] | None = None) -> None:
         """Show a result, or the partial results of one that is being computed.
@@ -74,6 +78,8 @@ class PatchingGrid(View):
             by_position: starts the same experiment on one head of a grid of heads, with a column for each position.
         """
         self._positions_of = by_position
+        self._limit_is_chosen = False
+        self._estimates: Estimates | None = None
         self._sent: np.ndarray[Any, Any] | None = None
         self._seq = 0
         if isinstance(source, PatchingResult):
@@ -83,6 +89,8 @@ class PatchingGrid(View):
                 f"a PatchingGrid shows a PatchingResult, or what `patching` returns; {type(source).__name__} was given."
             )
         super().__init__(source)
+        if self.job.state != "running":
+            self._fit_limit(self.partial)
 
     @property
     def result(self) -> PatchingResult:
@@ -184,6 +192,9 @@ class PatchingGrid(View):
         return {"spec": grid_spec(result, by_position=by_position), "arrays": result, "metric": result.metric}
 
     def _stream(self, result: PatchingResult) -> None:
+        if result.estimates is not self._estimates:
+            self._estimates = result.estimates
+            self._fit_limit(result)
         changed = (result.status != self._sent).any(axis=(0, 3))
         self._sent = result.status
         rows = np.argwhere(changed)
@@ -211,6 +222,16 @@ class PatchingGrid(View):
         self._sent = result.status
         self.set_trait("arrays", result)
         self.send_state("arrays")
+
+    def _on_end(self) -> None:
+        self._fit_limit(self.partial)
+        super()._on_end()
+
+    def _fit_limit(self, result: PatchingResult) -> None:
+        """Let the colour scale end where effects do if they are small, unless somebody has said where."""
+        if not self._limit_is_chosen:
+            self.color_limit = default_limit(result)
+            self._limit_is_chosen = False
 
     def _drain(self) -> None:
         super()._drain()
@@ -340,6 +361,7 @@ class PatchingGrid(View):
         limit = float(proposal["value"])
         if not (math.isfinite(limit) and limit > 0):
             raise traitlets.TraitError(f"color_limit is an effect above 0, such as 1; {limit} was given.")
+        self._limit_is_chosen = True
         return limit
 
 

@@ -37,6 +37,7 @@ export class Legend {
       marks.push(
         h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
       );
+    if (limit !== 1) marks.push(h("span", {}, limitInWords(limit)));
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
     if (survey.known) mark("known", "not run, known without it");
@@ -56,12 +57,17 @@ export class Legend {
       { value: 1, text: "±1", title: "the scale ends at an effect of 1" },
       { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
-    if (fit === 1) options.pop();
+    // A scale that ends not far above the largest effect is a fit already.
+    if (fit === 1 || (fit < limit && limit <= 2.5 * fit)) options.pop();
     if (!options.some(({ value }) => value === limit))
-      options.unshift({ value: limit, text: `±${formatLimit(limit)}`, title: "set from Python" });
+      options.unshift({ value: limit, text: `±${formatLimit(limit)}`, title: limitInWords(limit) });
     this.#limits.element.hidden = options.length < 2;
     this.#limits.update(options, limit);
   }
+}
+
+export function limitInWords(limit: number): string {
+  return `scale ends at ±${formatLimit(limit)}`;
 }
 
 /** What the legend tells of the grid and of its strips. */

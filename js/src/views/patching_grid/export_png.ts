@@ -2,7 +2,7 @@ import { drawRuns, type Run } from "../../core/flow";
 import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
 import { Viewport } from "../../core/viewport";
-import { rampOf, surveyOf } from "./controls";
+import { limitInWords, rampOf, surveyOf } from "./controls";
 import { promptName, saysRuns, seen } from "./header";
 import { EDGE, layoutPanels } from "./layout";
 import { paintCells } from "./paint";
@@ -208,6 +208,7 @@ function drawLegend(context: CanvasRenderingContext2D, scene: Scene, y: number, 
   for (const [text, at] of ends) write(text, left + at - (at / width) * context.measureText(text).width, y + 14, 11);
   const right = write(positive, left + width + 12, y);
   const marks = [
+    limit === 1 ? "" : limitInWords(limit),
     beyond ? `${beyond} beyond, up to ${formatEffect(extreme)}` : "",
     estimated ? "striped: estimate" : "",
   ];
