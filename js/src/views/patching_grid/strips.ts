@@ -19,7 +19,7 @@ export function stripScene(): (scene: Scene, strips: WireStrips | null, selected
     // As long as its rows are the same, a grid keeps its elements, and the reader their place in it.
     if (newSpec(scene.spec, JSON.stringify(strips.panels))) {
       // What a site is stands above the grid already.
-      const panels = strips.panels.map((panel) => ({ ...panel, term: { ...panel.term, meaning: "" } }));
+      const panels = strips.panels.map((panel) => ({ ...panel, term: { ...panel.term, meaning: "by position" } }));
       spec = { ...scene.spec, panels, by_position: false };
     }
     spec.code_sites = strips.code_sites;
@@ -39,10 +39,12 @@ function sameHead(a: Cell, b: Cell): boolean {
 export class Strips {
   readonly element = h("div", { class: "iw-strips", role: "group", "aria-label": "heads by position" });
   readonly panels: Panels;
-  #list = h("div", { class: "iw-strip-list" });
-  #alert = h("div", { class: "iw-job", "data-state": "failed", role: "alert" });
+  #list = h("ul", { class: "iw-strip-list" });
+  #alert = h("div", { class: "iw-alert", role: "alert" });
   #heads: readonly WireStrip[] = [];
   #asked: Cell | null = null;
+  /** What there was when it was asked for. */
+  #before: readonly WireStrip[] = [];
   #refusal = "";
   #scene: Scene | null = null;
   #newList = changeDetector();
@@ -69,7 +71,9 @@ export class Strips {
     this.#scene = scene;
     this.#heads = heads;
     const { strips } = scene;
-    if (this.#asked && heads.some(({ cell }) => sameHead(cell, this.#asked as Cell))) this.#asked = null;
+    // The head may be among those before: asked for again because it failed.
+    if (heads !== this.#before && heads.some(({ cell }) => this.#asked && sameHead(cell, this.#asked)))
+      this.#asked = null;
     this.element.hidden = !strips && !this.#refusal;
     if (this.#newList(scene.spec, JSON.stringify(heads), this.#refusal)) this.#drawList(scene);
     this.panels.element.hidden = !strips;
@@ -117,6 +121,7 @@ export class Strips {
       this.actions.announce("By position: not computed in this page.");
     else {
       this.#asked = head;
+      this.#before = this.#heads;
       this.#refusal = "";
       this.actions.select(cell);
       try {
@@ -153,10 +158,10 @@ export class Strips {
       const state = running ? ` ${job.done} of ${job.total}` : job.state === "done" ? "" : ` ${job.state}`;
       return h("li", {}, h("strong", {}, name), h("span", { class: "iw-quiet" }, state), this.messages.live && button);
     });
-    const list = h("ul", {}, ...items);
     const held = this.#list.contains((this.element.getRootNode() as Document | ShadowRoot).activeElement);
-    fill(this.#list, h("span", { class: "iw-quiet" }, "heads by position"), items.length > 0 && list);
-    if (held) (list.querySelector("button") ?? this.#list).focus?.();
+    fill(this.#list, ...items);
+    this.#list.hidden = items.length === 0;
+    if (held) this.#list.querySelector("button")?.focus();
     const failed = this.#heads.flatMap(({ cell, job }) =>
       job.state === "failed" ? [`${cell.site} ${cell.layer}.${cell.head}: ${job.error}`] : [],
     );

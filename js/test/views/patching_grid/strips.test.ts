@@ -84,6 +84,19 @@ test("a refusal is told, and the head can be asked for again", async () => {
   expect(one<HTMLButtonElement>("[data-action=by-position]").disabled).toBe(false);
 });
 
+test("a head that failed can be asked for again, and is asked for until Python has begun", async () => {
+  const failed = () => strips([HEAD, { state: "failed", error: "out of memory" }]);
+  const model = new FakeModel(grid({ strips: failed() }));
+  view.render({ model, el });
+  const button = () => one<HTMLButtonElement>("[data-action=by-position]");
+  button().click();
+  await drawn();
+  expect(button().disabled).toBe(true);
+  model.set("strips", failed());
+  await drawn();
+  expect(button().disabled).toBe(false);
+});
+
 test("a view without its experiment, and a cell that is no head, offer nothing", () => {
   view.render({ model: new FakeModel(grid({}, false)), el });
   expect(el.querySelector("[data-action=by-position]")).toBeNull();
