@@ -160,10 +160,13 @@ class View(anywidget.AnyWidget):
             self._displays.append(handle.display_id)
 
     def _page(self) -> str:
-        state = self.get_state([*self._page_state])
-        if state["job"]["state"] == "running":
-            state["job"]["state"] = "cancelled"  # no further row will reach a saved page
-        return page(state, bundle=str(self._esm), title=self._title())
+        return page(self._state_at_rest(), bundle=str(self._esm), title=self._title())
+
+    def _state_at_rest(self) -> dict[str, Any]:
+        """The state for a page to which nothing more will come."""
+        state: dict[str, Any] = self.get_state([*self._page_state])
+        at_rest(state["job"])
+        return state
 
     def _drain(self) -> None:
         """Do all the work that is left, whatever becomes of it."""
@@ -221,3 +224,9 @@ class View(anywidget.AnyWidget):
             action()
         else:
             self._loop.call_soon_threadsafe(action)
+
+
+def at_rest(job: JobStatus) -> None:
+    """Say of a job that nothing more will come of it."""
+    if job["state"] == "running":
+        job["state"] = "cancelled"
