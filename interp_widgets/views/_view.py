@@ -57,6 +57,7 @@ class View(anywidget.AnyWidget):
         """
         self._displays: list[str] = []
         self._flushed = 0.0
+        self._noted: str | None = None
         job: Job[Any] = Job(steps, self._measure, on_step=self._on_step, on_end=self._on_end)
         loop = watching_loop()
         if loop is None:
@@ -184,8 +185,10 @@ class View(anywidget.AnyWidget):
         """The question that the view answers, as plain text."""
 
     def _on_step(self, result: Any) -> None:
-        if result is None:  # from a server, which says how the job stands
-            self.send_state("job")
+        if result is None:
+            if self.job.note != self._noted:  # a server says how the job stands, which may be so for hours
+                self._noted = self.job.note
+                self.send_state("job")
             return
         self._show(result)
         if time.monotonic() - self._flushed >= _FLUSH:

@@ -385,6 +385,8 @@ def test_a_view_opens_while_the_job_is_in_the_queue_and_tells_of_it(
     view = watched(monkeypatch, far, *PROMPTS, remote=Watching(host), max_rows=4)
     assert f"in the queue at {host}: You are number 1." in notes
     assert notes[-2:] == [f"running at {host}", None]
+    waiting = notes[: notes.index(f"running at {host}")]
+    assert len(waiting) == len(set(waiting))  # each is told once, however long it lasts
     assert view.result == run_patching(near, *PROMPTS, max_rows=4, **GIVEN)
     state = view.get_state(["spec", "arrays", "metric"])
     assert len(state["spec"]["panels"]) == 1
