@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from interp_widgets.experiments.baselines import check_gap, choose_answers, given_answers
+from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.contrast import Contrast, Scene
 from interp_widgets.experiments.grid import Scores, predictions, score
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.request import Request
+from interp_widgets.experiments.sweep import Edit
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.finite import check_finite
 from interp_widgets.results.patching import Pair
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site
+
+W = TypeVar("W")
+R = TypeVar("R")
 
 _CACHE_BYTES = 2**30
 """Activations of both sides that are kept at a time; pairs beyond that wait for their turn."""
@@ -56,6 +63,24 @@ class Bench:
         self._sites = tuple(site for site in sites if site not in ("resid_pre", "resid_post"))
         self._fingerprint: str | None = None
 
+    def steps(self, work: Generator[W, None, W], result: Callable[[W, Provenance], R]) -> Generator[R, None, R]:
+        """Yield what work has come to after each of its steps, and count the time that they take.
+
+        Args:
+            work: yields what it has so far, and returns the whole.
+            result: makes a partial result of that, and of where it comes from.
+        """
+        while True:
+            started = time.perf_counter()
+            try:
+                reached, whole = next(work), False
+            except StopIteration as stop:
+                reached, whole = stop.value, True
+            self.seconds += time.perf_counter() - started
+            if whole:
+                return result(reached, self.provenance())
+            yield result(reached, self.provenance())
+
     def blocks(self) -> Iterator[list[int]]:
         """Group the pairs of one size, and cut the groups so that their cached activations fit in memory."""
         access = self.request.access
@@ -81,6 +106,12 @@ class Bench:
             check_finite(scene.hosts.stream, scene.logits, opened.name, opened.dtype)
         self.passes += sum(scene.passes for scene in scenes)
         return dict(zip(block, scenes, strict=True))
+
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Sequence[tuple[Edit, ...]]:
+        """Return for each target what its cell changes in the host's run."""
+        edited = self.contrast.edits(scene, targets)
+        self.passes += edited.passes
+        return edited.edits
 
     @staticmethod
     def cells_at_a_time(scenes: Iterable[Scene]) -> int:

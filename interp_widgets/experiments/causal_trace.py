@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
 from interp_widgets.experiments.code import Recipe, written
-from interp_widgets.experiments.contrast import Scene, Side, copies, likeliest
+from interp_widgets.experiments.contrast import Edited, Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
@@ -75,6 +75,8 @@ def causal_trace(
     roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -85,7 +87,7 @@ def causal_trace(
     Yields:
         The result so far.
     """
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     noise = _parse_noise(noise)
     if not (is_whole(samples) and samples >= 1):
         raise ValueError(f"samples={samples!r} must be a whole number from 1 on.")
@@ -149,6 +151,9 @@ def run_causal_trace(steps: Steps) -> PatchingResult:
         roles: names of places in the prompt, each with its position or (start, stop), where they are to be columns.
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
+        preview: whether all cells are estimated before they are run, as for `run_patching`: the gradient of `metric` in
+            the run with noise, times the clean activation minus the one with noise.
+        exact: how many cells of each layer and site to run, as for `run_patching`; all by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`.
 
@@ -269,14 +274,14 @@ class NoiseContrast:
         """What the model says to the prompt, and what it would say next."""
         return likeliest(logits[0], given)
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Restore the clean activations."""
         noised: tuple[Edit, ...] = ()
         if self.access.edited:
             # Such a model runs from its tokens, which know nothing of the noise; what restores the first layer is last.
             entering = scene.host("resid_pre", 0)
             noised = tuple(Edit("resid_pre", 0, position, entering[position]) for position in self.noised)
-        return [(*noised, *copies(scene, target)) for target in targets]
+        return Edited([(*noised, *copies(scene, target)) for target in targets])
 
     def _draw(self, pairs: Sequence[int], width: int) -> torch.Tensor:
         """Return the noise of some samples, (sample, noised position, width)."""

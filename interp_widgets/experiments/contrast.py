@@ -64,6 +64,15 @@ class Scene:
     """Memory that the edits of one cell take, where they are no views of what was read."""
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What each of some targets changes in the host's run."""
+
+    edits: Sequence[tuple[Edit, ...]]
+    passes: float = 0.0
+    """Forward passes that it took to find out."""
+
+
 class Contrast(Protocol):
     """A way to make the two sides of pairs."""
 
@@ -84,7 +93,7 @@ class Contrast(Protocol):
     def own_answers(self, logits: torch.Tensor, given: tuple[int | None, int | None]) -> tuple[int, int]:
         """Return the token ids that stand in for an answer and a wrong answer where they were not given."""
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Return for each target what its cell changes in the host's run."""
 
 
@@ -159,9 +168,9 @@ class PromptContrast:
         answer, wrong_answer = logits.argmax(-1).tolist()
         return answer, wrong_answer
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Copy the donor's activations."""
-        return [copies(scene, target) for target in targets]
+        return Edited([copies(scene, target) for target in targets])
 
     def _run(self, prompts: Sequence[Tokens], sites: Sequence[Site]) -> tuple[Runs, torch.Tensor]:
         ids = torch.tensor([tokens.ids for tokens in prompts], device=self.access.opened.device)

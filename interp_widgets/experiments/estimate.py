@@ -25,7 +25,7 @@ from interp_widgets.experiments.metrics import MetricContext, Metrics
 from interp_widgets.experiments.sweep import default_rows
 from interp_widgets.models.access import Access
 from interp_widgets.models.gradients import Place, gradients
-from interp_widgets.models.memory import out_of_memory, release
+from interp_widgets.models.memory import Portions
 from interp_widgets.results.errors import MetricError
 from interp_widgets.results.terms import STREAM_SITES, Site
 
@@ -74,28 +74,21 @@ def estimates(
     hosts, places = scenes[0].hosts, cells.places()
     # The way back needs the activations of all layers, where other runs keep those of one at a time.
     most = max(1, default_rows(access, hosts.ids.shape[1]) // access.n_layers)
-    done = 0
-    while done < len(scenes):
-        some = range(done, min(done + most, len(scenes)))
+
+    def run(some: Sequence[int]) -> dict[Place, torch.Tensor]:
         rows = [scenes[number].row for number in some]
 
-        def measure(logits: torch.Tensor, some: Sequence[int] = some) -> torch.Tensor:
+        def measure(logits: torch.Tensor) -> torch.Tensor:
             parts = [metrics.of_graph(logits[at : at + 1], contexts[number]) for at, number in enumerate(some)]
             return torch.cat(parts)
 
-        try:
-            found = gradients(access, hosts.ids[rows], hosts.stream[0][rows], places, measure)
-        except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-            if not out_of_memory(error) or len(some) == 1:
-                raise
-            most = len(some) // 2
-            release(error)
-            continue
+        return gradients(access, hosts.ids[rows], hosts.stream[0][rows], places, measure)
+
+    for some, found in Portions(most)(range(len(scenes)), run):
         for at, number in enumerate(some):
             pair = Attribution(scenes[number], {place: gradient[at] for place, gradient in found.items()})
             for cell in wanted[number]:
                 yield cell, pair(cells.target(*cell))
-        done = some.stop
 
 
 class Attribution:

@@ -144,23 +144,24 @@ class Grid:
             panels=self.cells.panels,
             story=self.story,
             metric=self.metrics.front,
-            values={name: _frozen(values) for name, values in self.values.items()},
+            values={name: frozen(values) for name, values in self.values.items()},
             baselines={
-                name: _frozen(np.array([scores.values[name] for scores in self.baselines], dtype=np.float64))
+                name: frozen(np.array([scores.values[name] for scores in self.baselines], dtype=np.float64))
                 for name in self.metrics.names
             },
-            status=_frozen(self.status),
-            top_ids=_frozen(self.top_ids),
-            top_probs=_frozen(self.top_probs),
+            status=frozen(self.status),
+            top_ids=frozen(self.top_ids),
+            top_probs=frozen(self.top_probs),
             vocab=dict(self.vocab),
             provenance=provenance,
             code=self.code,
             estimates=self.estimates
-            and replace(self.estimates, values=_frozen(self.estimates.values), exact=_frozen(self.estimates.exact)),
+            and replace(self.estimates, values=frozen(self.estimates.values), exact=frozen(self.estimates.exact)),
         )
 
 
-def _frozen(array: NDArray[T]) -> NDArray[T]:
+def frozen(array: NDArray[T]) -> NDArray[T]:
+    """Return a copy that cannot be written."""
     copy: NDArray[T] = array.copy()
     copy.setflags(write=False)
     return copy

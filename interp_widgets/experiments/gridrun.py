@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -37,17 +36,7 @@ class GridRun:
 
     def steps(self) -> Generator[PatchingResult, None, PatchingResult]:
         """Yield the result so far after every chunk, and return the complete one."""
-        work = self._work()
-        while True:
-            started = time.perf_counter()
-            try:
-                grid = next(work)
-            except StopIteration as stop:
-                self.bench.seconds += time.perf_counter() - started
-                complete: Grid = stop.value
-                return complete.result(self.bench.provenance())
-            self.bench.seconds += time.perf_counter() - started
-            yield grid.result(self.bench.provenance())
+        return self.bench.steps(self._work(), Grid.result)
 
     def _work(self) -> Generator[Grid, None, Grid]:
         blocks = list(self.bench.blocks())
@@ -176,7 +165,7 @@ class GridRun:
             rows = [
                 Row(scenes[pair].row, edits)
                 for pair, targets in groupby(some, key=lambda key: key[0])
-                for edits in self.contrast.edits(scenes[pair], [target for _, target in targets])
+                for edits in self.bench.edits(scenes[pair], [target for _, target in targets])
             ]
             yield rows, [cells_of[key] for key in some]
 

@@ -17,8 +17,10 @@ CellName: TypeAlias = "Mapping[str, Any]"
 _KEYS = ("site", "layer", "head", "neuron", "pos")
 
 
-def parse_cells(cells: Iterable[CellName], what: str, access: Access, length: int) -> tuple[Target, ...]:
-    """Return what cells name, each once, for prompts of `length` tokens; `what` is what a message calls them.
+def parse_cells(cells: Iterable[CellName], what: str, access: Access, length: int | None) -> tuple[Target, ...]:
+    """Return what cells name, each once; `what` is what a message calls them.
+
+    They may be at single positions of prompts of `length` tokens; at none where that is None.
 
     Raises:
         SelectionError: no cells, or a cell that does not exist.
@@ -32,7 +34,7 @@ def parse_cells(cells: Iterable[CellName], what: str, access: Access, length: in
     return tuple(dict.fromkeys(_parsed(cell, what, access, length) for cell in cells))
 
 
-def _parsed(cell: object, what: str, access: Access, length: int) -> Target:
+def _parsed(cell: object, what: str, access: Access, length: int | None) -> Target:
     if not isinstance(cell, Mapping) or not {"site", "layer"} <= set(cell) <= set(_KEYS):
         raise SelectionError(
             f"{what} holds {cell!r}. A cell is a dictionary with its site and layer, where it has them head or neuron, "
@@ -40,7 +42,12 @@ def _parsed(cell: object, what: str, access: Access, length: int) -> Target:
         )
     site = parse_site(cell["site"])
     access.check_site(site)
-    sizes = {"layer": access.n_layers, "pos": length}
+    if "pos" in cell and length is None:
+        raise SelectionError(
+            f"{what} holds {dict(cell)!r}, but a head or MLP is in or out at all positions together, so that `pos` "
+            "says nothing here. Leave it out; run_group_patching takes cells at single positions."
+        )
+    sizes = {"layer": access.n_layers, "pos": length or 0}
     if site in HEAD_SITES:
         sizes["head"] = access.head_count(site)
     elif site in NEURON_SITES:

@@ -10,11 +10,12 @@ from typing import cast
 import torch
 
 from interp_widgets.experiments.cells import Target
-from interp_widgets.experiments.contrast import PromptContrast, Scene, copies
+from interp_widgets.experiments.contrast import Edited, PromptContrast, Scene, copies
 from interp_widgets.experiments.receivers import Receiver, Receivers
 from interp_widgets.experiments.sweep import Edit, Row, default_rows, plan
 from interp_widgets.models.access import Access, Write
 from interp_widgets.models.branching import branch
+from interp_widgets.models.memory import Portions
 from interp_widgets.results.story import Story, path_story
 from interp_widgets.results.terms import Site
 
@@ -58,30 +59,43 @@ class PathContrast:
         """What the model says to either prompt."""
         return self.prompts.own_answers(logits, given)
 
-    def edits(self, scene: Scene, targets: Sequence[Target]) -> list[tuple[Edit, ...]]:
+    def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Put in what the receivers get from each sender alone."""
+        access = self.prompts.access
         by_sender: dict[tuple[Site, int], list[int]] = defaultdict(list)
         for number, target in enumerate(targets):
             by_sender[target.site, target.layers[0]].append(number)
         edits: list[tuple[Edit, ...]] = [()] * len(targets)
+        layer_passes = 0
+        portions = Portions(self.max_rows or default_rows(access, scene.hosts.ids.shape[1]))
         for (site, layer), numbers in by_sender.items():
-            for some in self._batches(scene, numbers):
-                found = self._received(scene, [targets[number] for number in some], site, layer)
+
+            def run(some: Sequence[int], site: Site = site, layer: int = layer) -> tuple[list[tuple[Edit, ...]], int]:
+                return self._received(scene, [targets[number] for number in some], site, layer)
+
+            for some, (found, layers) in portions(numbers, run):
+                layer_passes += layers
                 for number, received in zip(some, found, strict=True):
                     edits[number] = received
-        return edits
+        return Edited(edits, layer_passes / access.n_layers)
 
-    def _received(self, scene: Scene, targets: Sequence[Target], site: Site, layer: int) -> Iterator[tuple[Edit, ...]]:
+    def _received(
+        self, scene: Scene, targets: Sequence[Target], site: Site, layer: int
+    ) -> tuple[list[tuple[Edit, ...]], int]:
+        """Return for each sender what the receivers get, and how many layers that took, each counted for each row."""
         frozen = _Frozen(self.prompts.access, scene)
         sent = frozen.sent(targets, site, layer)
         heard = {receiver: self._place(receiver) for receiver in self.receivers.after(site, layer)}
         values = {place: frozen.received(sent, *place) for place in set(heard.values())}
-        for row in range(len(targets)):
-            yield tuple(
+        edits = [
+            tuple(
                 edit
                 for receiver, place in heard.items()
                 for edit in self._put(receiver, *place, values[place][row], scene.shared)
             )
+            for row in range(len(targets))
+        ]
+        return edits, frozen.layer_passes
 
     def _place(self, receiver: Receiver) -> tuple[Site, int]:
         """Where a receiver's input is put in: an MLP's as what it makes of that input, which comes to the same."""
@@ -110,18 +124,15 @@ class PathContrast:
         narrow = (len(self.receivers.listed) - wide) * (self.prompts.access.d_head or 0)
         return int(stream.shape[1] * (wide * stream.shape[2] + narrow) * stream.element_size())
 
-    def _batches(self, scene: Scene, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-        most = self.max_rows or default_rows(self.prompts.access, scene.hosts.ids.shape[1])
-        for first in range(0, len(numbers), most):
-            yield numbers[first : first + most]
 
-
-@dataclass(frozen=True)
+@dataclass
 class _Frozen:
     """The host's run of one pair, in which all but what is asked for keeps what it adds to the stream."""
 
     access: Access
     scene: Scene
+    layer_passes: int = 0
+    """Layers that were run, in part or as a whole, each counted once for each row."""
 
     def sent(self, targets: Sequence[Target], site: Site, layer: int) -> torch.Tensor:
         """Return by how much each change of a sender moves the stream, (target, position, d_model)."""
@@ -131,7 +142,7 @@ class _Frozen:
             rows = [Row(0, edits) for edits in ((), *replaced)]
             stream = self._stream(layer).expand(len(rows), -1, -1)
             change: dict[Site, Write] = {site: plan(rows)[site, layer]}
-            added = branch(self.access, layer, self._ids, stream, ["attn_out"], change)["attn_out"]
+            added = self._branch(layer, stream, ["attn_out"], change)["attn_out"]
             return added[1:] - added[0]
         own = self.scene.host(site, layer)
         sent = own.new_zeros(len(targets), *own.shape)
@@ -151,8 +162,15 @@ class _Frozen:
             # The layer's own attention keeps what it adds, so only the stream behind it moves.
             stream = stream.expand(len(sent), -1, -1)
             changes: dict[Site, Write] = {"resid_mid": lambda middle: _moved(middle, sent)}
-            return branch(self.access, layer, self._ids, stream, (site,), changes)[site]
-        return branch(self.access, layer, self._ids, _moved(stream, sent), (site,))[site]
+            return self._branch(layer, stream, (site,), changes)[site]
+        return self._branch(layer, _moved(stream, sent), (site,))[site]
+
+    def _branch(
+        self, layer: int, stream: torch.Tensor, sites: Sequence[Site], changes: Mapping[Site, Write] | None = None
+    ) -> dict[Site, torch.Tensor]:
+        found = branch(self.access, layer, self._ids, stream, sites, changes)
+        self.layer_passes += len(stream) * (self.access.n_layers if self.access.edited else 1)
+        return found
 
     @property
     def _ids(self) -> torch.Tensor:

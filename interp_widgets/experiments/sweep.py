@@ -151,9 +151,16 @@ def sweep(access: Access, hosts: Hosts, rows: Sequence[Row], *, max_rows: int | 
             release(error)
             continue
         pending = pending[len(batch) :]
-        start = 0 if access.edited else min(rows[index].start for index in batch)
-        work = sum(access.n_layers - (rows[index].start if access.grows else start) for index in batch)
-        yield Done(tuple(batch), logits, work)
+        yield Done(tuple(batch), logits, _layer_passes(access, [rows[index].start for index in batch]))
+
+
+def _layer_passes(access: Access, starts: Sequence[int]) -> int:
+    """Count the layers that rows which start at some layers run together."""
+    if access.edited:
+        starts = [0] * len(starts)
+    elif not access.grows:
+        starts = [min(starts)] * len(starts)
+    return sum(access.n_layers - start for start in starts)
 
 
 def default_rows(access: Access, length: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -35,19 +35,25 @@ class Trials:
             logits |= {pair: scene.logits for pair, scene in self._scenes.items()}
         self.sides = bench.sides([logits[pair] for pair in range(len(logits))])
 
-    def run(self, sets: Sequence[Sequence[Target]]) -> Values:
+    def run(self, sets: Sequence[Sequence[Target]]) -> Iterator[Values]:
         """Measure every pair with each set replaced; with an empty one it is as its host run.
+
+        Yields:
+            The values so far, NaN where a set is still to be run, at once and after every batch: the same arrays each
+            time, which fill up.
 
         Raises:
             NonFiniteError: NaN or infinity in a run.
         """
-        request, host = self._bench.request, self._bench.contrast.story.host
-        values = {
-            name: np.repeat([[scores.values[name][host]] for scores in self.sides.baselines], len(sets), axis=1)
-            for name in request.options.metrics.names
-        }
+        request = self._bench.request
         replaced = [number for number, targets in enumerate(sets) if targets]
+        values = self._as_hosts(len(sets))
+        for array in values.values():
+            array[:, replaced] = np.nan
+        yield values
         for block in self._blocks:
+            if not replaced:
+                break
             if len(self._blocks) > 1:
                 self._scenes = {}  # before the next block is read, so that only one is ever kept
                 self._scenes = self._bench.read(block)
@@ -58,12 +64,17 @@ class Trials:
                 self._bench.passes += done.layer_passes / request.access.n_layers
                 for at, logits in zip(done.rows, done.logits, strict=True):
                     self._record(values, places[at], logits)
-        for array in values.values():
-            array.setflags(write=False)
-        return values
+                yield values
+
+    def _as_hosts(self, count: int) -> Values:
+        host = self._bench.contrast.story.host
+        return {
+            name: np.repeat([[scores.values[name][host]] for scores in self.sides.baselines], count, axis=1)
+            for name in self._bench.request.options.metrics.names
+        }
 
     def _row(self, scene: Scene, targets: Sequence[Target]) -> Row:
-        return Row(scene.row, tuple(chain.from_iterable(self._bench.contrast.edits(scene, targets))))
+        return Row(scene.row, tuple(chain.from_iterable(self._bench.edits(scene, targets))))
 
     def _record(self, values: Values, place: tuple[int, int], logits: torch.Tensor) -> None:
         if not torch.isfinite(logits).all():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -29,16 +29,31 @@ Remote: TypeAlias = "bool | str | RemoteBackend"
 _TICK = 0.1
 """Seconds without news after which the caller gets a turn."""
 
+_STATES = {
+    Status.RECEIVED: "received",
+    Status.QUEUED: "in the queue",
+    Status.PROVISIONING: "being given a machine",
+    Status.DEPLOYING: "waiting for the model to load",
+    Status.DISPATCHED: "sent to the model",
+    Status.RUNNING: "running",
+}
+"""Where a job is that goes on."""
+
 
 class _Submitting(AsyncRemoteBackend):  # type: ignore[misc]  # nnsight has no types
     """Sends a request and leaves the waiting to `run_there`; what a user's own backend does with updates is done."""
 
-    def __init__(self, own: RemoteBackend) -> None:
+    def __init__(self, own: RemoteBackend, tell: Callable[[str], None]) -> None:
         self.__dict__.update(own.__dict__)
         self.own = own
+        self.tell = tell
         self.connection: Any = None
 
     def note(self, response: ResponseModel) -> bool:
+        if response.status in _STATES:
+            # What a server says of a job that runs is only that.
+            more = "" if response.status is Status.RUNNING else response.description
+            self.tell(f"{_STATES[response.status]} at {self.host}{f': {more}' if more else ''}")
         completed: bool = self.own.note(response)
         return completed
 
@@ -59,17 +74,20 @@ class _Submitting(AsyncRemoteBackend):  # type: ignore[misc]  # nnsight has no t
             self.connection.shutdown()
 
 
-def run_there(model: Any, remote: Remote, place: str, *arguments: Any) -> Generator[str | None, None, Any]:
+def run_there(
+    model: Any, remote: Remote, tell: Callable[[str], None], place: str, *arguments: Any
+) -> Generator[str | None, None, Any]:
     """Call a function beside the model on a server, in one job.
 
     Args:
         model: nnsight's model, which names the one on the server; its weights are not needed here.
         remote: which server.
+        tell: called whenever the job's state changes, with what the server says of it.
         place: the function, as in `shipping.run`; it gets the server's model first.
         arguments: what else it gets.
 
     Yields:
-        Each line that it says (`shipping.say`), and None where there is no news.
+        Each line that it says (`shipping.say`), and None where it says nothing.
 
     Returns:
         What it returns, which must not hold anything of this package.
@@ -78,7 +96,7 @@ def run_there(model: Any, remote: Remote, place: str, *arguments: Any) -> Genera
         ModelError: a model that a server cannot know.
         RemoteRunError: no server, a lost connection, or an error on the server.
     """
-    backend = _Submitting(_backend(model, remote))
+    backend = _Submitting(_backend(model, remote), tell)
     nnsight.register(shipping.__name__)
     pull_env()  # so that what a user's own files define travels with the arguments
     parcel, packed = pack(), _packed(arguments)
@@ -123,6 +141,7 @@ def _follow(backend: _Submitting) -> Generator[str | None, None, Any]:
             with _explained(backend):
                 if backend.note(response):
                     return backend.download_result(response.data)["answer"]
+            yield None
 
 
 def _backend(model: Any, remote: Remote) -> RemoteBackend:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from interp_widgets.results.equality import same_content
 from interp_widgets.results.errors import unknown_name
 from interp_widgets.results.intervals import interval, t95
+from interp_widgets.results.packing import by_metric, of_metrics, pairs_of
 from interp_widgets.results.patching import Pair
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.terms import metric_term
 
 if TYPE_CHECKING:
@@ -31,11 +33,11 @@ class Subset:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CircuitResult:
+class CircuitResult(Saved):
     """What is left of the model's answer when all but a circuit is ablated.
 
     F is a metric, M the whole model, C the circuit, and F(X) the metric when all components outside X are ablated.
-    Values are raw, in the metric's own unit, for each prompt.
+    Values are raw, in the metric's own unit, for each prompt; NaN where not computed.
     """
 
     circuit: tuple[Mapping[str, Any], ...]
@@ -58,6 +60,8 @@ class CircuitResult:
     minimality: Mapping[str, NDArray[np.float32]]
     """For every metric, (prompt, component, 2): F(C without K), and F(C without K and the component)."""
     provenance: Provenance
+    complete: bool = True
+    """Whether the check is finished. If not, subsets may be missing, and knockouts that are searched for are empty."""
 
     def gap(self, metric: str | None = None) -> NDArray[np.float64]:
         """F(M) - F(C) for each prompt, in the metric's unit: 0 is faithful (Wang et al. 2022 take its mean's size)."""
@@ -125,23 +129,26 @@ class CircuitResult:
             f"Circuit of {len(self.circuit)} of {self.n_components} components of {self.provenance.model}: "
             f"{self.names()}; all others by {self.how} ablation{over}.",
             f"Faithfulness: {term.label} {kept:+.3g} for the circuit, {full:+.3g} for the model, {empty:+.3g} with all "
-            f"ablated. It keeps {self.mean_faithfulness():.2f} of the gap{sure}, and lacks {full - kept:+.3g}.",
+            f"ablated. It keeps {self.mean_faithfulness():.2f} of the gap{sure}, and lacks {full - kept:+.3g}."
+            if np.isfinite(ends).all()
+            else "Faithfulness: not computed.",
         ]
-        if self.subsets:
-            gaps = self.incompleteness()
-            worst = int(np.abs(gaps.mean(axis=0)).argmax())
+        gaps, parts = self.incompleteness(), self.contribution()
+        if np.isfinite(gaps.sum(axis=0)).any():
+            worst = int(np.nanargmax(np.abs(gaps.mean(axis=0))))
             lines.append(
                 f"Completeness: of {len(self.subsets)} subsets, model and circuit differ most without "
                 f"{self.names(self.subsets[worst].removed)}: by {_mean(gaps[:, worst])}."
             )
-        if self.circuit:
-            parts = self.contribution()
-            least = int(np.abs(parts.mean(axis=0)).argmin())
+        if np.isfinite(parts.sum(axis=0)).any():
+            least = int(np.nanargmin(np.abs(parts.mean(axis=0))))
             without = f", with {self.names(self.knockouts[least])} out as well" if self.knockouts[least] else ""
             lines.append(
                 f"Minimality: the least that one component brings is {_mean(parts[:, least])}, "
                 f"{self.names([least])}{without}."
             )
+        if not self.complete:
+            lines.append("The check is not finished.")
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -180,12 +187,46 @@ class CircuitResult:
         return values[name].astype(np.float64)
 
     def __repr__(self) -> str:
-        return f"CircuitResult({self.names()}; {len(self.pairs)} prompts, {self.how}, {self.metric})"
+        left = "" if self.complete else ", not finished"
+        return f"CircuitResult({self.names()}; {len(self.pairs)} prompts, {self.how}, {self.metric}{left})"
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, CircuitResult) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # compares by value and holds arrays
+
+    def _contents(self) -> Contents:
+        header = {
+            "circuit": [dict(cell) for cell in self.circuit],
+            "n_components": self.n_components,
+            "how": self.how,
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "metric": self.metric,
+            "metrics": list(self.ends),
+            "subsets": [asdict(subset) for subset in self.subsets],
+            "knockouts": self.knockouts,
+            "provenance": asdict(self.provenance),
+            "complete": self.complete,
+        }
+        arrays = (by_metric(name, getattr(self, name)) for name in ("ends", "completeness", "minimality"))
+        return header, {name: array for each in arrays for name, array in each.items()}
+
+    @classmethod
+    def _of_contents(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> CircuitResult:
+        return cls(
+            circuit=tuple(header["circuit"]),
+            n_components=header["n_components"],
+            how=header["how"],
+            pairs=pairs_of(header["pairs"]),
+            metric=header["metric"],
+            ends=of_metrics("ends", arrays, header["metrics"]),
+            subsets=tuple(Subset(tuple(subset["removed"]), subset["found"]) for subset in header["subsets"]),
+            completeness=of_metrics("completeness", arrays, header["metrics"]),
+            knockouts=tuple(map(tuple, header["knockouts"])),
+            minimality=of_metrics("minimality", arrays, header["metrics"]),
+            provenance=Provenance(**header["provenance"]),
+            complete=header["complete"],
+        )
 
 
 def _listed(noun: str, names: Sequence[str]) -> str:

@@ -1,32 +1,26 @@
-"""A result as one safetensors file, with everything that is no array as JSON in its header."""
+"""What results are made of, as plain values and arrays by name, and back."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.results.errors import ResultError
 from interp_widgets.results.estimates import Estimates
 from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import CellCode, Pair, PatchingResult, Prediction
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.saved import Contents
 from interp_widgets.results.story import Story
 from interp_widgets.results.tokens import Token, Tokens
 
 
-def pack(result: PatchingResult) -> bytes:
-    """Return a result as the bytes of a file."""
-    from safetensors.numpy import save
-
+def contents(result: PatchingResult) -> Contents:
+    """Return a grid in parts."""
     arrays: dict[str, NDArray[Any]] = {name: getattr(result, name) for name in ("status", "top_ids", "top_probs")}
-    for metric in result.metrics:
-        arrays[f"values/{metric}"] = result.values[metric]
-        arrays[f"baselines/{metric}"] = result.baselines[metric]
+    arrays |= by_metric("values", result.values) | by_metric("baselines", result.baselines)
     if result.estimates is not None:
         arrays |= {"estimates/values": result.estimates.values, "estimates/exact": result.estimates.exact}
     header = {
@@ -40,46 +34,18 @@ def pack(result: PatchingResult) -> bytes:
         "provenance": asdict(result.provenance),
         "code": asdict(result.code),
     }
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    packed: bytes = save(contiguous, metadata={"interp_widgets": "PatchingResult", "result": json.dumps(header)})
-    return packed
+    return header, arrays
 
 
-def unpack(data: bytes, path: str) -> PatchingResult:
-    """Read what `pack` returned; `path` says in messages where it was.
-
-    Raises:
-        ResultError: it is something else.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays = load(data)
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-    except (SafetensorError, UnicodeDecodeError) as error:
-        raise ResultError(f"{path} is not a safetensors file: {error}. Pass a file that `save` wrote.") from error
-    if metadata.get("interp_widgets") != "PatchingResult":
-        raise ResultError(f"{path} holds no PatchingResult. Pass a file that `PatchingResult.save` wrote.")
-    for array in arrays.values():
-        array.setflags(write=False)
-    try:
-        return _read(json.loads(metadata["result"]), arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(
-            f"{path} was cut short or written by another version of interp_widgets ({error!r}). Compute it again."
-        ) from error
-
-
-def _read(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
+def of_contents(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
+    """Put a grid together from its parts."""
     return PatchingResult(
-        pairs=tuple(_pair(pair) for pair in header["pairs"]),
+        pairs=pairs_of(header["pairs"]),
         panels=tuple(_panel(panel) for panel in header["panels"]),
-        story=Story(**header["story"] | {"sides": tuple(header["story"]["sides"])}),
+        story=story_of(header["story"]),
         metric=header["metric"],
-        values={metric: arrays[f"values/{metric}"] for metric in header["metrics"]},
-        baselines={metric: arrays[f"baselines/{metric}"] for metric in header["metrics"]},
+        values=of_metrics("values", arrays, header["metrics"]),
+        baselines=of_metrics("baselines", arrays, header["metrics"]),
         status=arrays["status"],
         top_ids=arrays["top_ids"],
         top_probs=arrays["top_probs"],
@@ -89,6 +55,26 @@ def _read(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Patc
         estimates=header["estimated"]
         and Estimates(header["estimated"], arrays["estimates/values"], arrays["estimates/exact"]),
     )
+
+
+def by_metric(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Name the arrays of every metric."""
+    return {f"{name}/{metric}": array for metric, array in arrays.items()}
+
+
+def of_metrics(name: str, arrays: Mapping[str, NDArray[Any]], metrics: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Find the arrays of every metric, in the order of `metrics`."""
+    return {metric: arrays[f"{name}/{metric}"] for metric in metrics}
+
+
+def pairs_of(data: Iterable[Mapping[str, Any]]) -> tuple[Pair, ...]:
+    """Put pairs together from what `asdict` made of them."""
+    return tuple(map(_pair, data))
+
+
+def story_of(data: Mapping[str, Any]) -> Story:
+    """Put a story together from what `asdict` made of it."""
+    return Story(**{**data, "sides": tuple(data["sides"])})
 
 
 def _panel(data: Mapping[str, Any]) -> Panel:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from interp_widgets.results.estimates import Comparison, Estimates
 from interp_widgets.results.intervals import t95
 from interp_widgets.results.panel import Panel
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Direction, Site, metric_term
 from interp_widgets.results.tokens import Token, Tokens, differing
@@ -88,7 +88,7 @@ class CellCode:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PatchingResult:
+class PatchingResult(Saved):
     """What each patch did to the model's answer.
 
     Every array of cells has the axes (prompt, site, row, column). With `by="pos"`, the default of the stream's sites,
@@ -373,45 +373,16 @@ class PatchingResult:
         labels = {pair.clean.labels[column] for pair in self.pairs} if panel.columns == "pos" else set()
         return labels.pop() if len(labels) == 1 else None
 
-    def save(self, path: str | Path) -> Path:
-        """Write the result to one safetensors file, with everything that is no array as JSON in its header.
+    def _contents(self) -> Contents:
+        from interp_widgets.results.packing import contents
 
-        Raises:
-            ResultError: the folder does not exist.
-        """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise ResultError(f"there is no folder {path.parent} to save into. Make it first.")
-        path.write_bytes(self.to_bytes())
-        return path
-
-    def to_bytes(self) -> bytes:
-        """Return what `save` writes."""
-        from interp_widgets.results.packing import pack
-
-        return pack(self)
+        return contents(self)
 
     @classmethod
-    def load(cls, path: str | Path) -> PatchingResult:
-        """Read a result that `save` wrote. It equals the one that was saved.
+    def _of_contents(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> PatchingResult:
+        from interp_widgets.results.packing import of_contents
 
-        Raises:
-            ResultError: the file holds something else.
-        """
-        if not Path(path).is_file():
-            raise ResultError(f"there is no file {path}. Pass a file that `save` wrote.")
-        return cls.from_bytes(Path(path).read_bytes(), str(path))
-
-    @classmethod
-    def from_bytes(cls, data: bytes, path: str = "this") -> PatchingResult:
-        """Read what `to_bytes` returned; `path` says in messages where it was.
-
-        Raises:
-            ResultError: it is something else.
-        """
-        from interp_widgets.results.packing import unpack
-
-        return unpack(data, path)
+        return of_contents(header, arrays)
 
     def with_metric(self, metric: str) -> PatchingResult:
         """The same result with another of its metrics in front.

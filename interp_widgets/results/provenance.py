@@ -21,7 +21,8 @@ class Provenance:
     versions: Mapping[str, str] = field(compare=False)
     """Versions of the packages that took part."""
     forward_passes: float = field(default=0.0, compare=False)
-    """Work done, in forward passes of one prompt through all layers."""
+    """Work done, in forward passes of one prompt through all layers: a run of some layers counts as their share of all,
+    from whichever position on it starts, and a way back counts as two."""
     seconds: float = field(default=0.0, compare=False)
     """Time spent computing, without the time in which nothing was asked of the model."""
     settings: Mapping[str, str] = field(default_factory=dict)

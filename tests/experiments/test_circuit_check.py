@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets.experiments.circuit_check import run_circuit_check
+from interp_widgets.experiments.circuit_check import circuit_check, run_circuit_check
 from interp_widgets.models.access import Access
 from interp_widgets.results.errors import NoGapError, PromptError, SelectionError, UnknownNameError
 from tests.experiments import induction_by_hand as hand
@@ -178,6 +178,47 @@ def test_searches_find_no_less_than_drawing_and_draws_follow_the_seed() -> None:
     assert chosen.knockouts == ((1,), (0,), (0, 1), (0, 1))
 
 
+def test_partial_results_lead_to_the_whole_and_an_end_on_the_way_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"how": "resample", "greedy": 1, "subsets": 2, "minimality": "greedy", "max_rows": 4}
+    model = zoo.model("gpt2")
+    whole = run_circuit_check(model, PARTS, CLEAN, OTHERS, **options, **GIVEN)
+    partial = list(circuit_check(model, PARTS, CLEAN, OTHERS, **options, **GIVEN))
+    assert whole.complete
+    assert not any(step.complete for step in partial)
+    first = partial[0].ends["logit_diff"]
+    np.testing.assert_array_equal(first[:, 0], whole.ends["logit_diff"][:, 0])
+    assert np.isnan(first[:, 1:]).all()
+    filled = [
+        int(np.isfinite(step.ends["prob"]).sum() + np.isfinite(step.completeness["prob"]).sum()) for step in partial
+    ]
+    assert filled == sorted(filled)
+    for step in partial:
+        known = np.isfinite(step.ends["logit_diff"])
+        np.testing.assert_array_equal(step.ends["logit_diff"][known], whole.ends["logit_diff"][known])
+        assert whole.subsets[: len(step.subsets)] == step.subsets
+        assert step.contribution().shape == (3, 4)
+        assert "The check is not finished." in step.summary()
+        assert len(step.to_frame()) == 3 * 6 * (2 + len(step.subsets) + 4)
+    last = partial[-1]
+    assert last.knockouts == whole.knockouts
+    np.testing.assert_array_equal(last.minimality["prob"], whole.minimality["prob"])
+
+    resume, batches = Access.resume, list[int]()
+
+    def interrupted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        batches.append(1)
+        if len(batches) == 6:
+            raise KeyboardInterrupt
+        return resume(*args, **kwargs)
+
+    monkeypatch.setattr(Access, "resume", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run_circuit_check(model, PARTS, CLEAN, OTHERS, **options, **GIVEN)
+    kept = stopped.value.partial  # type: ignore[attr-defined]
+    assert np.isfinite(kept.faithfulness()).all()
+    assert any(kept == step for step in partial)
+
+
 def test_the_table_and_the_words_say_what_the_arrays_hold() -> None:
     found = run_circuit_check(zoo.model("gpt2"), PARTS, CLEAN, OTHERS, subsets=2, greedy=0, **GIVEN)
     table = found.to_frame()
@@ -208,7 +249,11 @@ def test_the_table_and_the_words_say_what_the_arrays_hold() -> None:
         ({"circuit": HEADS[0]}, SelectionError, "circuit is a dict. Pass a list of cells"),
         ({"circuit": [{"site": "z", "layer": 3}]}, SelectionError, "but layer of z runs from 0 to 2"),
         ({"circuit": [{"site": "q", "layer": 1, "head": 0}]}, SelectionError, "is no component that can be ablated"),
-        ({"circuit": [HEADS[0] | {"pos": 0}]}, SelectionError, "is no component that can be ablated"),
+        (
+            {"circuit": [HEADS[0] | {"pos": 3}]},
+            SelectionError,
+            "'pos': 3}, but a head or MLP is in or out at all positions together, .* Leave it out; run_group_patching",
+        ),
         ({"components": "z"}, SelectionError, "{'site': 'mlp_out', 'layer': 1}, which is no component"),
         ({"minimality": [{"site": "mlp_out", "layer": 0}]}, SelectionError, "is no component of the circuit"),
         ({"subsets": -1}, ValueError, "subsets=-1 must be a whole number from 0 on"),

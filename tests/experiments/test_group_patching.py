@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets.experiments.group_patching import run_group_patching
+from interp_widgets.experiments.group_patching import group_patching, run_group_patching
 from interp_widgets.experiments.patching import run_patching
 from interp_widgets.models.access import Access
 from interp_widgets.results.errors import NoGapError, SelectionError, SiteError, UnknownNameError
@@ -74,6 +74,48 @@ def test_either_head_of_the_circuit_does_it_alone_and_both_do_no_more() -> None:
         hand.build(), hand.CLEAN, hand.CORRUPT, groups, answer=hand.ANSWER, wrong_answer=hand.WRONG
     )
     assert found.effect()[0].tolist() == pytest.approx([1, 1, 1, 0], abs=1e-5)
+
+
+def drain(steps: Any) -> tuple[list[Any], Any]:
+    partial: list[Any] = []
+    try:
+        while True:
+            partial.append(next(steps))
+    except StopIteration as stop:
+        return partial, stop.value
+
+
+def test_partial_results_fill_up_and_end_as_the_whole() -> None:
+    pairs = [CLEAN, [8, 9, 13, 1, 4, 7]], [CORRUPT, [8, 9, 3, 1, 4, 7]]
+    partial, whole = drain(group_patching(zoo.model("gpt2"), *pairs, GROUPS, max_rows=1, **GIVEN))
+    assert [step.remaining for step in partial] == [6, 5, 4, 3, 2, 1, 0]
+    assert (partial[0].effect()[:, 3] == 0).all()  # nothing is replaced, so nothing is to be run
+    for step in partial:
+        known = np.isfinite(step.value())
+        np.testing.assert_array_equal(step.value()[known], whole.value()[known])
+        assert step.baselines["prob"].tolist() == whole.baselines["prob"].tolist()
+    together = run_group_patching(zoo.model("gpt2"), *pairs, GROUPS, **GIVEN)
+    np.testing.assert_allclose(whole.value(), together.value(), atol=2e-5)
+
+
+def test_an_interrupt_keeps_the_groups_that_were_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, resume = zoo.model("gpt2"), Access.resume
+    whole = run_group_patching(model, CLEAN, CORRUPT, GROUPS, max_rows=1, **GIVEN)
+    batches: list[int] = []
+
+    def interrupted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        batches.append(1)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return resume(*args, **kwargs)
+
+    monkeypatch.setattr(Access, "resume", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run_group_patching(model, CLEAN, CORRUPT, GROUPS, max_rows=1, **GIVEN)
+    kept = stopped.value.partial  # type: ignore[attr-defined]
+    assert kept.remaining == 1
+    known = np.isfinite(kept.value())
+    np.testing.assert_array_equal(kept.value()[known], whole.value()[known])
 
 
 def test_table_words_and_equality() -> None:

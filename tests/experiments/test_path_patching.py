@@ -10,6 +10,7 @@ import pytest
 import torch
 from nnsight import NNsight
 
+from interp_widgets.experiments.patching import run_patching
 from interp_widgets.experiments.path_patching import path_patching, run_path_patching
 from interp_widgets.experiments.receivers import Receiver
 from interp_widgets.models.access import Access
@@ -186,6 +187,51 @@ def test_several_pairs_in_small_batches_are_as_each_alone() -> None:
     for number, (clean, corrupt) in enumerate(((CLEAN, CORRUPT), others)):
         alone = run_path_patching(model, clean, corrupt, receivers=receivers, **GIVEN)
         np.testing.assert_allclose(both.value()[number], alone.value()[0], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "edited"), [("gpt2", "ln_1", False), ("llama", "input_layernorm", False), ("gpt2", "ln_1", True)]
+)
+def test_forward_passes_count_every_layer_that_a_row_enters(name: str, entry: str, edited: bool) -> None:
+    module = zoo.build(name)
+    model = NNsight(module)
+    blocks = module.get_submodule(zoo.FAMILIES[name].blocks)
+    if edited:
+        with model.edit(inplace=True):
+            model.transformer.h[1].mlp.output = 0.5 * model.transformer.h[1].mlp.output
+    asked: dict[str, Any] = {"receivers": made(RECEIVERS["several"]), **GIVEN}
+    run_path_patching(model, CLEAN, CORRUPT, **asked)  # its probe runs are made
+    rows: list[int] = []
+    for block in blocks:
+        block.get_submodule(entry).register_forward_pre_hook(lambda _m, args: rows.append(len(args[0])))
+    found = run_path_patching(model, CLEAN, CORRUPT, **asked)
+    assert found.provenance.forward_passes == pytest.approx(sum(rows) / len(blocks))
+    runs = run_patching(model, CLEAN, CORRUPT, sites=("z", "mlp_out"), preview=False, **GIVEN)
+    assert found.provenance.forward_passes > runs.provenance.forward_passes + 1  # the first step of each cell
+
+
+def test_running_out_of_memory_halves_the_first_step_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interp_widgets.experiments import path_contrast
+
+    model, receivers = zoo.model("gpt2"), made(RECEIVERS["several"])
+    whole = run_path_patching(model, CLEAN, CORRUPT, receivers=receivers, **GIVEN)
+    sizes: list[int] = []
+    branch = path_contrast.branch
+
+    def starved(access: Access, layer: int, ids: torch.Tensor, stream: torch.Tensor, *rest: Any) -> Any:
+        sizes.append(len(stream))
+        if len(stream) > 3:  # as many rows as there are heads, and the host's own
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return branch(access, layer, ids, stream, *rest)
+
+    monkeypatch.setattr(path_contrast, "branch", starved)
+    found = run_path_patching(model, CLEAN, CORRUPT, receivers=receivers, **GIVEN)
+    assert sizes.count(5) == 1  # what did not fit once is not tried again
+    np.testing.assert_allclose(found.value(), whole.value(), atol=1e-5)
+
+    monkeypatch.setattr(path_contrast, "branch", lambda *_: starved(_[0], _[1], _[2], torch.empty(9), *_[4:]))
+    with pytest.raises(torch.OutOfMemoryError):
+        run_path_patching(model, CLEAN, CORRUPT, receivers=receivers, **GIVEN)
 
 
 def test_edits_beyond_the_memory_budget_are_made_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,22 +22,30 @@ from nnsight.schema.response import ResponseModel, Status
 from transformers import PreTrainedTokenizerFast
 
 from interp_widgets import (
+    CircuitResult,
     Receiver,
     run_ablation,
     run_causal_trace,
+    run_circuit_check,
+    run_group_patching,
     run_patching,
     run_path_patching,
     show_patching,
     teaching,
 )
+from interp_widgets.experiments.circuit_check import circuit_check
+from interp_widgets.experiments.group_patching import group_patching
 from interp_widgets.experiments.metrics import MetricContext
 from interp_widgets.experiments.patching import patching
+from interp_widgets.experiments.remote import RemoteSteps
 from interp_widgets.models import shipping
 from interp_widgets.results.errors import (
     ModelError,
     NoGapError,
     PromptError,
     RemoteRunError,
+    ResultError,
+    SelectionError,
     SiteError,
     UnknownNameError,
 )
@@ -164,9 +172,63 @@ def test_estimates_arrive_before_exact_values(far: TransformersModel, near: Tran
     assert any(partial.estimates is not None and partial.remaining for partial in there)
 
 
-def unique(steps: Any) -> list[PatchingResult]:
+GROUPS = {
+    "two heads": [{"site": "z", "layer": 1, "head": 0}, {"site": "z", "layer": 2, "head": 3}],
+    "an MLP": [{"site": "mlp_out", "layer": 0, "pos": -1}],
+}
+CIRCUIT = [{"site": "z", "layer": 1}, {"site": "mlp_out", "layer": 0}]
+CHECKED: dict[str, Any] = GIVEN | {"how": "resample", "subsets": 3, "greedy": 1}
+
+
+def test_groups_and_circuits_are_those_of_a_run_here(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    there = run_group_patching(far, *PROMPTS, GROUPS, remote=Watching(host), **GIVEN)
+    here = run_group_patching(near, *PROMPTS, GROUPS, **GIVEN)
+    assert there == here
+    assert there.provenance.forward_passes == here.provenance.forward_passes
+    checked = run_circuit_check(far, CIRCUIT, *PROMPTS, remote=Watching(host), **CHECKED)
+    assert checked == run_circuit_check(near, CIRCUIT, *PROMPTS, **CHECKED)
+
+
+def test_their_partial_results_arrive_one_by_one(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked = GIVEN | {"max_rows": 1}
+    here = list(group_patching(near, *PROMPTS, GROUPS, **asked))
+    assert unique(group_patching(far, *PROMPTS, GROUPS, remote=Watching(host), **asked)) == here
+    assert [partial.remaining for partial in here] == [2, 1, 0]
+    checks = list(circuit_check(near, CIRCUIT, *PROMPTS, max_rows=2, **CHECKED))
+    there = unique(circuit_check(far, CIRCUIT, *PROMPTS, max_rows=2, remote=Watching(host), **CHECKED))
+    assert there == checks
+    assert len(checks) > 5
+
+
+def test_errors_of_groups_and_circuits_are_those_of_a_run_here(far: TransformersModel, host: str) -> None:
+    with pytest.raises(SelectionError, match="layer of z runs from 0 to 3"):
+        run_group_patching(far, *PROMPTS, {"none": [{"site": "z", "layer": 4}]}, remote=Watching(host), **GIVEN)
+    with pytest.raises(RemoteRunError, match=f"The connection to {host} was lost") as caught:
+        run_circuit_check(far, CIRCUIT, *PROMPTS, remote=Watching(host, "drop"), max_rows=1, **CHECKED)
+    partial: CircuitResult = caught.value.partial  # type: ignore[attr-defined]
+    assert not partial.complete
+    assert np.isfinite(partial.ends["logit_diff"][:, 0]).all()
+
+
+def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
+    steps = patching(far, *PROMPTS, remote=Watching(host), **GIVEN)
+    assert isinstance(steps, RemoteSteps)
+    notes = [steps.note]
+    while not steps.wait():
+        notes.append(steps.note)
+    told = list(dict.fromkeys(filter(None, [*notes, steps.note])))
+    assert f"in the queue at {host}: You are number 1." in told
+    assert told[-1] == f"running at {host}"
+    assert steps.wait()  # nothing is skipped, however often one asks
+    assert next(steps) == next(patching(far, *PROMPTS, remote=Watching(host), **GIVEN))
+    steps.close()
+
+
+def unique(steps: Any) -> list[Any]:
     """The steps of a run without those in between that only give the caller a turn."""
-    found: list[PatchingResult] = []
+    found: list[Any] = []
     for partial in steps:
         if not found or partial is not found[-1]:
             found.append(partial)
@@ -289,6 +351,91 @@ def test_a_lost_connection_keeps_what_arrived(far: TransformersModel, host: str,
     whole = run_patching(far, *PROMPTS, remote=Watching(host), **GIVEN)
     done = partial.status == CellStatus.COMPUTED
     np.testing.assert_allclose(partial.value()[done], whole.value()[done], atol=1e-5)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, far: TransformersModel, *prompts: str, **asked: Any) -> PatchingGrid:
+    """Show a grid where somebody watches, look at it while it waits, and let it go on to its end."""
+
+    async def notebook() -> PatchingGrid:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = show_patching(far, *prompts, **asked, **GIVEN)
+        assert view.get_state(["spec", "arrays"]) == {"spec": None, "arrays": None}
+        with pytest.raises(ResultError, match=r"no result yet \(.* at http.*\). `view.result` waits for it"):
+            _ = view.partial
+        assert " at http" in repr(view)
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    return asyncio.run(notebook())
+
+
+def test_a_view_opens_while_the_job_is_in_the_queue_and_tells_of_it(
+    far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str | None] = []
+    send = PatchingGrid.send_state
+
+    def told(view: PatchingGrid, key: Any = None) -> None:
+        if key == "job":
+            notes.append(view.job.status()["note"])
+        send(view, key)
+
+    monkeypatch.setattr(PatchingGrid, "send_state", told)
+    view = watched(monkeypatch, far, *PROMPTS, remote=Watching(host), max_rows=4)
+    assert f"in the queue at {host}: You are number 1." in notes
+    assert notes[-2:] == [f"running at {host}", None]
+    waiting = notes[: notes.index(f"running at {host}")]
+    assert len(waiting) == len(set(waiting))  # each is told once, however long it lasts
+    assert view.result == run_patching(near, *PROMPTS, max_rows=4, **GIVEN)
+    state = view.get_state(["spec", "arrays", "metric"])
+    assert len(state["spec"]["panels"]) == 1
+    assert state["arrays"]["status"]["shape"] == list(view.result.status.shape)
+    assert state["metric"] == "logit_diff"
+
+
+def test_what_the_server_refuses_is_said_in_the_view_and_by_its_result(
+    far: TransformersModel, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = watched(monkeypatch, far, "one two", "one two three", remote=Watching(host))
+    assert view.job.state == "failed"
+    assert str(view.job.status()["error"]).startswith("PromptError: ")
+    with pytest.raises(PromptError, match="so their positions cannot be matched"):
+        _ = view.result
+    for use in (view.figure, view.code, view.snapshot, lambda: view.to_html(tmp_path / "page.html")):
+        with pytest.raises(ResultError, match=r"there is no result yet .*positions cannot be matched"):
+            use()
+    view.close()
+
+
+def test_a_head_by_position_waits_for_the_server_too(
+    far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def notebook() -> PatchingGrid:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = heads.by_position({"site": "z", "layer": 2, "head": 1})
+        assert view.job.partial is None
+        with pytest.raises(ResultError, match="no result yet"):
+            view.metric = "prob"
+        view.set_state({"metric": "prob"})  # from the page, which cannot know better
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    heads = show_patching(far, *PROMPTS, remote=Watching(host), sites="z", layers=2, **GIVEN)
+    heads.color_limit = 2
+    view = asyncio.run(notebook())
+    assert (view.color_limit, view.metric) == (2, "logit_diff")
+    assert view.result == run_patching(near, *PROMPTS, sites="z", layers=2, heads=1, by="pos", **GIVEN)
+
+
+def test_what_can_be_known_before_the_queue_is_raised_at_once(
+    far: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RemoteRunError, match="This API key is not known"):
+        watched(monkeypatch, far, *PROMPTS, remote=Watching(host, "unknown"))
+    with pytest.raises(RemoteRunError, match="names no server"):
+        watched(monkeypatch, far, *PROMPTS, remote="local")
 
 
 def test_a_view_that_loses_its_server_keeps_what_arrived(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from interp_widgets.results.circuit import CircuitResult, Subset
-from interp_widgets.results.errors import UnknownNameError
+from interp_widgets.results.errors import ResultError, UnknownNameError
 from interp_widgets.results.intervals import interval
+from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.provenance import Provenance
 from tests.made import pair
+from tests.made import result as grid
 
 HEADS = tuple({"site": "z", "layer": layer, "head": head} for layer, head in ((9, 6), (9, 9), (10, 0)))
 CIRCUIT = (*HEADS, {"site": "mlp_out", "layer": 3})
@@ -93,3 +96,49 @@ def test_intervals_are_of_students_t() -> None:
     assert low.tolist() == pytest.approx([2 - half, 5])
     assert high.tolist() == pytest.approx([2 + half, 5])
     assert np.isnan(interval(np.array([[1.0]]))[0]).all()
+
+
+def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
+    made = result([[4, 3, 0], [2, np.nan, -2]], complete=False)
+    loaded = CircuitResult.load(made.save(tmp_path / "circuit.safetensors"))
+    assert loaded == made
+    assert loaded.knockouts == made.knockouts
+    assert loaded.subsets == made.subsets
+    assert loaded.provenance.versions == made.provenance.versions
+    assert loaded != result([[4, 3, 0], [2, np.nan, -2]])  # which is complete
+    empty = result([[4, 3, 0]], circuit=(), subsets=(), knockouts=())
+    empty = dataclasses.replace(
+        empty,
+        completeness={"logit_diff": np.empty((1, 0, 2), dtype=np.float32)},
+        minimality={"logit_diff": np.empty((1, 0, 2), dtype=np.float32)},
+    )
+    assert CircuitResult.from_bytes(empty.to_bytes()) == empty
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.ends["logit_diff"][:] = 0
+
+
+def test_a_file_of_something_else_is_called_by_its_name(tmp_path: Path) -> None:
+    path = grid().save(tmp_path / "grid.safetensors")
+    with pytest.raises(ResultError, match=r"grid.safetensors holds no CircuitResult, but a PatchingResult: `Patching"):
+        CircuitResult.load(path)
+    saved = result([[4, 3, 0]]).to_bytes()
+    with pytest.raises(ResultError, match=r"this holds no PatchingResult, but a CircuitResult: `CircuitResult\.load`"):
+        PatchingResult.from_bytes(saved)
+    with pytest.raises(ResultError, match="is not a safetensors file"):
+        CircuitResult.from_bytes(saved[:-5])
+    with pytest.raises(ResultError, match="written by another version"):
+        CircuitResult.from_bytes(saved.replace(b'\\"knockouts\\"', b'\\"knockuots\\"'))
+
+
+def test_words_for_what_is_not_finished_name_no_number_that_is_not_there() -> None:
+    nothing = result([[4, np.nan, np.nan]], complete=False)
+    for values in (nothing.completeness, nothing.minimality):
+        values["logit_diff"][:] = np.nan
+    assert nothing.summary().splitlines()[1:] == ["Faithfulness: not computed.", "The check is not finished."]
+    assert repr(nothing).endswith("logit_diff, not finished)")
+    half = result([[4, 3, 0]], complete=False)
+    half.completeness["logit_diff"][:, 0] = np.nan
+    half.minimality["logit_diff"][:, :2] = np.nan
+    words = half.summary().splitlines()
+    assert "model and circuit differ most without head 9.9: by +1.5" in words[2]
+    assert "the least that one component brings is +0.5, head 10.0, with heads 9.6 and 9.9 out as well" in words[3]
