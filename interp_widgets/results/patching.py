@@ -71,8 +71,13 @@ class Pair:
 
     @property
     def differs(self) -> tuple[int, ...]:
-        """Positions at which the two sides differ: in their tokens, or by noise. None where there is only one side."""
-        return self.noised or (differing(self.clean, self.corrupt) if len(self.corrupt) else ())
+        """Positions at which the two sides differ: in their tokens, or by noise.
+
+        None where there is only one side, nor where one is longer, so that positions mean something else in each.
+        """
+        if self.noised or len(self.clean) != len(self.corrupt):
+            return self.noised
+        return differing(self.clean, self.corrupt)
 
 
 @dataclass(frozen=True)
