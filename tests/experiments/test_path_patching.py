@@ -13,7 +13,7 @@ from nnsight import NNsight
 from interp_widgets.experiments.path_patching import path_patching, run_path_patching
 from interp_widgets.experiments.receivers import Receiver
 from interp_widgets.models.access import Access
-from interp_widgets.results.errors import ResultError, SelectionError, SiteError, UnknownNameError
+from interp_widgets.results.errors import SelectionError, SiteError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
 from tests.experiments import zoo
 from tests.experiments.path_reference import WIRING, Model, path_patched
@@ -276,12 +276,3 @@ def test_refused_before_anything_is_read(
 def test_heads_that_mix_before_they_are_read_are_refused_by_name() -> None:
     with pytest.raises(SiteError, match="q does not exist in Olmo2ForCausalLM"):
         run_path_patching(zoo.model("olmo2"), CLEAN, CORRUPT, receivers=Receiver("q", 1, 0), **GIVEN)
-
-
-def test_a_result_without_code_says_so() -> None:
-    from interp_widgets import show_path_patching
-
-    view = show_path_patching(zoo.model("gpt2"), CLEAN, CORRUPT, receivers=Receiver("final"), **GIVEN)
-    assert view.result.complete
-    with pytest.raises(ResultError, match="no printed lines for"):
-        view.code()
