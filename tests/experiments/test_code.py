@@ -242,7 +242,7 @@ def test_paths_of_a_position_into_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [None, "pos", "layer"])
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_bigcode", "gpt_neox", "falcon", "phi3", "mpt", "opt"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_bigcode", "gpt_neox", "falcon", "phi3", "mpt", "opt", "olmo2"])
 def test_heads_and_neurons(name: str, by: Any, tmp_path: Path) -> None:
     model = NNsight(zoo.model(name))
     sites = {

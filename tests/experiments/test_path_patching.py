@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from nnsight import NNsight
 
 from interp_widgets.experiments.path_patching import path_patching, run_path_patching
 from interp_widgets.experiments.receivers import Receiver
+from interp_widgets.models import families
 from interp_widgets.models.access import Access
 from interp_widgets.results.errors import SelectionError, SiteError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
@@ -273,6 +275,10 @@ def test_refused_before_anything_is_read(
         path_patching(model, CLEAN, CORRUPT, **{"receivers": Receiver("q", 1, 0)} | GIVEN | options)
 
 
-def test_heads_that_mix_before_they_are_read_are_refused_by_name() -> None:
+def test_heads_that_mix_before_they_are_read_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = families.FAMILIES["olmo2"]
+    assert row.heads is not None
+    split = replace(row.heads, qkv=("q_proj", "k_proj", "v_proj"))  # all heads are normed together behind these
+    monkeypatch.setitem(families.FAMILIES, "olmo2", replace(row, heads=split))
     with pytest.raises(SiteError, match="q does not exist in Olmo2ForCausalLM"):
-        run_path_patching(zoo.model("olmo2"), CLEAN, CORRUPT, receivers=Receiver("q", 1, 0), **GIVEN)
+        run_path_patching(zoo.build("olmo2"), CLEAN, CORRUPT, receivers=Receiver("q", 1, 0), **GIVEN)
