@@ -19,7 +19,21 @@ _METRICS: Mapping[str, str] = {
 _NAMES = frozenset(
     {
         *("torch", "model", "lm", "clean", "corrupt", "other", "references", "reference", "runs", "at", "other_at"),
-        *("block", "blocks", "donor", "donors", "before", "sent", "stream", "added", "inner", "values", "z", "logits"),
+        *(
+            "block",
+            "blocks",
+            "donor",
+            "donors",
+            "before",
+            "sent",
+            "stream",
+            "added",
+            "inner",
+            "units",
+            "values",
+            "z",
+            "logits",
+        ),
         *("context", "samples", "sample", "generator", "shape", "draws", "noise", "embedded", "all_logits"),
     }
 )

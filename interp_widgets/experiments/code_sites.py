@@ -147,18 +147,19 @@ class _Pattern:
     disturbs = True
 
     def ahead(self) -> list[str]:
-        unit = min(1.0, self.limit or 1.0)
-        size = "" if unit == 1 else f"{unit} * "
+        size = "" if self._size == 1 else f"{self._size} * "
         return [
             "# Values that are unit vectors, one direction for each key position, make z the pattern itself.",
-            *self.values.write(":", value=f"{size}torch.eye(inner.shape[-2], {self.d_head})[:, None]"),
+            f"inner = {self.values.place}.clone()",
+            f"units = inner{self.values.seen('1')}{index(':', ':', *self.values.part)}",
+            f"units[:] = {size}torch.eye(units.shape[1], {self.d_head})[:, None]",
+            f"{self.values.place} = inner",
         ]
 
     def read(self, at: str) -> str:
-        unit = min(1.0, self.limit or 1.0)
-        whole = Held(self.z.place, self.z.name, (self.unit, ":inner.shape[-2]"), self.z.shape)
+        whole = Held(self.z.place, self.z.name, (self.unit, ":units.shape[1]"), self.z.shape)
         read = whole.read(self._listed(at))
-        return read if unit == 1 else f"({read} / {unit})"
+        return read if self._size == 1 else f"({read} / {self._size})"
 
     def write(self, at: str, rows: str = "1", value: str = "donor") -> list[str]:
         heads = "h" if self.unit == ":" else ""
@@ -169,6 +170,11 @@ class _Pattern:
             values += f".repeat_interleave({self.group}, 2)"
         weighed = f'torch.einsum("rq{heads}k,rk{heads}d->rq{heads}d", {value}, values)'
         return [f"values = {values}", *self.z.write(self._listed(at), rows, weighed)]
+
+    @property
+    def _size(self) -> float:
+        """Length of those vectors, which clipping must leave as they are."""
+        return min(1.0, self.limit or 1.0)
 
     @staticmethod
     def _listed(at: str) -> str:
