@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
-from interp_widgets.experiments.cells import Cells
+from interp_widgets.experiments.cells import Cells, Span
 from interp_widgets.experiments.code_metrics import metric_lines
 from interp_widgets.experiments.code_paths import PathLines, Sender, path_lines
 from interp_widgets.experiments.code_sites import SiteLines, site_lines, written
@@ -22,6 +22,8 @@ from interp_widgets.results.tokens import Tokens
 
 _REFERENCES = 16
 """Prompts that printed lines may list."""
+_ROWS = "len(samples)"
+"""Rows of the host's run, where each is a sample."""
 
 PromptName: TypeAlias = Literal["clean", "corrupt", "other"]
 """What printed lines call the ids of a prompt, which fill `$clean_ids`, `$corrupt_ids` or `$other_ids`."""
@@ -62,7 +64,8 @@ class Recipe:
     inside: tuple[str, ...] = ()
     """Lines in the host's run, before anything else in it."""
     samples: int = 0
-    """How many rows the host's run may have, named by `samples`; 0 where it is one run of the prompt."""
+    """How many samples there are, of which the host's run has those that `samples` names, one a row; 0 where it is one
+    run of the prompt."""
     receivers: Receivers | None = None
     """What gets the change; all that comes after it where they are not given."""
     fills: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -89,8 +92,7 @@ def cell_code(access: Access, cells: Cells, recipe: Recipe, metrics: Metrics, lo
             refused[panel.site] = reason
         else:
             sites[panel.site] = _Template(access, cells, panel, recipe).text()
-    places, other = _places(cells)
-    fills = {**recipe.fills, **places, **other}
+    fills = {**recipe.fills, **_places(cells)}
     return CellCode(
         sites=sites,
         metrics=metric_lines(metrics, partial(_unedited, access), several=bool(recipe.samples)),
@@ -116,14 +118,18 @@ def _refusal(access: Access, panel: Panel, recipe: Recipe, metrics: Metrics, lon
     return ""
 
 
-def _places(cells: Cells) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Write where each pair's roles are in the host's prompt, and in the donor's where they are elsewhere."""
-    written = [
-        [repr({name: list(range(*span)) for name, span in spans.items()}) for spans in side]
-        for side in ([roles.host for roles in cells.roles], [roles.donor for roles in cells.roles])
-    ]
-    host, donor = written
-    return {"places": host} if host else {}, {"other_places": donor} if host != donor else {}
+def _places(cells: Cells) -> dict[str, list[str]]:
+    """Write where each pair's roles are: in the host's prompt, and in the donor's."""
+    if not cells.roles:
+        return {}
+    return {
+        "places": [_listed(roles.host) for roles in cells.roles],
+        "other_places": [_listed(roles.donor) for roles in cells.roles],
+    }
+
+
+def _listed(roles: Mapping[str, Span]) -> str:
+    return repr({name: list(range(*span)) for name, span in roles.items()})
 
 
 def _unedited(access: Access, *prompts: str) -> str:
@@ -174,6 +180,7 @@ class _Template:
         opened, recipe = self.access.opened, self.recipe
         training = any(part.training for part in opened.module.modules())
         path = self._path()
+        sections = [self._kept(), path.runs if path else [], self._measured(path)]
         lines = [
             "import torch",
             *opened.setup.splitlines(),
@@ -184,15 +191,11 @@ class _Template:
             *recipe.setup,
             "",
             "with torch.no_grad():",
-            *self._sections(path),
+            "\n\n".join(_indented(lines) for lines in sections if lines),
             "",
             "$metric",
         ]
         return "\n".join(lines) + "\n"
-
-    def _sections(self, path: PathLines | None) -> list[str]:
-        sections = [self._kept(), path.runs if path else [], self._measured(path)]
-        return ["\n\n".join(_indented(lines) for lines in sections if lines)]
 
     def _names(self) -> list[str]:
         """What the lines work on."""
@@ -303,6 +306,3 @@ class _Template:
     @property
     def _window(self) -> bool:
         return self.cells.window > 1
-
-
-_ROWS = "len(samples)"

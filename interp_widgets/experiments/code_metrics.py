@@ -19,22 +19,8 @@ _METRICS: Mapping[str, str] = {
 _NAMES = frozenset(
     {
         *("torch", "model", "lm", "clean", "corrupt", "other", "references", "reference", "runs", "at", "other_at"),
-        *(
-            "block",
-            "blocks",
-            "donor",
-            "donors",
-            "before",
-            "sent",
-            "stream",
-            "added",
-            "inner",
-            "units",
-            "values",
-            "z",
-            "logits",
-        ),
-        *("context", "samples", "sample", "generator", "shape", "draws", "noise", "embedded", "all_logits"),
+        *("block", "blocks", "donor", "donors", "before", "sent", "stream", "added", "inner", "units", "values"),
+        *("context", "samples", "sample", "generator", "shape", "draws", "noise", "embedded", "logits", "all_logits"),
     }
 )
 """What the printed lines call things: a function of one of these names goes by another."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from interp_widgets.experiments.code_sites import SiteLines, site_lines
+from interp_widgets.experiments.code_sites import site_lines
 from interp_widgets.experiments.receivers import Receiver, Receivers
 from interp_widgets.models.access import Access
 from interp_widgets.results.terms import Site
@@ -102,12 +102,12 @@ def _change(access: Access, receivers: Receivers, receiver: Receiver, sender: Se
     between = receiver.input == "mlp_in" and not receivers.parallel
     if between:  # its own attention adds what it does without the change
         over = f" / {access.scale}" if access.scale != 1 else ""
-        attn: SiteLines = site_lines(access, "attn_out", ":", f"block_{layer}")
+        attn = site_lines(access, "attn_out", ":", f"block_{layer}")
         lines = attn.write(":", value=f"{attn.read(':')} + sent{over}")
     else:
         lines = [f"block_{layer}.input = block_{layer}.input + sent"]
     same = between and sender.site != "mlp_out"
-    if all(layer > sent or (same and layer == sent) for sent in sender.layers):
+    if layer > max(sender.layers) or (same and layer == max(sender.layers)):
         return lines
     sign = ">=" if same else ">"
     return [f"if {layer} {sign} $layer:  # else the sender comes too late", *(f"    {line}" for line in lines)]
