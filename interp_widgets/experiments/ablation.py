@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from interp_widgets.experiments.cells import Target
-from interp_widgets.experiments.code import Recipe
+from interp_widgets.experiments.code import Averaged, Copied, Recipe, Zeroed
 from interp_widgets.experiments.contrast import Edited, Scene, Side, Source, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -181,6 +181,10 @@ class Filling(Protocol):
     def settings(self) -> Mapping[str, str]:
         """What a result says of it."""
 
+    @property
+    def recipe(self) -> Recipe:
+        """How a few lines put it in."""
+
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Return what is put into each of some prompts, whose intact runs are given."""
 
@@ -216,11 +220,9 @@ class AblationContrast:
         return self.filling.settings
 
     @property
-    def recipe(self) -> Recipe | None:
-        """Zeros take a few lines; a mean or a draw takes the prompts that it is from."""
-        if self.how != "zero":
-            return None
-        return Recipe("clean", "", "Run the prompt with zeros in one place.", setup=("donor = 0.0",))
+    def recipe(self) -> Recipe:
+        """Find what is put in, and run the prompt with it."""
+        return self.filling.recipe
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token count of each prompt; the other side has none."""
@@ -259,6 +261,7 @@ class Zeros:
     """Nothing at all."""
 
     settings: Mapping[str, str] = {"put in": "zeros"}
+    recipe = Recipe("clean", Zeroed(), "Run the prompt with zeros in one place.")
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Zeros of the shape of what is there."""
@@ -285,6 +288,13 @@ class Drawn:
         """The draws."""
         draws = ", ".join(f"{reference} for prompt {prompt}" for prompt, reference in enumerate(self.drawn))
         return {"put in": f"the activation of another prompt: reference {draws}", "seed": str(self.seed)}
+
+    @property
+    def recipe(self) -> Recipe:
+        """Run the prompt that was drawn first."""
+        drawn = [str(list(self.references[number].ids)) for number in self.drawn]
+        deed = "Run the prompt with that in the same place."
+        return Recipe("clean", Copied("other"), deed, fills={"other_ids": drawn})
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Run the prompts that were drawn."""
@@ -323,6 +333,18 @@ class Means:
         if len(self._lengths) > 1:
             by_position += f", for prompts of {self._length} tokens as theirs; else {whole}"
         return {"put in": by_position}
+
+    @property
+    def recipe(self) -> Recipe:
+        """Take the mean first."""
+        by_position = self._length in self._lengths
+        mixed = "prompts as long as the references get the mean position by position, the others that over all."
+        return Recipe(
+            host="clean",
+            donor=Averaged(self._references, by_position),
+            deed="Run the prompt with that in one place.",
+            refused=mixed if by_position and len(self._lengths) > 1 else "",
+        )
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Return the means, which are taken when they are first asked for."""

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
-from interp_widgets.experiments.code import Recipe, written
+from interp_widgets.experiments.code import Copied, Recipe
+from interp_widgets.experiments.code_sites import written
 from interp_widgets.experiments.contrast import Edited, Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -221,24 +222,27 @@ class NoiseContrast:
 
     @property
     def recipe(self) -> Recipe:
-        """Run the prompt, and run it again with the noise of one sample."""
+        """Run the prompt, and run it again with the noise of each sample."""
         embedding = written(self.access, self.access.embedding)
         width = embedding_weight(self.access.opened.module).shape[-1]
         return Recipe(
             host="clean",
-            donor="clean",
-            deed="Run the prompt with noise, and with that in the same place.",
+            donor=Copied("clean"),
+            deed="Run the prompt with each sample's noise, and with that in the same place.",
             setup=(
-                "sample = 0  # which draw of the noise",
+                "samples = $samples  # which draws of the noise",
                 f"generator = torch.Generator().manual_seed({self.seed})",
-                f"draws = [torch.randn({len(self.noised)}, {width}, generator=generator) for _ in range(sample + 1)]",
-                f"noise = {self.noise * self.deviation} * draws[sample]",
+                f"shape = {len(self.noised)}, {width}  # noised positions, width of the embedding",
+                f"draws = [torch.randn(shape, generator=generator) for _ in range({self.samples})]",
+                f"noise = {self.noise * self.deviation} * torch.stack([draws[sample] for sample in samples])",
             ),
             inside=(
                 f"embedded = {embedding}.output.clone()",
                 f"embedded[:, {list(self.noised)}] += noise.to(embedded)",
                 f"{embedding}.output = embedded",
             ),
+            samples=self.samples,
+            fills={"samples": [f"[{sample}]" for sample in range(self.samples)]},
         )
 
     def sizes(self) -> list[tuple[int, int]]:

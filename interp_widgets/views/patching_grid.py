@@ -122,7 +122,8 @@ class PatchingGrid(View):
     def code(self, cell: Cell | None = None) -> str:
         """The lines of nnsight that compute one cell and print its value; they run as they are printed.
 
-        They use your model by the name `model`. With several pairs they compute the one that is shown, else the first.
+        They use your model by the name `model`. With several pairs they compute the one that is shown, else the first;
+        with several samples of noise the one that is shown, else the mean of all.
 
         Args:
             cell: which cell; by default the selected one, else the one with the strongest effect.
@@ -136,10 +137,8 @@ class PatchingGrid(View):
         chosen = chosen or cast("Cell", result.strongest(self.metric))
         pair = result.pairs[self.pair or 0]
         if chosen["site"] not in result.code.sites:
-            raise ResultError(
-                f"there are no printed lines for {chosen['site']} in this grid: what its cells do takes more than a "
-                "few."
-            )
+            reason = result.code.refused.get(chosen["site"], "what its cells do takes more than a few.")
+            raise ResultError(f"there are no printed lines for {chosen['site']} in this grid: {reason}")
         metric = Template(result.code.metrics[self.metric]).safe_substitute(
             answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
         )
@@ -149,6 +148,7 @@ class PatchingGrid(View):
             clean_ids=list(pair.clean.ids),
             corrupt_ids=list(pair.corrupt.ids),
             metric=metric,
+            **result.code.filled(self.pair),
         )
 
     def by_position(self, cell: Cell | None = None) -> PatchingGrid:
@@ -304,6 +304,9 @@ def grid_spec(result: PatchingResult) -> GridSpec:
         "top_k": int(result.top_ids.shape[-1]),
         "code_sites": dict(result.code.sites),
         "code_metrics": dict(result.code.metrics),
+        "code_fills": dict(result.code.fills),
+        "code_mean": dict(result.code.mean),
+        "code_refused": dict(result.code.refused),
         "provenance": _provenance(result),
     }
 

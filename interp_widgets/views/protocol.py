@@ -125,6 +125,12 @@ class GridSpec(TypedDict):
     $corrupt_ids, $metric."""
     code_metrics: dict[str, str]
     """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
+    code_fills: dict[str, list[str]]
+    """For each other placeholder, what fills in for each pair."""
+    code_mean: dict[str, str]
+    """What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty."""
+    code_refused: dict[str, str]
+    """For each site without lines, why."""
     provenance: list[str]
     """Short facts about where the numbers come from, in the order in which they are shown."""
 

@@ -73,6 +73,9 @@ export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
     top_k: 2,
     code_sites: { resid_pre: "h[$layer][$pos] $clean_ids $corrupt_ids\nprint($metric)" },
     code_metrics: { logit_diff: "logits[$answer] - logits[$wrong_answer]" },
+    code_fills: {},
+    code_mean: {},
+    code_refused: {},
     provenance: ["demo model"],
     ...overrides,
   };

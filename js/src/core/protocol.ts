@@ -114,6 +114,12 @@ export interface GridSpec {
   code_sites: Record<string, string>;
   /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */
   code_metrics: Record<string, string>;
+  /** For each other placeholder, what fills in for each pair. */
+  code_fills: Record<string, string[]>;
+  /** What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty. */
+  code_mean: Record<string, string>;
+  /** For each site without lines, why. */
+  code_refused: Record<string, string>;
   /** Short facts about where the numbers come from, in the order in which they are shown. */
   provenance: string[];
 }
