@@ -134,7 +134,7 @@ class Job(Generic[R]):
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Carry on in the background of this thread's event loop."""
-        if self.state == "running":
+        if self.state == "running" and self._task is None:
             self._task = loop.create_task(self._run())
 
     def finish(self) -> R:

@@ -70,6 +70,7 @@ export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
       { term: term("logit_diff", "logit difference", "logits"), baselines: [[3, -1]] },
       { term: term("rank"), baselines: [[0, 0]] },
     ],
+    asked: "logit_diff",
     top_k: 2,
     code_sites: { resid_pre: "h[$layer][$pos] $clean_ids $corrupt_ids\nprint($metric)" },
     code_metrics: { logit_diff: "logits[$answer] - logits[$wrong_answer]" },
@@ -77,6 +78,7 @@ export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
     code_mean: {},
     code_refused: {},
     provenance: ["demo model"],
+    by_position: false,
     ...overrides,
   };
 }
@@ -98,6 +100,7 @@ export function arrays(
   return {
     values: wire("float32", [of.metrics.length, ...shape], values),
     status: wire("uint8", shape, new Array(size).fill(1)),
+    estimates: null,
     top_ids: wire(
       "int32",
       [...shape, of.top_k],
@@ -112,6 +115,7 @@ export function state(overrides: Partial<GridState> = {}, of = spec()): GridStat
   return {
     spec: of,
     arrays: arrays(of),
+    strips: null,
     job: { state: "done", done: 24, total: 24, seconds: 1, eta: null, error: null, note: null },
     selected: null,
     metric: "logit_diff",

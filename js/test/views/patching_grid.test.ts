@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import view from "../../src/views/patching_grid";
-import { FakeModel, heads, pair, panel, spec, state, unaligned } from "../fixture";
+import { arrays, FakeModel, heads, pair, panel, spec, state, unaligned } from "../fixture";
 
 let el: HTMLElement;
 const drawn = () => new Promise((resolve) => setTimeout(resolve, 40));
@@ -89,6 +89,20 @@ test("metric, pair and colour limit are written, and Python's changes are shown"
   model.set("pair", 0);
   await drawn();
   expect(one(".iw-which").textContent).toContain("pair 1 of 2");
+});
+
+test("a scale that does not end at 1 says so, with one way back to ±1 and none to where it is already", async () => {
+  const of = spec();
+  const model = new FakeModel(state({ color_limit: 0.3 }, of));
+  model.state.arrays = arrays(of, () => -1 + 0.22 * 4);
+  view.render({ model, el });
+  const limits = () => [...el.querySelectorAll(".iw-limits [role=radio]")].map(({ textContent }) => textContent);
+  expect(one(".iw-keys").textContent).toContain("scale ends at ±0.3");
+  expect(limits()).toEqual(["±0.3", "±1"]);
+  (el.querySelectorAll(".iw-limits [role=radio]")[1] as HTMLElement).click();
+  expect(model.state.color_limit).toBe(1);
+  expect(one(".iw-keys").textContent).not.toContain("scale ends");
+  expect(limits()).toEqual(["±1", "fit ±0.22"]);
 });
 
 test("a view that opens while rows stream asks for what it missed, follows, and can cancel", async () => {

@@ -37,6 +37,7 @@ function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, m
     metric,
     pair: pairShown,
     each: false,
+    strips: null,
     limit: 1,
     job,
     selected: null,
@@ -244,7 +245,7 @@ test("an estimate says what it is, and what becomes of it", () => {
   expect(whySo({ ...estimate, ...passing }, cell)).toBe(stays);
   for (const { grid } of [estimate, passing]) expect(grid.survey(1).estimated).toBe(24);
   for (const shown of [estimate, { ...estimate, ...passing }])
-    expect(gridToCsv(shown).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,0.5,estimated");
+    expect(gridToCsv(shown).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,1,0.5,estimated");
 });
 
 test("CSV of panels that differ has the columns of all, empty where they do not apply", () => {
