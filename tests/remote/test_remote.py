@@ -408,25 +408,29 @@ def test_what_the_server_refuses_is_said_in_the_view_and_by_its_result(
     view.close()
 
 
-def test_a_head_by_position_waits_for_the_server_too(
+def test_a_head_by_position_waits_for_the_server_without_holding_the_notebook(
     far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def notebook() -> PatchingGrid:
+    head: Any = {"site": "z", "layer": 2, "head": 1}
+
+    async def notebook() -> tuple[PatchingGrid, int]:
         monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
-        view = heads.by_position({"site": "z", "layer": 2, "head": 1})
-        assert view.job.partial is None
-        with pytest.raises(ResultError, match="no result yet"):
-            view.metric = "prob"
-        view.set_state({"metric": "prob"})  # from the page, which cannot know better
+        view = show_patching(far, *PROMPTS, remote=Watching(host), sites="z", layers=2, **GIVEN)
         assert view.job._task is not None
         await view.job._task
-        return view
+        view._on_message(None, {"kind": "request", "id": "1", "name": "by_position", "cell": head}, [])
+        await asyncio.sleep(0)
+        (strip,) = view.strips
+        assert strip.job._task is not None
+        turns = 0
+        while not strip.job._task.done():
+            turns += strip.job.state == "running" and not np.isfinite(strip.partial.value()).any()
+            await asyncio.sleep(0.001)
+        return view, turns
 
-    heads = show_patching(far, *PROMPTS, remote=Watching(host), sites="z", layers=2, **GIVEN)
-    heads.color_limit = 2
-    view = asyncio.run(notebook())
-    assert (view.color_limit, view.metric) == (2, "logit_diff")
-    assert view.result == run_patching(near, *PROMPTS, sites="z", layers=2, heads=1, by="pos", **GIVEN)
+    view, turns = asyncio.run(notebook())
+    assert turns > 1
+    assert view.strips[0].result == run_patching(near, *PROMPTS, sites="z", layers=2, heads=1, by="pos", **GIVEN)
 
 
 def test_what_can_be_known_before_the_queue_is_raised_at_once(
