@@ -113,8 +113,8 @@ _DOWNS = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h", "w2")
 ALIBI = frozenset({"bloom", "mpt"})
 """Families whose positions are a bias on distance, so that no prompt is too long."""
 
-STATE_SPACE = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
-"""Families that mix positions by a recurrence: their blocks have neither attention nor an MLP."""
+RECURRENT = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
+"""Families that mix positions by a recurrence: their blocks have neither attention nor an MLP, only a stream."""
 
 
 def candidates(model_type: str, config: Any) -> Iterator[Parts]:

@@ -76,8 +76,6 @@ def test_a_report_of_a_named_model_is_a_plain_frozen_value() -> None:
 
 
 def test_what_experiments_cannot_use_is_refused_by_name() -> None:
-    config = transformers.MambaConfig(vocab_size=61, hidden_size=16, num_hidden_layers=2, state_size=4)
-    with pytest.raises(
-        ModelError, match=r"MambaForCausalLM is a recurrent model \(mamba\): its blocks have no attention"
-    ):
-        inspect(transformers.MambaForCausalLM(config))
+    config = transformers.BertConfig(vocab_size=61, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+    with pytest.raises(ModelError, match="BertForMaskedLM does not predict the next token"):
+        inspect(transformers.BertForMaskedLM(config))
