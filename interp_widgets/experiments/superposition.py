@@ -159,7 +159,7 @@ def _provenance(task: ToyTask, models: ToyModels, seconds: float) -> Provenance:
         seconds=seconds,
         settings={
             "steps": f"{task.steps} of {task.batch} examples, Adam from {task.learning_rate:g} down a cosine",
-            "importance": "equal" if task.importance_decay == 1 else f"{task.importance_decay:g}ⁱ",
+            "importance": "equal" if task.importance_decay == 1 else f"{task.importance_decay:g} of the one before",
             "compared on": f"{HELD_OUT} others",
             "seed": str(task.seed),
         },

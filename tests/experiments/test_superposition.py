@@ -223,7 +223,11 @@ def test_more_dimensions_than_features_lose_nothing():
         ({"importance_decay": float("nan")}, ValueError, "importance_decay=nan must be a number above 0."),
         ({"learning_rate": float("inf")}, ValueError, "learning_rate=inf must be a number above 0."),
         ({"seed": -1}, ValueError, "seed=-1 must be a whole number from 0 on."),
-        ({"activation": "gelu"}, UnknownNameError, "unknown activation 'gelu': did you mean 'relu'? Valid activations: relu, linear."),
+        (
+            {"activation": "gelu"},
+            UnknownNameError,
+            "unknown activation 'gelu': did you mean 'relu'? Valid activations: relu, linear.",
+        ),
         ({"correlated": [(0, 5)]}, SelectionError, "there is no feature 5, only 0 to 4."),
         ({"correlated": [(0,)]}, SelectionError, "lists sets of two or more features, such as correlated=[(0, 1)]."),
         ({"anticorrelated": (0, 1)}, SelectionError, "lists sets of two or more features"),
