@@ -27,8 +27,8 @@ _LETTERS = 25
 def draw(result: SuperpositionResult) -> Figure:
     """Draw the best model of every sparsity, and below them the dimensionality of every feature."""
     levels = len(result.probabilities)
-    columns = min(levels, _MOST_COLUMNS)
-    rows = -(-levels // columns)
+    rows = -(-levels // _MOST_COLUMNS)
+    columns = -(-levels // rows)
     width = max(5.6, columns * _TILE)
     height = 0.75 + rows * (_TILE + 0.42) + _CHART
     figure = notebook_figure()(figsize=(width, height), facecolor=PAPER)
@@ -46,7 +46,7 @@ def draw(result: SuperpositionResult) -> Figure:
         _draw_model(axis, result, level, longest)
         lost = float(result.lost[level, result.best[level]])
         caption = f"on {percent(result.probabilities[level])}, loses {percent(lost)}"
-        words = "\n".join([caption, *textwrap.wrap(result.geometry(level), _LETTERS, max_lines=2)])
+        words = "\n".join([caption, *textwrap.wrap(result.geometry(level), _LETTERS, max_lines=2, placeholder=" …")])
         axis.annotate(words, (0, 0), (0, -3), **_below())
     _draw_chart(figure.add_axes((0.45 / width, 0.45 / height, 1 - 1.85 / width, (_CHART - 0.75) / height)), result)
     return figure

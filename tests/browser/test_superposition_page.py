@@ -254,6 +254,23 @@ def test_every_width_fits_and_is_accessible(open_toys, width, scheme, maker):
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("width", [400, 1000, 1400])
+def test_long_words_about_a_model_push_nothing_aside(open_toys, width):
+    """Shapes of many kinds at once: in a line they are longer than the picture that they are about."""
+    weights = np.zeros((1, 1, 9, 28))
+    weights[0, 0, :2, :5], weights[0, 0, 2:4, 5:8] = polygon(5), polygon(3, 3)
+    weights[0, 0, 4, 8:10], weights[0, 0, 5, 10] = (1, -1), 1
+    weights[0, 0, 6:, 11:15] = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).T / np.sqrt(3)
+    page = open_toys(made(weights, np.array([[0.1]]), (0.1,)), width=width)
+    assert len(page.locator(".iw-large-head").inner_text()) > 90
+    view, chart = (page.locator(name).bounding_box() for name in (".iw-view", "canvas.iw-chart"))
+    assert chart["x"] + chart["width"] <= view["x"] + view["width"]
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    large = page.locator("canvas.iw-large").bounding_box()
+    if width > 940:
+        assert 0 < chart["x"] - large["x"] - large["width"] < 60
+
+
 def test_400_features_are_drawn_and_the_strongest_of_each_pixel_is_seen(open_toys):
     weights = np.zeros((2, 1, 30, 400))
     weights[:, 0, np.arange(30), np.arange(30)] = 1

@@ -134,6 +134,8 @@ export class Large {
     fill(this.#head, h("strong", {}, `Features ${onShare(spec, level)}`), ` · ${toys.geometry(level)}`);
     this.#layout = layoutLarge(width, inPlane(spec));
     const { width: wide, height } = this.#layout;
+    // Long words about it wrap, rather than push the chart aside.
+    this.element.style.width = `${wide}px`;
     Object.assign(this.#plot.style, { width: `${wide}px`, height: `${height}px` });
     const context = prepare(this.#canvas, wide, height);
     Object.assign(this.#canvas.dataset, { level: String(level), ...this.#spots(scene) });

@@ -54,6 +54,7 @@ export class Strip {
     this.#tiles.forEach(({ canvas, caption, how }, at) => {
       fill(caption, h("strong", {}, onBriefly(spec, at)), " ", h("span", {}, `loses ${percent(toys.lost(at))}`));
       fill(how, toys.geometry(at));
+      how.title = toys.geometry(at);
       const context = prepare(canvas, side, side);
       if (context)
         paintModel(context, { toys, level: at, focus, palette }, { x: 0, y: 0, width: side, height: side }, null);
