@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interp_widgets import run_patching, show_patching, teaching
+from interp_widgets import run_patching, run_superposition, show_patching, show_superposition, teaching
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +39,19 @@ def test_roles_do_not_stand_in_the_way_of_positions(model):
     shown = view.by_position().result
     assert shown.panels[0].columns == "pos"
     assert [shown.panels[0].lines[0].layer, shown.panels[0].lines[0].head] == [cell["layer"], cell["head"]]
+
+
+def test_toy_models_are_shown_as_they_are_trained():
+    small = {
+        "n_features": 3,
+        "n_hidden": 2,
+        "probabilities": (0.5, 0.1),
+        "steps": 20,
+        "batch": 16,
+        "models": 2,
+        "seed": 4,
+    }
+    view = show_superposition(**small)
+    assert view.result == run_superposition(**small)
+    with pytest.raises(ValueError, match="n_hidden=0 must be a whole number"):
+        show_superposition(n_hidden=0)

@@ -76,8 +76,8 @@ def run_superposition(steps: Generator[SuperpositionResult, None, SuperpositionR
     Args:
         n_features: how many features there are.
         n_hidden: how many dimensions they have to share.
-        probabilities: how often a feature is on, 1 minus its sparsity, above 0 and at most 1; one or more. By default
-            eight from 1 to 0.01, or from what excluding sets allow.
+        probabilities: how often a feature is on, 1 minus its sparsity, from 0.001 to 1; one or more. By default eight
+            from 1 to 0.01, or from what excluding sets allow.
         importance_decay: feature i has the importance `importance_decay ** i`; 1 makes all equal.
         activation: "relu", or "linear" for a model without one, which never uses superposition.
         correlated: sets of features that are on together or not at all, with independent values: [(0, 1), (2, 3)].
@@ -99,6 +99,7 @@ def run_superposition(steps: Generator[SuperpositionResult, None, SuperpositionR
             rate that is not above 0, a seed that is none.
         SelectionError: a feature that does not exist or is in two sets.
         UnknownNameError: an activation that does not exist.
+        NonFiniteError: a training that came to infinity or NaN.
 
     Example:
         >>> from interp_widgets import run_superposition

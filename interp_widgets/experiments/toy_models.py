@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from interp_widgets.experiments.request import parse_seed
 from interp_widgets.models.numbers import as_plain, is_whole
-from interp_widgets.results.errors import SelectionError, unknown_name
+from interp_widgets.results.errors import NonFiniteError, SelectionError, unknown_name
 from interp_widgets.results.superposition import Activation
 
-HELD_OUT = 4096
+HELD_OUT = 8192
 """Examples on which models are compared; none of them is trained on."""
 _FEW = 2**20
+_RAREST = 0.001
+"""Below this probability hardly any of the held-out examples would have a feature on."""
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,24 @@ class ToyModels:
 
     @torch.no_grad()
     def losses(self) -> NDArray[np.float64]:
-        """(sparsity, model): the loss on examples that were not trained on."""
-        found = []
+        """(sparsity, model): the loss on examples that were not trained on.
+
+        Raises:
+            NonFiniteError: it is not finite.
+        """
+        found: list[torch.Tensor] = []
         with _threads_for(self.task.models * self.task.n_features * HELD_OUT):
             for probability, weights, biases in zip(self._probabilities, self._weights, self._biases, strict=True):
                 x = self._examples(self._held_out, probability)
                 _, out = self._read_out(x, weights, biases)
                 found.append((self._importance * (out - x) ** 2).sum(-2).mean(-1))
-        return torch.stack(found).double().numpy()
+        losses: NDArray[np.float64] = torch.stack(found).double().numpy()
+        if not np.isfinite(losses).all():
+            raise NonFiniteError(
+                f"training came to infinity or NaN within {self.step} steps. Take a smaller learning_rate than "
+                f"{self.task.learning_rate:g}."
+            )
+        return losses
 
     def constant_losses(self) -> NDArray[np.float64]:
         """(sparsity,): the loss, on the same examples, of each feature's mean."""
@@ -240,6 +252,11 @@ def _probabilities(given: Sequence[float] | float | None, largest_set: int) -> t
             raise ValueError(
                 f"probabilities={given!r}: {probability!r} is not above 0 and at most 1. Say how often a feature is "
                 "on; a sparsity of 0.9 is a probability of 0.1."
+            )
+        if probability < _RAREST:
+            raise ValueError(
+                f"probabilities={given!r}: at {probability!r} a feature is on in fewer than one of {1 / _RAREST:,.0f} "
+                f"examples, too few to learn from and to compare models on. Take {_RAREST} or more."
             )
         if probability * largest_set > 1 + 1e-9:
             raise ValueError(

@@ -12,7 +12,7 @@ import torch
 
 from interp_widgets.experiments.superposition import run_superposition, superposition
 from interp_widgets.experiments.toy_models import HELD_OUT
-from interp_widgets.results.errors import InterpWidgetsError, SelectionError, UnknownNameError
+from interp_widgets.results.errors import InterpWidgetsError, NonFiniteError, SelectionError, UnknownNameError
 
 
 def cosines(result, sparsity):
@@ -216,6 +216,7 @@ def test_more_dimensions_than_features_lose_nothing():
         ({"probabilities": 0}, ValueError, "0 is not above 0 and at most 1"),
         ({"probabilities": (0.5, 1.2)}, ValueError, "1.2 is not above 0 and at most 1. Say how often a feature is on"),
         ({"probabilities": (0.5, float("nan"))}, ValueError, "nan is not above 0"),
+        ({"probabilities": (0.5, 1e-4)}, ValueError, "at 0.0001 a feature is on in fewer than one of 1,000 examples"),
         ({"probabilities": ()}, ValueError, "probabilities is empty"),
         ({"probabilities": (0.5, 0.5)}, ValueError, "has one twice"),
         ({"probabilities": (0.5, "0.1")}, ValueError, "'0.1' is not above 0"),
@@ -244,6 +245,27 @@ def test_bad_arguments_are_refused_at_once(given, kind, words):
         superposition(**given)  # before the first step
     assert words in str(refused.value)
     assert isinstance(refused.value, (InterpWidgetsError, ValueError))
+
+
+def test_a_training_that_explodes_says_so_and_keeps_what_was_finite():
+    with pytest.raises(NonFiniteError, match=r"Take a smaller learning_rate than 1e\+30\.") as raised:
+        run_superposition(activation="linear", learning_rate=1e30, steps=200, batch=8, models=1)
+    assert np.isfinite(raised.value.partial.weights).all()
+
+
+def test_the_rarest_features_can_still_be_measured():
+    result = run_superposition(n_features=1, n_hidden=1, probabilities=0.001, steps=1, batch=4, models=1)
+    assert np.isfinite(result.lost).all()
+
+
+def test_the_number_of_threads_is_as_it_was():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run_superposition(steps=3, batch=4, models=1, probabilities=0.5)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_interrupt_keeps_what_was_trained(monkeypatch):
