@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.superposition import run_superposition
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
     from interp_widgets.models.inspect import inspect
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
+    from interp_widgets.results.superposition import SuperpositionResult
+    from interp_widgets.show import (
+        show_ablation,
+        show_causal_trace,
+        show_patching,
+        show_path_patching,
+        show_superposition,
+    )
     from interp_widgets.views.patching_grid import PatchingGrid
+    from interp_widgets.views.superposition import Superposition
 
 __version__ = "0.1.0"
 
@@ -37,6 +46,8 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "Superposition",
+    "SuperpositionResult",
     "describe",
     "inspect",
     "run_ablation",
@@ -45,10 +56,12 @@ __all__ = [
     "run_group_patching",
     "run_patching",
     "run_path_patching",
+    "run_superposition",
     "show_ablation",
     "show_causal_trace",
     "show_patching",
     "show_path_patching",
+    "show_superposition",
     "teaching",
 ]
 
@@ -60,6 +73,8 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "Superposition": "interp_widgets.views.superposition",
+    "SuperpositionResult": "interp_widgets.results.superposition",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
@@ -68,10 +83,12 @@ _HOME = {
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_superposition": "interp_widgets.experiments.superposition",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
+    "show_superposition": "interp_widgets.show",
 }
 
 

@@ -11,9 +11,12 @@ from interp_widgets.experiments.causal_trace import causal_trace
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
+from interp_widgets.experiments.superposition import superposition
 from interp_widgets.views._strips import Steps
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol import Cell
+from interp_widgets.views.superposition import Steps as ToySteps
+from interp_widgets.views.superposition import Superposition
 
 P = ParamSpec("P")
 Started: TypeAlias = "tuple[Steps, Callable[[Cell], Steps]]"
@@ -149,3 +152,28 @@ def show_path_patching(started: Started) -> PatchingGrid:
         ('z', True)
     """
     return _view(started)
+
+
+@over(superposition)
+def show_superposition(steps: ToySteps) -> Superposition:
+    """Train toy models of superposition and watch how their features share dimensions, by how sparse they are.
+
+    The arguments are those of `run_superposition`, which returns the numbers without a view. Errors are raised here,
+    before the call returns; directions then turn to their places while other cells of the notebook run.
+
+    Returns:
+        The view. An arrow is a feature's direction: its length says how much of the feature is kept, its angle to the
+        others how they interfere.
+
+    Raises:
+        InterpWidgetsError: see `run_superposition`.
+        ValueError: see `run_superposition`.
+
+    Example:
+        >>> from interp_widgets import show_superposition
+        >>> view = show_superposition(n_features=5, n_hidden=2, probabilities=(1, 0.1, 0.01), steps=1000)
+        >>> view.selected = {"sparsity": 2, "feature": 0}
+        >>> view.result.geometry(2)
+        'pentagon'
+    """
+    return Superposition(steps)
