@@ -70,7 +70,7 @@ class Superposition {
     this.#footer = new Footer(
       actions.announce,
       {
-        html: this.#messages.live ? () => this.#messages.request("html") : null,
+        html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
         png: () => (this.#scene ? toysToPng(this.#scene, fonts(this.#large.element)) : Promise.resolve(null)),
         csv: () => toysToCsv(this.#toys),
         csvTitle: "save every feature of every model",

@@ -79,7 +79,7 @@ function arrays(overrides: Partial<SuperpositionArrays> = {}): SuperpositionArra
 const state = (overrides: Partial<SuperpositionState> = {}): SuperpositionState => ({
   spec: spec(),
   arrays: arrays(),
-  job: { state: "done", done: 100, total: 100, seconds: 1, eta: null, error: null },
+  job: { state: "done", done: 100, total: 100, seconds: 1, eta: null, error: null, note: null },
   selected: null,
   theme: "light",
   ...overrides,
@@ -151,7 +151,7 @@ test("Python's changes are shown, and a selection that the models have not is no
 });
 
 test("a training is followed and can be cancelled", async () => {
-  const running = { state: "running", done: 30, total: 100, seconds: 1, eta: 4, error: null } as const;
+  const running = { state: "running", done: 30, total: 100, seconds: 1, eta: 4, error: null, note: null } as const;
   const model = new FakeModel(state({ job: running, arrays: arrays({ trained: 30 }) }));
   view.render({ model, el });
   expect(one(".iw-job").textContent).toContain("30 of 100 steps · about 4 s left");
@@ -161,13 +161,13 @@ test("a training is followed and can be cancelled", async () => {
   model.set("job", { ...running, state: "cancelled", done: 40 });
   await drawn();
   expect(one(".iw-job").textContent).toBe("Cancelled: 40 of 100 steps trained, the rest is not.");
-  model.set("job", { ...running, state: "failed", error: "RuntimeError: no" });
+  model.set("job", { ...running, state: "failed", error: "RuntimeError: no", note: null });
   await drawn();
   expect(one("[role=alert]").textContent).toContain("RuntimeError: no");
 });
 
 test("the strip of a job that was watched stays, and finished models have none", async () => {
-  const running = { state: "running", done: 30, total: 100, seconds: 1, eta: null, error: null } as const;
+  const running = { state: "running", done: 30, total: 100, seconds: 1, eta: null, error: null, note: null } as const;
   const model = new FakeModel(state({ job: running }));
   view.render({ model, el });
   model.set("job", { ...running, state: "done", seconds: 2.1 });
