@@ -146,7 +146,7 @@ def _with_examples(card: LatentCard, found: ExamplesResult) -> LatentCard:
 def _by_weights(dictionary: Dictionary, straight: Straight, access: Access, latents: Sequence[int], n: int) -> Cards:
     """Say what the weights alone tell of latents."""
     try:
-        decoder = dictionary.decoder
+        decoder = dictionary.decoder.detach()
     except FeatureError:  # it is not linear, so that no latent adds one and the same thing
         return tuple(map(LatentCard, latents))
     own = decoder[list(latents)].float()

@@ -39,6 +39,7 @@ class Norm:
         """Return what reads before the norm, for a size of 1, as `readers`, (..., d), read after it."""
         return self._centred(readers * self.gain.to(readers.device))
 
+    @torch.no_grad()
     def size(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the norm divides by at each token, (..., 1)."""
         if self.module is None:
@@ -225,7 +226,7 @@ class Straight:
         return added.reshape(rows, heads, -1)
 
     def neurons(self, layer: int, rows: torch.Tensor) -> torch.Tensor | None:
-        """Return how strongly each neuron of a layer reads rows of the stream, (row, neuron), with the norm's size at 1.
+        """Return how strongly each neuron of a layer reads rows of the stream, (row, neuron), the norm's size at 1.
 
         That is the dot product with its input weights; of a neuron with a gate, the larger of that with its gate's and
         with its own. None where they are not known.
