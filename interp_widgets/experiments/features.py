@@ -116,7 +116,7 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
             directions, which are all on all the time. Statistics count every latent in any case.
         fit: whether to measure how well a sparse autoencoder or a transcoder stands for the model on the texts, their
             first 8,192 tokens or so. One that does not seem to belong there is warned of.
-        names: what to call latents.
+        names: what to call latents; `FeatureResult.with_concepts` reads names from a file.
         stride: by how many tokens the windows of a long document lie apart; half the context by default. A token sees
             at least `context - stride` tokens before it, or all that there are.
         max_tokens: most tokens that run in one batch; chosen to suit the device by default, and halved when memory
