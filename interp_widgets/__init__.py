@@ -13,16 +13,25 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.superposition import run_superposition
+    from interp_widgets.experiments.top_examples import run_top_examples
+    from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
+    from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.concepts import Concepts
+    from interp_widgets.results.examples import ExamplesResult
+    from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.superposition import SuperpositionResult
@@ -40,55 +49,73 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CircuitResult",
+    "Concepts",
     "Description",
+    "ExamplesResult",
+    "FeatureResult",
     "GroupResult",
+    "LatentCard",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
     "Superposition",
     "SuperpositionResult",
+    "TopKSAE",
     "describe",
     "inspect",
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
+    "run_features",
     "run_group_patching",
+    "run_latent_cards",
     "run_patching",
     "run_path_patching",
     "run_superposition",
+    "run_top_examples",
     "show_ablation",
     "show_causal_trace",
     "show_patching",
     "show_path_patching",
     "show_superposition",
     "teaching",
+    "train_sae",
 ]
 
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
+    "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
+    "ExamplesResult": "interp_widgets.results.examples",
+    "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
+    "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
     "Superposition": "interp_widgets.views.superposition",
     "SuperpositionResult": "interp_widgets.results.superposition",
+    "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_superposition": "interp_widgets.experiments.superposition",
+    "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
     "show_superposition": "interp_widgets.show",
+    "train_sae": "interp_widgets.experiments.train_sae",
 }
 
 

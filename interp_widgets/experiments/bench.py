@@ -169,7 +169,7 @@ class Bench:
             model=opened.name,
             fingerprint=self._fingerprint,
             dtype=opened.dtype,
-            versions=_versions(),
+            versions=versions(),
             forward_passes=self.passes,
             seconds=self.seconds,
             settings={**self.contrast.settings, **self.request.cells.settings},
@@ -177,7 +177,8 @@ class Bench:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that take part."""
     # Read where it is loaded already: importing the root from here would turn the direction of imports around.
     own = str(sys.modules[__name__.partition(".")[0]].__version__)
     return {"interp_widgets": own} | {name: version(name) for name in ("nnsight", "torch", "transformers")}

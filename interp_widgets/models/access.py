@@ -126,6 +126,8 @@ class Access:
                 layer.heads = self._head_places(inside.heads, block)
             if inside.down:
                 layer.down = self._envoy(block.get_submodule(inside.down))
+            if inside.enters:
+                layer.enters = self._envoy(block.get_submodule(inside.enters))
         return inside
 
     @property
@@ -383,6 +385,14 @@ class Access:
                 "nnsight does not know it. Wrap the model again, for instance with NNsight(model)."
             )
         return envoys[id(module)]
+
+    def envoy_of(self, module: nn.Module) -> Any:
+        """Return a module of the model as nnsight knows it.
+
+        Raises:
+            ModelError: nnsight does not know it.
+        """
+        return self._envoy(module)
 
     def _layer(self, block: nn.Module) -> Layer:
         parts = self.anatomy.parts

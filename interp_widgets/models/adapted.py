@@ -109,6 +109,10 @@ class Adapted(nn.Module):
         logits, _ = _find_logits(output, description.logits)
         return Output((logits[:, description.read_at] if logits.ndim == 3 else logits)[:, None])
 
+    def logits_in(self, output: Any) -> torch.Tensor:
+        """Return the logits of all positions, in what the module that was described returns."""
+        return _find_logits(output, self.description.logits)[0]
+
     def _survey(self, description: Description, name: str) -> None:
         """Find the embedding, the sizes, and how many tokens the module takes, by running it."""
         self._embedding, ids, others = self._find_embedding(description)

@@ -162,6 +162,11 @@ def down_candidates(parts: Parts) -> Iterator[str]:
             yield f"{mlp}.{down}"
 
 
+def entrance_candidates(parts: Parts, down: str) -> Iterator[str]:
+    """Yield where to look for the module that gets what the MLP gets, given its last projection if that is known."""
+    yield from dict.fromkeys(path for path in (down.rpartition(".")[0], *_MLPS[:-1], "fc1", parts.mlp) if path)
+
+
 def value_limit(config: Any) -> float | None:
     """Return the size at which a model clips what its projections of queries, keys and values hand over, if it does."""
     for place in (config, getattr(config, "attn_config", None)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -18,10 +19,16 @@ def fingerprint(module: nn.Module) -> str:
     At most 64 evenly spaced values of each tensor are read, so the cost does not grow with the model's width. Moving a
     model to another device leaves its fingerprint as it is; casting it to another dtype does not.
     """
+    named = chain(module.named_parameters(), module.named_buffers())
+    return fingerprint_of((name, _loaded(module, name) if tensor.is_meta else tensor) for name, tensor in named)
+
+
+def fingerprint_of(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Hash weights by their names as `fingerprint` does."""
     digest = hashlib.sha256()
-    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+    for name, tensor in weights:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(_sample(_loaded(module, name) if tensor.is_meta else tensor))
+        digest.update(_sample(tensor))
     return digest.hexdigest()[:16]
 
 

@@ -32,8 +32,11 @@ def check_place(access: Access, place: Place) -> None:
         )
     if place.site != "mlp_in":
         access.check_site(place.site)
-    elif access.layers[place.layer].mlp is None:
-        raise SiteError(f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP.")
+    elif not access.inside.enters:
+        raise SiteError(
+            f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP, or no module was "
+            "found that gets what the MLP gets."
+        )
 
 
 def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torch.Tensor], T]) -> T:
@@ -56,17 +59,17 @@ def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torc
     layer = access.layers[place.layer]
     ids = ids.to(access.opened.device)
     with exclusive(access.opened.module), access.model.trace(input_ids=ids, **access.options()) as tracer:
-        found.append(use(_at(layer, place.site).float()))
+        found.append(use(read_site(layer, place.site, layer.block.input).float()))
         tracer.stop()
     return found[0]
 
 
-def _at(layer: Layer, site: Site | Literal["mlp_in"]) -> torch.Tensor:
-    stream: torch.Tensor = layer.block.input
+def read_site(layer: Layer, site: Site | Literal["mlp_in"], stream: torch.Tensor) -> torch.Tensor:
+    """Return what is at a site of the layer that `stream` enters, inside a trace, (row, position, d)."""
     if site == "resid_pre":
         return stream
     if site == "mlp_in":
-        entering: torch.Tensor = layer.mlp.input  # type: ignore[union-attr]  # `check_place` has seen to it
+        entering: torch.Tensor = layer.enters.input  # type: ignore[union-attr]  # `check_place` has seen to it
         return entering.reshape(*stream.shape[:2], -1)
     stream = stream.clone()  # some blocks go on to add into it
     if site == "resid_post":

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp_widgets.models.families import Heads, Parts, down_candidates, head_candidates, value_limit
+from interp_widgets.models.families import (
+    Heads,
+    Parts,
+    down_candidates,
+    entrance_candidates,
+    head_candidates,
+    value_limit,
+)
 from interp_widgets.models.heads import Attention, Change, HeadLayout, Shape
 from interp_widgets.models.probe import Anatomy, clone, close, first_tensor, probe_ids, submodule
 from interp_widgets.results.terms import HEAD_SITES, NEURON_SITES, HeadSite, Site
@@ -25,6 +32,8 @@ class Inside:
     down: str
     """Where in the block the MLP's last projection is; empty where there is no one row of neurons."""
     d_mlp: int | None
+    enters: str
+    """Where in the block the module is that gets what the MLP gets; empty where it was not found."""
     missing: Mapping[Site, str]
     """Why a site does not exist."""
 
@@ -60,13 +69,14 @@ _NO_HEADS = "no projections of queries, keys, values and attention's output were
 def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
     """Run the model on a few tokens and find the heads and neurons of its blocks."""
     if anatomy.parts is None:
-        return Inside(None, "", None, dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
+        return Inside(None, "", None, "", dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
     search = _Search(missing=dict.fromkeys(HEAD_SITES, _NO_ATTENTION))
     if anatomy.parts.attn:
         search = _find_heads(module, config, anatomy, anatomy.parts)
     down, d_mlp, reason = _find_neurons(module, anatomy, anatomy.parts) if anatomy.parts.mlp else ("", None, _NO_MLP)
+    enters = _find_entrance(module, anatomy, anatomy.parts, down) if anatomy.parts.mlp else ""
     missing = search.missing | ({} if down else {"mlp_post": reason})
-    return Inside(search.layout, down, d_mlp, missing)
+    return Inside(search.layout, down, d_mlp, enters, missing)
 
 
 def count_heads(module: nn.Module, config: Any, anatomy: Anatomy) -> int | None:
@@ -333,6 +343,53 @@ def _find_neurons(module: nn.Module, anatomy: Anatomy, parts: Parts) -> tuple[st
             "its MLP is a mixture of experts: each position goes through some of many MLPs, not through one.",
         )
     return "", None, "no last projection of its MLP was found whose output is what the MLP adds."
+
+
+def _find_entrance(module: nn.Module, anatomy: Anatomy, parts: Parts, down: str) -> str:
+    """Return where the module is whose input is what the MLP gets: what the MLP adds follows from it alone."""
+    ids = probe_ids(module)
+    added = [block.get_submodule(parts.mlp) for block in anatomy.blocks]
+    for path in entrance_candidates(parts, down):
+        found = [submodule(block, path) for block in anatomy.blocks]
+        entrances = [part for part in found if part is not None]
+        if len(entrances) < len(found):
+            continue
+        # A norm after the MLP would pass for one: what it gets determines what the MLP adds too.
+        if path == parts.mlp != "fc1" and not any(next(part.children(), None) for part in entrances):
+            continue
+        calls = _watch(module, ids, (*anatomy.blocks, *entrances, *added))
+        width = calls[anatomy.blocks[0]].input.shape[-1]
+        inputs = [calls[part].input for part in entrances if part in calls]
+        if len(inputs) < len(found) or any(
+            not isinstance(tensor, torch.Tensor) or tensor.numel() != ids.numel() * width for tensor in inputs
+        ):
+            continue
+        if all(_follows(module, ids, *pair, calls) for pair in zip(entrances, added, strict=True)):
+            return path
+    return ""
+
+
+def _follows(
+    module: nn.Module, ids: torch.Tensor, entrance: nn.Module, part: nn.Module, calls: Mapping[nn.Module, _Call]
+) -> bool:
+    """Whether prompts and positions that are turned around where they enter come out turned around."""
+    shape = (ids.shape[0], ids.shape[1], -1)
+
+    def turned(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.reshape(shape).flip(0, 1).reshape(tensor.shape)
+
+    def turn(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if args:
+            return (turned(args[0]), *args[1:]), kwargs
+        name = next(iter(kwargs))
+        return args, {**kwargs, name: turned(kwargs[name])}
+
+    handle = entrance.register_forward_pre_hook(turn, with_kwargs=True)
+    try:
+        after = _watch(module, ids, (part,))[part].output
+    finally:
+        handle.remove()
+    return close(turned(first_tensor(calls[part].output)), first_tensor(after))
 
 
 def _watch(module: nn.Module, ids: torch.Tensor, watched: tuple[nn.Module | None, ...]) -> dict[nn.Module, _Call]:

@@ -99,8 +99,10 @@ class Layer:
     scale: float
     mlp_first: bool
     heads: HeadPlaces | None = None
-    """Heads and `down` are looked for when one of their sites is first asked for."""
+    """Heads, `down` and `enters` are looked for when one of their sites is first asked for."""
     down: Any | None = None
+    enters: Any | None = None
+    """The module that gets what the MLP gets."""
 
     def read(self, sites: Collection[Site], stream: torch.Tensor) -> dict[Site, torch.Tensor]:
         """Return what is at the sites inside the block that `stream` enters."""

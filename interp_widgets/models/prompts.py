@@ -58,8 +58,8 @@ def parse_pairs(
     """
     labels = Labels(tokenizer, names)
     sides = [
-        [labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name)]
-        for name, prompts in (("clean", clean), ("corrupt", corrupt))
+        [labels.tokens(token_ids(prompt, name, tokenizer, n_vocab)) for prompt in listed(prompts, name)]
+        for name, prompts in (("clean prompt", clean), ("corrupt prompt", corrupt))
     ]
     if len(sides[0]) != len(sides[1]):
         raise PromptError(
@@ -105,44 +105,53 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _batch(prompts: Prompts, name: str) -> list[Prompt]:
+def listed(prompts: Prompts, name: str) -> list[Prompt]:
+    """Return one prompt or many as a list; `name` is what messages call one.
+
+    Raises:
+        PromptError: it is neither text nor token ids nor a list of them.
+    """
     if isinstance(prompts, str):
         return [prompts]
     plain = as_plain(prompts)
     if not isinstance(plain, Sequence) or isinstance(plain, (bytes, bytearray)):
-        raise PromptError(f"The {name} prompt is {kind_of(plain)}. Pass text, token ids, or a list of either.")
+        raise PromptError(f"The {name} is {kind_of(plain)}. Pass text, token ids, or a list of either.")
     if all(is_whole(item) for item in plain):
         return [cast("Prompt", plain or "")]
     return list(cast("Sequence[Prompt]", plain))
 
 
-def _ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tuple[int, ...]:
+def token_ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tuple[int, ...]:
+    """Return the ids of one prompt, tokenised as the tokenizer does by default; `name` is what messages call it.
+
+    Raises:
+        PromptError: an empty prompt, text without a tokenizer, or ids outside the vocabulary.
+    """
     if isinstance(prompt, str):
         if not prompt:
-            raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
+            raise PromptError(f"The {name} is empty. Pass one with at least one token.")
         if tokenizer is None:
             raise PromptError(
-                f"The {name} prompt is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
+                f"The {name} is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
             )
         if not is_text(prompt):
-            raise PromptError(
-                f"The {name} prompt {prompt!r} holds half a character (a lone surrogate). Pass whole text."
-            )
-        # No padding and no truncation, whatever the tokenizer is set to: nnsight switches padding to the left.
-        ids = tokenizer(prompt, padding=False, truncation=False)["input_ids"]
+            raise PromptError(f"The {name} {prompt!r} holds half a character (a lone surrogate). Pass whole text.")
+        # No padding and no truncation, whatever the tokenizer is set to: nnsight switches padding to the left. No words
+        # about length either: what is too long is refused, or cut.
+        ids = tokenizer(prompt, padding=False, truncation=False, verbose=False)["input_ids"]
     else:
         ids = as_plain(prompt)
     if not isinstance(ids, Sequence) or isinstance(ids, (bytes, bytearray)) or not all(is_whole(item) for item in ids):
         raise PromptError(
-            f"The {name} prompt is {prompt!r}, which is neither text nor a list of token ids. "
+            f"The {name} is {prompt!r}, which is neither text nor a list of token ids. "
             "Pass a string, a list of whole numbers, or a list of such prompts."
         )
     if not ids:
-        raise PromptError(f"The {name} prompt is empty. Pass a prompt with at least one token.")
+        raise PromptError(f"The {name} is empty. Pass one with at least one token.")
     wrong = [token for token in ids if not 0 <= token < n_vocab]
     if wrong:  # before labels are made: a tokenizer has no names for such ids
         raise PromptError(
-            f"The {name} prompt holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
+            f"The {name} holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
             "Was it tokenised for another model?"
         )
     return tuple(int(item) for item in ids)
@@ -163,7 +172,8 @@ def parse_prompts(
         PromptError: as for `parse_pairs`.
     """
     labels = Labels(tokenizer, names)
-    parsed = tuple(labels.tokens(_ids(prompt, name, tokenizer, n_vocab)) for prompt in _batch(prompts, name))
+    called = f"{name} prompt"
+    parsed = tuple(labels.tokens(token_ids(prompt, called, tokenizer, n_vocab)) for prompt in listed(prompts, called))
     if not parsed:
         raise PromptError(f"There is no {name} prompt. Pass at least one.")
     for number, tokens in enumerate(parsed):

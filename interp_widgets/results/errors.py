@@ -46,6 +46,10 @@ class ResultError(InterpWidgetsError, ValueError):
     """A result that lacks what was asked of it, or a file that holds no such result."""
 
 
+class FeatureError(InterpWidgetsError, ValueError):
+    """Latents that cannot be used: a file that is no dictionary of them, or one that does not belong to the model."""
+
+
 class SelectionError(InterpWidgetsError, ValueError):
     """A layer, position or cell that the model, the prompts or the grid do not have."""
 

@@ -185,6 +185,7 @@ def test_an_error_in_the_background_keeps_what_was_trained(monkeypatch):
         "seconds": 0,
         "eta": None,
         "error": "RuntimeError: the training broke",
+        "note": None,
     }
 
 

@@ -6,7 +6,15 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from interp_widgets.results.dictionary import DictionaryInfo
+from interp_widgets.results.concepts import Concepts
+from interp_widgets.results.dictionary import DictionaryInfo, Kind
+
+_KINDS: dict[Kind, str] = {
+    "sae": "a sparse autoencoder",
+    "transcoder": "a transcoder",
+    "neurons": "the neurons of an MLP",
+    "directions": "directions",
+}
 
 
 class Dictionary(ABC):
@@ -16,6 +24,20 @@ class Dictionary(ABC):
     """
 
     info: DictionaryInfo
+    concepts: Concepts | None = None
+    """What its latents are called, where it comes with names."""
+
+    def __repr__(self) -> str:
+        info = self.info
+        same = info.reads == info.writes
+        place = f"reads and writes {info.reads}" if same else f"reads {info.reads}, writes {info.writes}"
+        return "\n".join(
+            [
+                f"{info.name}: {_KINDS[info.kind]} with {info.n_latents:,} latents",
+                f"  {place}, {info.d_in:,} numbers wide",
+                f"  activations are {info.normalised or 'encoded as they are'}",
+            ]
+        )
 
     @abstractmethod
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
