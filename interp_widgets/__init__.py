@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
+    from interp_widgets.results.examples import ExamplesResult
+    from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
@@ -36,7 +42,10 @@ __all__ = [
     "CircuitResult",
     "Concepts",
     "Description",
+    "ExamplesResult",
+    "FeatureResult",
     "GroupResult",
+    "LatentCard",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
@@ -47,9 +56,12 @@ __all__ = [
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
+    "run_features",
     "run_group_patching",
+    "run_latent_cards",
     "run_patching",
     "run_path_patching",
+    "run_top_examples",
     "show_ablation",
     "show_causal_trace",
     "show_patching",
@@ -62,7 +74,10 @@ _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
+    "ExamplesResult": "interp_widgets.results.examples",
+    "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
+    "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
@@ -73,9 +88,12 @@ _HOME = {
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",

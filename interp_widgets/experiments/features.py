@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,44 +15,52 @@ from numpy.typing import NDArray
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import chosen_numbers
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.dictionary import Dictionary
-from interp_widgets.models.harvest import check_place
+from interp_widgets.models.dictionaries.fit import measure_fit
+from interp_widgets.models.dictionaries.opening import Features, open_dictionary
 from interp_widgets.models.numbers import is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.reading import batch_tokens, read
-from interp_widgets.models.texts import Batch, Cutter, Window
+from interp_widgets.models.texts import Batch, Cutter, Window, batches
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import Fit
-from interp_widgets.results.errors import NonFiniteError, SelectionError
+from interp_widgets.results.errors import NonFiniteError
 from interp_widgets.results.features import FeatureResult
-from interp_widgets.results.terms import Site
 from interp_widgets.results.tokens import Tokens
 
 if TYPE_CHECKING:
-    from interp_widgets.models.dictionaries.opening import Features
+    from interp_widgets.models.remote import Remote
 
 _KEPT = 32
 """Latents of a token that are kept by default where all of them are always on: neurons and directions."""
+_FIT_TOKENS = 8192
+"""Tokens on which it is measured how well a dictionary fits."""
+_LOGITS = 2**26
+"""Logits that are held at a time for that."""
 
 
+@runs_remotely
 def features(
     model: ModelLike,
     text: Prompts,
     features: Features,
     *,
     against: Prompts | None = None,
-    site: Site | None = None,
+    site: str | None = None,
     layer: int | None = None,
     threshold: float = 0.0,
     latents: Sequence[int] | int | None = None,
     keep: int | None = None,
     fit: bool = True,
-    names: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | Concepts | None = None,
     stride: int | None = None,
     max_tokens: int | None = None,
     tokenizer: Any | None = None,
+    remote: Remote = False,
 ) -> Generator[FeatureResult, None, FeatureResult]:
     """Check the arguments at once, and return a generator that reads the texts batch by batch.
 
@@ -70,8 +78,7 @@ def features(
         documents += cutter.documents(against, "against text")
         sides += ["against"] * (len(documents) - len(sides))
     access = resolve(opened)
-    dictionary = _open(features, access, site, layer)
-    check_place(access, dictionary.info.reads)
+    dictionary = open_dictionary(features, access, site=site, layer=layer)
     if not (isinstance(threshold, (int, float)) and math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"threshold={threshold!r} must be a number from 0 on.")
     for name, number in (("keep", keep), ("max_tokens", max_tokens)):
@@ -87,7 +94,8 @@ def features(
     )
     labels = opened.labels
     texts = tuple(labels.tokens(ids) for ids in documents)
-    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, checked_names(names, n_latents)).steps()
+    concepts = _concepts(dictionary, names)
+    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, concepts).steps()
 
 
 @over(features)
@@ -99,22 +107,26 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
             repository id.
         text: text or token ids, or a list of either. Text is tokenised as the tokenizer does by default. Documents
             longer than the model's context are read in windows that overlap; see `stride`.
-        features: what to read: a sparse autoencoder or a transcoder, as an object or a folder; a matrix of directions,
-            (direction, d_model); or "neurons".
+        features: the latents: a sparse autoencoder or a transcoder, as an object or a folder; any object with `encode`
+            and `decode`; a matrix of directions, (direction, width); or "neurons".
         against: other text to compare with: see the ranking "difference".
-        site: where a matrix of directions reads; for dictionaries that know their site it only has to agree.
-        layer: the layer of that site, or of the neurons.
+        site: where latents are read that do not say so themselves.
+        layer: of that site, or of the neurons.
         threshold: a latent fires where the size of its activation is above this.
         latents: latents to keep on every token, also where they are below the threshold: `FeatureResult.columns`.
         keep: most latents to keep of each token, its strongest. By default all that fire, or 32 of neurons and
             directions, which are all on all the time. Statistics count every latent in any case.
-        fit: whether to measure how well a dictionary with a decoder stands for the model on the texts.
-        names: what to call latents.
+        fit: whether to measure how well a sparse autoencoder or a transcoder stands for the model on the texts, their
+            first 8,192 tokens or so. One that does not seem to belong there is warned of.
+        names: what to call latents, by number, or `Concepts` with notes too, as `Concepts.load` reads them from a file;
+            in front of names that the dictionary comes with.
         stride: by how many tokens the windows of a long document lie apart; half the context by default. A token sees
             at least `context - stride` tokens before it, or all that there are.
         max_tokens: most tokens that run in one batch; chosen to suit the device by default, and halved when memory
             runs out.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run: here by default, True for NDIF, the address of another server such as "https://host", or
+            an nnsight `RemoteBackend`. The latents travel there; what fires comes back.
 
     Returns:
         Which latents fire on each token, and statistics of all latents. After an interrupt or an error,
@@ -124,8 +136,17 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         PromptError: empty text, text without a tokenizer, or token ids that the model does not have.
         NonFiniteError: NaN or infinity, with the layer where it appears.
         ModelError: a model that cannot be read.
+        FeatureError: no latents, or latents that do not belong to the model.
         SiteError: a site that its architecture does not have.
         SelectionError: a layer or a latent that does not exist.
+        ResultError: concepts that are about another dictionary.
+
+    Example:
+        >>> from interp_widgets import run_features, teaching
+        >>> text = "When Mary and John went to the store, John gave a drink to"
+        >>> result = run_features(teaching.load(), text, "neurons", layer=0)
+        >>> [latent for latent, _ in result.ranked("max", 2)]
+        [4, 414]
 
     References:
         Bricken et al. 2023, "Towards Monosemanticity: Decomposing Language Models With Dictionary Learning"
@@ -138,24 +159,10 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
     return finish(steps)
 
 
-def checked_names(names: Mapping[int, str] | None, n_latents: int) -> dict[int, str]:
-    """Refuse names of latents that do not exist.
-
-    Raises:
-        SelectionError: there is no such latent.
-    """
-    for latent in names or {}:
-        if not (is_whole(latent) and 0 <= latent < n_latents):
-            raise SelectionError(f"names holds {latent!r}, but latents run from 0 to {n_latents - 1}.")
-    return {int(latent): str(name) for latent, name in (names or {}).items()}
-
-
-def _open(features: Features, access: Access, site: Site | None, layer: int | None) -> Dictionary:
-    if isinstance(features, Dictionary):
-        return features
-    from interp_widgets.models.dictionaries.opening import open_dictionary
-
-    return open_dictionary(features, access, site=site, layer=layer)
+def _concepts(dictionary: Dictionary, names: Mapping[int, str] | Concepts | None) -> Concepts:
+    """What latents are called: by the dictionary itself, or else by whoever reads them."""
+    own = dictionary.concepts or Concepts.of(dictionary.info)
+    return own.merged(names if isinstance(names, Concepts) else Concepts.of(dictionary.info, names))
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,7 @@ class _Reading:
         texts: tuple[Tokens, ...],
         sides: tuple[str, ...],
         wanted: _Wanted,
-        names: Mapping[int, str],
+        concepts: Concepts,
     ) -> None:
         self._access = access
         self._cutter = cutter
@@ -212,7 +219,7 @@ class _Reading:
         self._texts = texts
         self._sides = sides
         self._wanted = wanted
-        self._names = names
+        self._concepts = concepts
         self._begins = np.cumsum([0, *map(len, texts)])
         shape = (len(texts), dictionary.info.n_latents)
         self._maximum = np.zeros(shape, np.float32)
@@ -236,9 +243,19 @@ class _Reading:
             self._keep(done.batch, done.made)
             yield
         if self._wanted.fit and self._dictionary.info.kind in ("sae", "transcoder"):
-            from interp_widgets.models.dictionaries.fit import measure_fit
+            self._fit = self._measured()
 
-            self._fit = measure_fit(self._access, self._dictionary, [text.ids for text in self._texts])
+    def _measured(self) -> Fit | None:
+        """How well the dictionary fits on the first tokens; None of texts that are single tokens."""
+        windows = [window for window in islice(self._windows(), _FIT_TOKENS) if len(window.ids) > 1]
+        # The model says something at every position here, unlike where its latents are read.
+        tokens = min(self._wanted.tokens, max(1, _LOGITS // self._access.n_vocab))
+        ids, size = [], 0
+        for batch in batches(windows, tokens, causal=False):
+            if size < _FIT_TOKENS:
+                ids.append(batch.ids.to(self._access.opened.device))
+                size += batch.ids.numel()
+        return measure_fit(self._access, self._dictionary, ids) if ids else None
 
     def _windows(self) -> Iterable[Window]:
         for number, text in enumerate(self._texts):
@@ -313,7 +330,8 @@ class _Reading:
             fit=self._fit,
             provenance=self._ledger.provenance(),
             columns={latent: column.copy() for latent, column in zip(self._wanted.columns, self._columns, strict=True)},
-            names=self._names,
+            names=self._concepts.names,
+            notes=self._concepts.notes,
         )
 
     def _firing(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

@@ -25,6 +25,8 @@ from interp_widgets.results import errors
 from interp_widgets.results.changes import changed, changes
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.errors import InterpWidgetsError, ModelError
+from interp_widgets.results.examples import ExamplesResult
+from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.saved import Saved
@@ -36,7 +38,9 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Saved)
 Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 
-_RESULTS: dict[str, type[Saved]] = {kind.__name__: kind for kind in (CircuitResult, GroupResult, PatchingResult)}
+_RESULTS: dict[str, type[Saved]] = {
+    kind.__name__: kind for kind in (CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult)
+}
 """What experiments return, by the name under which it travels."""
 
 

@@ -20,7 +20,7 @@ from interp_widgets.results.errors import NonFiniteError
 T = TypeVar("T")
 
 _TOKENS_CPU, _TOKENS_GPU = 4096, 16384
-_NUMBERS_CPU, _NUMBERS_GPU = 2**24, 2**28
+_NUMBERS_CPU, _NUMBERS_GPU = 2**24, 2**26
 """Tokens of a batch, and most numbers that a dictionary makes of them at a time."""
 
 
