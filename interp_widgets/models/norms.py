@@ -16,7 +16,7 @@ from interp_widgets.models.probe import probe_ids
 def norm_before_mlp(access: Access, layer: int) -> nn.Module | None:
     """Return the module that hands an MLP what it gets, None where there is none: a model whose MLPs enter a stream."""
     block = access.anatomy.blocks[layer]
-    entrance = block.get_submodule(access.inside.enters)
+    entrance = block.get_submodule(access.entrance)
     entering: list[torch.Tensor] = []
     handed: list[tuple[nn.Module, torch.Tensor]] = []
 
