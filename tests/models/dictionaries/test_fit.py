@@ -114,7 +114,15 @@ def test_a_transcoder_is_measured_where_it_writes(name: str) -> None:
     agree(measured(access, dictionary, [IDS[:2], IDS[2:]]), hooked.fit(dictionary, IDS))
 
 
-ENTRANCES = {"gemma2": "mlp", "gemma3": "mlp", "olmo2": "mlp", "glm4": "mlp", "bloom": "mlp", "mpt": "ffn"}
+ENTRANCES = {
+    "gemma2": "mlp",
+    "gemma3": "mlp",
+    "olmo2": "mlp",
+    "olmo3": "mlp",
+    "glm4": "mlp",
+    "bloom": "mlp",
+    "mpt": "ffn",
+}
 """Where what the MLP adds comes from another module than the one that gets what the MLP gets."""
 
 
