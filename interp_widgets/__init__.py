@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.superposition import run_superposition
     from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
@@ -33,15 +34,18 @@ if TYPE_CHECKING:
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
+    from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show import (
         show_ablation,
         show_causal_trace,
         show_features,
         show_patching,
         show_path_patching,
+        show_superposition,
     )
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
+    from interp_widgets.views.superposition import Superposition
 
 __version__ = "0.1.0"
 
@@ -58,6 +62,8 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "Superposition",
+    "SuperpositionResult",
     "TopKSAE",
     "describe",
     "inspect",
@@ -69,12 +75,14 @@ __all__ = [
     "run_latent_cards",
     "run_patching",
     "run_path_patching",
+    "run_superposition",
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
     "show_features",
     "show_patching",
     "show_path_patching",
+    "show_superposition",
     "teaching",
     "train_sae",
 ]
@@ -92,6 +100,8 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "Superposition": "interp_widgets.views.superposition",
+    "SuperpositionResult": "interp_widgets.results.superposition",
     "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
@@ -103,12 +113,14 @@ _HOME = {
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_features": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
+    "show_superposition": "interp_widgets.show",
     "train_sae": "interp_widgets.experiments.train_sae",
 }
 

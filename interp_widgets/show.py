@@ -13,6 +13,7 @@ from interp_widgets.experiments.features import features as features_steps
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
+from interp_widgets.experiments.superposition import superposition
 from interp_widgets.models.dictionaries.opening import Features
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
@@ -22,6 +23,8 @@ from interp_widgets.views._strips import Steps
 from interp_widgets.views.features import FeatureView
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol import Cell
+from interp_widgets.views.superposition import Steps as ToySteps
+from interp_widgets.views.superposition import Superposition
 
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
@@ -68,8 +71,11 @@ def show_patching(started: Started) -> PatchingGrid:
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
     run, in a large grid over an estimate of every cell that comes first. `view.result` waits for the whole,
-    `view.job.cancel()` stops and keeps what is there. With `remote` the call returns when the server has read the
-    prompts; until then nnsight's status line shows the job's place in the queue.
+    `view.job.cancel()` stops and keeps what is there.
+
+    With `remote`, in a notebook, the call returns as soon as the server has the request: the view then tells of the
+    job's place in the queue, and what the server refuses is said in the view and raised by `view.result`. Cancelling
+    stops listening and keeps what arrived; servers offer no way to stop a job, so theirs runs to its end.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,
@@ -235,3 +241,28 @@ def show_features(
         model, features, text=text, corpus=corpus, called=called, site=site, layer=layer, tokenizer=tokenizer
     )
     return FeatureView(steps, cards_of=cards_of)
+
+
+@over(superposition)
+def show_superposition(steps: ToySteps) -> Superposition:
+    """Train toy models of superposition and watch how their features share dimensions, by how sparse they are.
+
+    The arguments are those of `run_superposition`, which returns the numbers without a view. Errors are raised here,
+    before the call returns; directions then turn to their places while other cells of the notebook run.
+
+    Returns:
+        The view. An arrow is a feature's direction: its length says how much of the feature is kept, its angle to the
+        others how they interfere.
+
+    Raises:
+        InterpWidgetsError: see `run_superposition`.
+        ValueError: see `run_superposition`.
+
+    Example:
+        >>> from interp_widgets import show_superposition
+        >>> view = show_superposition(n_features=5, n_hidden=2, probabilities=(1, 0.1, 0.01), steps=1000)
+        >>> view.selected = {"sparsity": 2, "feature": 0}
+        >>> view.result.geometry(2)
+        'pentagon'
+    """
+    return Superposition(steps)

@@ -13,10 +13,12 @@ from interp_widgets import (
     run_causal_trace,
     run_patching,
     run_path_patching,
+    run_superposition,
     show_ablation,
     show_causal_trace,
     show_patching,
     show_path_patching,
+    show_superposition,
     teaching,
 )
 from interp_widgets.results.errors import PromptError
@@ -106,3 +108,19 @@ def test_a_head_of_prompts_of_unequal_length_is_refused_by_position_and_the_grid
         view.by_position()
     assert view.strips[0].job.state == "failed"
     assert (view.result, view.job.state) == (whole, "done")
+
+
+def test_toy_models_are_shown_as_they_are_trained():
+    small = {
+        "n_features": 3,
+        "n_hidden": 2,
+        "probabilities": (0.5, 0.1),
+        "steps": 20,
+        "batch": 16,
+        "models": 2,
+        "seed": 4,
+    }
+    view = show_superposition(**small)
+    assert view.result == run_superposition(**small)
+    with pytest.raises(ValueError, match="n_hidden=0 must be a whole number"):
+        show_superposition(n_hidden=0)

@@ -166,7 +166,7 @@ def _links(
 ) -> tuple[Link, ...] | None:
     assert dictionary.encoder is not None
     place = dictionary.info.reads
-    reader = dictionary.encoder[latent].float().to(peak.there.device)
+    reader = dictionary.encoder[latent].detach().float().to(peak.there.device)
     reader = reader / dictionary.scale(peak.there[None])[0]
     if place.site == "mlp_in":
         norm = straight.before("mlp", place.layer)

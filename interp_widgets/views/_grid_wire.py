@@ -49,6 +49,9 @@ def grid_spec(result: PatchingResult, *, by_position: bool = False) -> GridSpec:
         "top_k": int(result.top_ids.shape[-1]),
         "code_sites": dict(result.code.sites),
         "code_metrics": dict(result.code.metrics),
+        "code_fills": {name: list(texts) for name, texts in result.code.fills.items()},
+        "code_mean": dict(result.code.mean),
+        "code_refused": dict(result.code.refused),
         "provenance": _provenance(result),
         "by_position": by_position,
     }

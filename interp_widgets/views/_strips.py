@@ -14,7 +14,7 @@ from interp_widgets.results.estimates import Estimates
 from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import CellCode, PatchingResult, Status
 from interp_widgets.views._grid_wire import grid_arrays, grid_panels, measured
-from interp_widgets.views._job import Job
+from interp_widgets.views._job import Distant, Job
 from interp_widgets.views.protocol import Cell, WireStrips
 
 Steps: TypeAlias = "Generator[PatchingResult, None, PatchingResult]"
@@ -65,6 +65,7 @@ class Strip:
     @property
     def partial(self) -> PatchingResult:
         """What is computed so far."""
+        assert self.job.partial is not None  # the first step only says what there will be
         return self.job.partial
 
     def __repr__(self) -> str:
@@ -85,6 +86,9 @@ def wire_strips(grid: PatchingResult, strips: Sequence[Strip]) -> WireStrips | N
         "heads": [{"cell": strip.cell, "job": strip.job.status()} for strip in strips],
         "panels": grid_panels(joined),
         "code_sites": dict(joined.code.sites),
+        "code_fills": {name: list(texts) for name, texts in joined.code.fills.items()},
+        "code_mean": dict(joined.code.mean),
+        "code_refused": dict(joined.code.refused),
         "arrays": grid_arrays(joined),
     }
 
@@ -92,7 +96,10 @@ def wire_strips(grid: PatchingResult, strips: Sequence[Strip]) -> WireStrips | N
 def _after(pending: PatchingResult, start: Callable[[Cell], Steps], cell: Cell) -> Steps:
     """The steps of an experiment after one that does nothing, so that even its refusals come in the job's own time."""
     yield pending
-    return (yield from start(cell))
+    steps = start(cell)
+    while isinstance(steps, Distant) and not steps.wait():
+        yield pending
+    return (yield from steps)
 
 
 def _pending(grid: PatchingResult, cell: Cell) -> PatchingResult:
@@ -150,6 +157,12 @@ def _joined(grid: PatchingResult, strips: Sequence[PatchingResult]) -> PatchingR
         top_ids=stack(lambda strip: strip.top_ids, -1),
         top_probs=stack(lambda strip: strip.top_probs, np.nan),
         vocab={token: label for strip in strips for token, label in strip.vocab.items()},
-        code=CellCode({site: code for strip in strips for site, code in strip.code.sites.items()}, grid.code.metrics),
+        code=CellCode(
+            {site: code for strip in strips for site, code in strip.code.sites.items()},
+            grid.code.metrics,
+            {name: texts for strip in strips for name, texts in strip.code.fills.items()},
+            {name: text for strip in strips for name, text in strip.code.mean.items()},
+            {site: reason for strip in strips for site, reason in strip.code.refused.items()},
+        ),
         estimates=Estimates(grid.metric, stack(estimates, np.nan), stack(exact, False)[0]) if estimated else None,
     )

@@ -58,9 +58,11 @@ class PatchingGrid(View):
     _page_writes = frozenset({"selected", "metric", "pair", "color_limit", "theme"})
     _page_state = ("spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme")
 
-    spec = traitlets.Dict(help="All that is shown apart from the cells.").tag(sync=True)
-    arrays = traitlets.Instance(PatchingResult, help="The result whose cells the page holds.").tag(
-        sync=True, to_json=lambda result, _view: grid_arrays(result)
+    spec = traitlets.Dict(
+        allow_none=True, default_value=None, help="All that is shown apart from the cells; None before a first result."
+    ).tag(sync=True)
+    arrays = traitlets.Instance(PatchingResult, allow_none=True, help="The result whose cells the page holds.").tag(
+        sync=True, to_json=lambda result, _view: result and grid_arrays(result)
     )
     strips: tuple[Strip, ...] = traitlets.Tuple(help="Heads by position.").tag(  # type: ignore[assignment]
         sync=True, to_json=lambda strips, view: wire_strips(view.partial, strips) if strips else None
@@ -109,7 +111,8 @@ class PatchingGrid(View):
     def code(self, cell: Cell | None = None) -> str:
         """The lines of nnsight that compute one cell and print its value; they run as they are printed.
 
-        They use your model by the name `model`. With several pairs they compute the one that is shown, else the first.
+        They use your model by the name `model`. With several pairs they compute the one that is shown, else the first;
+        with several samples of noise the one that is shown, else the mean of all.
 
         Args:
             cell: which cell; by default the selected one, else the one with the strongest effect.
@@ -122,10 +125,8 @@ class PatchingGrid(View):
         result, chosen = self._find(given if given is not None else self.partial.strongest(self.metric))
         pair = result.pairs[self.pair or 0]
         if chosen["site"] not in result.code.sites:
-            raise ResultError(
-                f"there are no printed lines for {chosen['site']} in this grid: what its cells do takes more than a "
-                "few."
-            )
+            reason = result.code.refused.get(chosen["site"], "what its cells do takes more than a few.")
+            raise ResultError(f"there are no printed lines for {chosen['site']} in this grid: {reason}")
         metric = Template(result.code.metrics[self.metric]).safe_substitute(
             answer=pair.answer.id, wrong_answer=pair.wrong_answer.id
         )
@@ -135,6 +136,7 @@ class PatchingGrid(View):
             clean_ids=list(pair.clean.ids),
             corrupt_ids=list(pair.corrupt.ids),
             metric=metric,
+            **result.code.filled(self.pair),
         )
 
     def by_position(self, cell: Cell | None = None) -> PatchingResult:
@@ -180,6 +182,8 @@ class PatchingGrid(View):
         super().close()
 
     def __repr__(self) -> str:
+        if self.job.partial is None:
+            return f"PatchingGrid({self.job.note or self.job.state})"
         result = self.partial
         return f"PatchingGrid({result.shape_in_words()}, {result.direction}, {self.metric}, {self.job.state})"
 
@@ -224,7 +228,8 @@ class PatchingGrid(View):
         self.send_state("arrays")
 
     def _on_end(self) -> None:
-        self._fit_limit(self.partial)
+        if self.job.partial is not None:
+            self._fit_limit(self.job.partial)
         super()._on_end()
 
     def _fit_limit(self, result: PatchingResult) -> None:

@@ -127,6 +127,12 @@ class GridSpec(TypedDict):
     $corrupt_ids, $metric."""
     code_metrics: dict[str, str]
     """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
+    code_fills: dict[str, list[str]]
+    """For each other placeholder, what fills in for each pair."""
+    code_mean: dict[str, str]
+    """What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty."""
+    code_refused: dict[str, str]
+    """For each site without lines, why."""
     provenance: list[str]
     """Short facts about where the numbers come from, in the order in which they are shown."""
     by_position: bool
@@ -169,7 +175,8 @@ class Cell(CellPlace, total=False):
 
 
 class JobStatus(TypedDict):
-    """How far the computation is. `eta` is the time left in seconds, null when unknown."""
+    """How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+    server, null where it is done here or has ended."""
 
     state: JobState
     done: int
@@ -177,6 +184,7 @@ class JobStatus(TypedDict):
     seconds: float
     eta: float | None
     error: str | None
+    note: str | None
 
 
 class WireStrip(TypedDict):
@@ -197,6 +205,9 @@ class WireStrips(TypedDict):
     """The last one that was opened comes first."""
     panels: list[WirePanel]
     code_sites: dict[str, str]
+    code_fills: dict[str, list[str]]
+    code_mean: dict[str, str]
+    code_refused: dict[str, str]
     arrays: GridArrays
 
 
@@ -299,8 +310,9 @@ ToPython = CancelMessage | ResyncMessage | StripMessage | RequestMessage
 class GridState(TypedDict):
     """The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`."""
 
-    spec: GridSpec
-    arrays: GridArrays
+    spec: GridSpec | None
+    """Null, as are the arrays, while a server is yet to say anything of the result."""
+    arrays: GridArrays | None
     strips: WireStrips | None
     """None where no head was opened."""
     job: JobStatus
@@ -474,4 +486,85 @@ class FeatureState(TypedDict):
     """The activation at which all scales end; null ends that of each latent at its own maximum."""
     names: dict[str, str]
     notes: dict[str, str]
+    theme: Theme
+
+
+class WireShape(TypedDict):
+    """Features that share dimensions: "pentagon", and which features it is made of."""
+
+    name: str
+    features: list[int]
+
+
+class WireLandmark(TypedDict):
+    """A dimensionality at which features of a regular shape sit."""
+
+    share: float
+    label: str
+    name: str
+
+
+class SuperpositionSpec(TypedDict):
+    """All that a view of toy models shows apart from their weights."""
+
+    title: str
+    model: str
+    """The model as a formula."""
+    probabilities: list[float]
+    """From dense to sparse."""
+    importance: list[float]
+    n_hidden: int
+    n_models: int
+    steps: int
+    correlated: list[list[int]]
+    anticorrelated: list[list[int]]
+    landmarks: list[WireLandmark]
+    """Those that fit into so many dimensions, from 1 down."""
+    code: str
+    """Lines of torch that train one model: $probability, $model."""
+    provenance: list[str]
+    """Short facts about where the numbers come from, in the order in which they are shown."""
+
+
+class SuperpositionArrays(TypedDict):
+    """The models as they are now. What has no model axis is about the best of each sparsity."""
+
+    trained: int
+    """Steps so far."""
+    best: list[int]
+    """The model of each sparsity that lost least."""
+    weights: WireArray
+    """float32 (sparsity, hidden, feature): the features' directions."""
+    norms: WireArray
+    """float32 (sparsity, model, feature)."""
+    dimensionality: WireArray
+    """float32 (sparsity, model, feature)."""
+    interference: WireArray
+    """float32 (sparsity, model, feature)."""
+    biases: WireArray
+    """float32 (sparsity, model, feature)."""
+    losses: WireArray
+    """float32 (sparsity, model)."""
+    lost: WireArray
+    """float32 (sparsity, model): the share of what there is to know that is lost."""
+    shapes: list[list[WireShape]]
+    """For each sparsity, the shapes of the features that are kept."""
+    geometry: list[str]
+    """The same in words."""
+
+
+class SuperpositionChoice(TypedDict):
+    """A sparsity by its number and, if one is pinned, a feature."""
+
+    sparsity: int
+    feature: int | None
+
+
+class SuperpositionState(TypedDict):
+    """The synchronised state of a view of toy models. Both sides write `selected`."""
+
+    spec: SuperpositionSpec
+    arrays: SuperpositionArrays
+    job: JobStatus
+    selected: SuperpositionChoice | None
     theme: Theme

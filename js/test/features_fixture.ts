@@ -108,7 +108,7 @@ export function state(overrides: Partial<FeatureState> = {}, of = spec()): Featu
     spec: of,
     arrays: arrays(of),
     cards: { 3: card },
-    job: { state: "done", done: 8, total: 8, seconds: 1, eta: null, error: null },
+    job: { state: "done", done: 8, total: 8, seconds: 1, eta: null, error: null, note: null },
     selected: null,
     pinned: [],
     sort: "max",

@@ -13,7 +13,7 @@ import traitlets
 
 from interp_widgets.results.errors import ResultError
 from interp_widgets.results.estimates import Estimates
-from interp_widgets.results.patching import Pair, Status
+from interp_widgets.results.patching import CellCode, Pair, Status
 from interp_widgets.results.tokens import Token, Tokens
 from interp_widgets.views._grid_wire import grid_arrays, grid_spec
 from interp_widgets.views.patching_grid import PatchingGrid, question
@@ -425,11 +425,33 @@ def test_code_is_of_the_selected_cell_the_shown_metric_and_pair():
     assert "# resid_pre 0 5" in view.code(), "the strongest cell stands in for none"
 
 
+def test_what_fills_in_for_a_pair_gives_way_to_what_fills_in_for_the_mean_of_all():
+    result = made.result(pairs=(made.pair(), made.pair()))
+    fills = {"places": ["{'end': [1]}", "{'end': [2]}"], "samples": ["[0]", "[1]"]}
+    code = CellCode({"resid_pre": "$places $samples"}, result.code.metrics, fills, {"samples": "range(2)"})
+    view = PatchingGrid(replace(result, code=code))
+    assert view.code() == "{'end': [1]} range(2)"
+    view.pair = 1
+    assert view.code() == "{'end': [2]} [1]"
+
+
 def test_code_of_a_result_without_code_says_so():
     bare = made.result()
-    view = PatchingGrid(replace(bare, code=type(bare.code)({}, {})))
-    with pytest.raises(ResultError, match="no printed lines for resid_pre in this grid"):
+    view = PatchingGrid(replace(bare, code=CellCode({}, {})))
+    with pytest.raises(ResultError, match="no printed lines for resid_pre in this grid: what its cells do takes more"):
         view.code()
+    view = PatchingGrid(replace(bare, code=CellCode({}, {}, refused={"resid_pre": "it is long."})))
+    with pytest.raises(ResultError, match=r"no printed lines for resid_pre in this grid: it is long\."):
+        view.code()
+
+
+def test_prompts_of_unequal_length_are_shown_without_marks():
+    pair = made.pair()
+    longer = replace(pair, corrupt=Tokens((7, *pair.corrupt.ids), ("␣So", *pair.corrupt.labels)))
+    result = replace(made.result(), pairs=(longer,))
+    shown = grid_spec(result)["pairs"][0]
+    assert (shown["differs"], len(shown["corrupt"]["labels"])) == ([], 1 + len(pair.corrupt))
+    assert PatchingGrid(result).figure()
 
 
 def test_the_question_names_the_answers_only_when_all_pairs_share_them():

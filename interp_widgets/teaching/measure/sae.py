@@ -117,7 +117,8 @@ def name_latents(half: Half) -> list[Named]:
     fits: list[tuple[float, Named]] = []
     for key, tokens in half.concepts.items():
         # Whatever its precision, a latent that fires on fewer of the tokens than this has an F1 below the floor.
-        often = np.flatnonzero((half.latents[tokens] > 0).mean(axis=0) >= _FLOOR / (2 - _FLOOR))
+        fires = (half.latents[tokens] > 0).sum(axis=0)
+        often = np.flatnonzero(fires >= max(1.0, tokens.sum() * _FLOOR / (2 - _FLOOR)))
         if not len(often):
             continue
         scores, thresholds = _best_thresholds(half.latents[:, often], tokens)

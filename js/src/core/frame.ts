@@ -3,6 +3,9 @@ import css from "./frame.css";
 import type { Theme } from "./protocol";
 import { applyPalette, hostTheme, type Palette, palettes, watchHostTheme } from "./theme";
 
+/** The looks of every view. */
+export const frameCss = css;
+
 const FALLBACK_WIDTH = 760;
 // Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
 const KEEPS_KEYS = "data-lm-suppress-shortcuts";

@@ -116,6 +116,12 @@ export interface GridSpec {
   code_sites: Record<string, string>;
   /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */
   code_metrics: Record<string, string>;
+  /** For each other placeholder, what fills in for each pair. */
+  code_fills: Record<string, string[]>;
+  /** What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty. */
+  code_mean: Record<string, string>;
+  /** For each site without lines, why. */
+  code_refused: Record<string, string>;
   /** Short facts about where the numbers come from, in the order in which they are shown. */
   provenance: string[];
   /** Whether Python can run a head of a grid of heads position by position. */
@@ -158,7 +164,10 @@ export interface Cell extends CellPlace {
   role?: string;
 }
 
-/** How far the computation is. `eta` is the time left in seconds, null when unknown. */
+/**
+ * How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+ * server, null where it is done here or has ended.
+ */
 export interface JobStatus {
   state: JobState;
   done: number;
@@ -166,6 +175,7 @@ export interface JobStatus {
   seconds: number;
   eta: number | null;
   error: string | null;
+  note: string | null;
 }
 
 /** A head of a grid of heads that was opened position by position. */
@@ -185,6 +195,9 @@ export interface WireStrips {
   heads: WireStrip[];
   panels: WirePanel[];
   code_sites: Record<string, string>;
+  code_fills: Record<string, string[]>;
+  code_mean: Record<string, string>;
+  code_refused: Record<string, string>;
   arrays: GridArrays;
 }
 
@@ -279,8 +292,9 @@ export type ToPython = CancelMessage | ResyncMessage | StripMessage | RequestMes
 
 /** The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`. */
 export interface GridState {
-  spec: GridSpec;
-  arrays: GridArrays;
+  /** Null, as are the arrays, while a server is yet to say anything of the result. */
+  spec: GridSpec | null;
+  arrays: GridArrays | null;
   /** None where no head was opened. */
   strips: WireStrips | null;
   job: JobStatus;
@@ -442,5 +456,80 @@ export interface FeatureState {
   color_limit: number | null;
   names: Record<string, string>;
   notes: Record<string, string>;
+  theme: Theme;
+}
+
+/** Features that share dimensions: "pentagon", and which features it is made of. */
+export interface WireShape {
+  name: string;
+  features: number[];
+}
+
+/** A dimensionality at which features of a regular shape sit. */
+export interface WireLandmark {
+  share: number;
+  label: string;
+  name: string;
+}
+
+/** All that a view of toy models shows apart from their weights. */
+export interface SuperpositionSpec {
+  title: string;
+  /** The model as a formula. */
+  model: string;
+  /** From dense to sparse. */
+  probabilities: number[];
+  importance: number[];
+  n_hidden: number;
+  n_models: number;
+  steps: number;
+  correlated: number[][];
+  anticorrelated: number[][];
+  /** Those that fit into so many dimensions, from 1 down. */
+  landmarks: WireLandmark[];
+  /** Lines of torch that train one model: $probability, $model. */
+  code: string;
+  /** Short facts about where the numbers come from, in the order in which they are shown. */
+  provenance: string[];
+}
+
+/** The models as they are now. What has no model axis is about the best of each sparsity. */
+export interface SuperpositionArrays {
+  /** Steps so far. */
+  trained: number;
+  /** The model of each sparsity that lost least. */
+  best: number[];
+  /** float32 (sparsity, hidden, feature): the features' directions. */
+  weights: WireArray;
+  /** float32 (sparsity, model, feature). */
+  norms: WireArray;
+  /** float32 (sparsity, model, feature). */
+  dimensionality: WireArray;
+  /** float32 (sparsity, model, feature). */
+  interference: WireArray;
+  /** float32 (sparsity, model, feature). */
+  biases: WireArray;
+  /** float32 (sparsity, model). */
+  losses: WireArray;
+  /** float32 (sparsity, model): the share of what there is to know that is lost. */
+  lost: WireArray;
+  /** For each sparsity, the shapes of the features that are kept. */
+  shapes: WireShape[][];
+  /** The same in words. */
+  geometry: string[];
+}
+
+/** A sparsity by its number and, if one is pinned, a feature. */
+export interface SuperpositionChoice {
+  sparsity: number;
+  feature: number | null;
+}
+
+/** The synchronised state of a view of toy models. Both sides write `selected`. */
+export interface SuperpositionState {
+  spec: SuperpositionSpec;
+  arrays: SuperpositionArrays;
+  job: JobStatus;
+  selected: SuperpositionChoice | null;
   theme: Theme;
 }

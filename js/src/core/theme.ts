@@ -46,6 +46,13 @@ export const palettes: Record<"light" | "dark", Palette> = {
   },
 };
 
+/** A colour on the way from one to another, both "#rrggbb". */
+export function mix(from: string, to: string, share: number): string {
+  const channel = (color: string, at: number) => Number.parseInt(color.slice(at, at + 2), 16);
+  const between = [1, 3, 5].map((at) => Math.round(channel(from, at) + (channel(to, at) - channel(from, at)) * share));
+  return `rgb(${between.join(" ")})`;
+}
+
 /** Takes on the host's own surface when it follows the host, and its own when a theme is forced. */
 export function applyPalette(root: HTMLElement, palette: Palette, theme: Theme): void {
   const own = palette.bg;

@@ -1,11 +1,12 @@
 import { fill, h } from "../core/dom";
-import { Frame } from "../core/frame";
+import { Footer } from "../core/footer";
+import { Frame, frameCss } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
 import type { FeatureState, TokensMessage } from "../core/protocol";
-import { actionButton, saveButtons } from "../core/saves";
 import { stripCss } from "../core/token_strip";
+import { isWaiting, Waiting } from "../core/waiting";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
 import { featuresToCsv } from "./features/export_csv";
@@ -42,7 +43,7 @@ class Features {
   readonly #list: LatentList;
   readonly #card: Card;
   readonly #table = new TableView();
-  readonly #facts = h("div", { class: "iw-facts-line" });
+  readonly #footer: Footer;
   readonly #asked = new Map<number, Asked>();
   readonly #columns = new Map<number, number>();
   #data: FeatureData;
@@ -67,7 +68,7 @@ class Features {
     this.#actions = this.#makeActions();
     const { signal } = this.#stop;
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
-    this.#job = new JobStrip("token", "read", this.#actions, this.#messages.live);
+    this.#job = new JobStrip({ noun: "token", done: "read" }, this.#actions, this.#messages.live);
     this.#strips = new Strips(id, this.#actions, signal);
     this.#legend = new Legend(this.#actions);
     this.#token = new TokenPanel(this.#actions);
@@ -77,7 +78,8 @@ class Features {
     const side = h("div", { class: "iw-side-panel" }, this.#token.element, this.#list.element);
     const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
     const frame = ["features on text", stripCss + css, this.#header.element, this.#job.element, body] as const;
-    this.#frame = new Frame(...frame, this.#table.element, this.#footer(body));
+    this.#footer = this.#makeFooter(body);
+    this.#frame = new Frame(...frame, this.#table.element, this.#footer.element);
     fill(el, this.#frame.element);
     this.#connect();
     this.#draw();
@@ -91,22 +93,21 @@ class Features {
     this.#frame.element.remove();
   }
 
-  #footer(body: HTMLElement): HTMLElement {
-    const table = actionButton("table", "table", "latents and tokens as tables", () => {
-      this.#table.element.hidden = !this.#table.element.hidden;
-      body.hidden = !this.#table.element.hidden;
-      table.setAttribute("aria-expanded", String(body.hidden));
-      if (this.#scene) this.#table.update(this.#scene);
-      this.#redraw();
-    });
-    table.setAttribute("aria-expanded", "false");
-    const saves = saveButtons({
+  #makeFooter(body: HTMLElement): Footer {
+    const takeaways = {
       stem: () => `features-${this.model.get("spec").dictionary.name}`.replace(/[^\w-]+/g, "-"),
       html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png: null,
       csv: () => (this.#scene ? featuresToCsv(this.#scene) : []),
-      announce: (text) => this.#frame.say(text),
-    });
-    return h("div", { class: "iw-footer" }, this.#facts, h("div", { class: "iw-actions" }, table, saves));
+      csvTitle: "save every activation that is here",
+    };
+    const table = { action: "table", title: "latents and tokens as tables", opens: this.#table.element, closes: body };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [table],
+      () => this.#draw(),
+    );
   }
 
   #connect(): void {
@@ -268,7 +269,7 @@ class Features {
     this.#list.update(scene);
     this.#card.update(scene);
     this.#table.update(scene);
-    fill(this.#facts, spec.provenance.join(" · "));
+    this.#footer.update(spec.provenance);
     this.#fetch(scene);
     this.#frame.element.dataset.ready = "true";
   }
@@ -284,17 +285,29 @@ class Features {
 }
 
 function render({ model, el, signal }: RenderProps<FeatureState>): () => void {
-  let view: Features;
-  try {
-    view = new Features(model, el);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    fill(el, h("p", { role: "alert" }, `These features cannot be shown: ${reason}`));
-    return () => fill(el);
-  }
-  const destroy = () => view.destroy();
-  signal?.addEventListener("abort", destroy, { once: true });
-  return destroy;
+  let destroy = () => {};
+  const show = () => {
+    destroy();
+    destroy = isWaiting(model) ? wait() : open();
+  };
+  const wait = () => {
+    const waiting = new Waiting(model, el, { label: "features on text", css: frameCss }, show);
+    return () => waiting.destroy();
+  };
+  const open = () => {
+    try {
+      const view = new Features(model, el);
+      return () => view.destroy();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      fill(el, h("p", { role: "alert" }, `These features cannot be shown: ${reason}`));
+      return () => fill(el);
+    }
+  };
+  show();
+  const close = () => destroy();
+  signal?.addEventListener("abort", close, { once: true });
+  return close;
 }
 
 export default { render };

@@ -5,6 +5,7 @@ import { type Model, observe, type RenderProps } from "../core/model";
 import type { GridState, RowsMessage } from "../core/protocol";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
+import { isWaiting, Waiting } from "../core/waiting";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend, zoomButtons } from "./patching_grid/controls";
 import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
@@ -60,7 +61,7 @@ class PatchingGrid {
   ) {
     const id = `iw-${uuid().slice(0, 8)}`;
     this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
-    this.#data = new GridData(model.get("spec"), model.get("arrays"));
+    this.#data = dataOf(model);
     this.#grid = this.#shown();
     const actions = this.#actions();
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
@@ -116,8 +117,7 @@ class PatchingGrid {
 
   #connect(): void {
     const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec")
-        this.#data = new GridData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "arrays" || name === "spec") this.#data = dataOf(this.model);
       if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
       this.#redraw();
     });
@@ -290,10 +290,16 @@ class PatchingGrid {
   }
 }
 
-function render({ model, el, signal }: RenderProps<GridState>): () => void {
-  let view: PatchingGrid;
+function dataOf(model: Model<GridState>): GridData {
+  const [spec, arrays] = [model.get("spec"), model.get("arrays")];
+  if (!spec || !arrays) throw new Error("there is no result yet");
+  return new GridData(spec, arrays);
+}
+
+function open(model: Model<GridState>, el: HTMLElement): () => void {
   try {
-    view = new PatchingGrid(model, el);
+    const view = new PatchingGrid(model, el);
+    return () => view.destroy();
   } catch (error) {
     fill(
       el,
@@ -305,7 +311,18 @@ function render({ model, el, signal }: RenderProps<GridState>): () => void {
     );
     return () => fill(el);
   }
-  const destroy = () => view.destroy();
+}
+
+function render({ model, el, signal }: RenderProps<GridState>): () => void {
+  let close: () => void;
+  if (isWaiting(model)) {
+    const waiting = new Waiting(model, el, { label: "patching grid", css }, () => {
+      close();
+      close = open(model, el);
+    });
+    close = () => waiting.destroy();
+  } else close = open(model, el);
+  const destroy = () => close();
   signal?.addEventListener("abort", destroy, { once: true });
   return destroy;
 }

@@ -204,7 +204,7 @@ test("tokens that are missing are asked for; a saved page says that it has only 
 
 test("unread tokens are marked, and fill in as they stream", async () => {
   const none = FIRES.map(() => ({}));
-  const running = { state: "running", done: 0, total: 8, seconds: 0, eta: null, error: null } as const;
+  const running = { state: "running", done: 0, total: 8, seconds: 0, eta: null, error: null, note: null } as const;
   const model = show({ arrays: arrays(spec(), none, { computed: none.map(() => 0) }), job: running });
   expect(all(".iw-tok-unread")).toHaveLength(8);
   const buffer = (values: Int32Array | Float32Array) => unaligned(values.buffer as ArrayBuffer);
@@ -280,4 +280,15 @@ test("a text on which nothing fires says so", () => {
   expect(one(".iw-card").hidden).toBe(true);
   point(1);
   expect(one(".iw-token-panel").textContent).toContain("No latent fires here.");
+});
+
+test("until a server has answered, the page tells how the job stands, and then shows the text", async () => {
+  const { spec, arrays: there, job } = state();
+  const waits = { ...job, state: "running", note: "2nd in the queue" } as const;
+  const model = show({ spec: {} as never, arrays: null as never, job: waits });
+  expect(el.textContent).toContain("Waiting: 2nd in the queue");
+  model.set("spec", spec);
+  model.set("arrays", there);
+  await drawn();
+  expect(all(".iw-tok")).toHaveLength(8);
 });

@@ -6,6 +6,8 @@ export interface Shape {
   columns: number;
   /** Whether rows are heads, of which there are many more than layers. */
   heads: boolean;
+  /** What the rows are: the same text for panels that have the same ones. */
+  lines: string;
   /** Whether labels below may be slanted, so that the first one reaches to the left of the plot. */
   slanted: boolean;
   /** Room for the labels of its rows. */
@@ -55,7 +57,7 @@ export function layoutPanels(width: number, shapes: readonly Shape[], scale: num
   const lines = arrange(width, shapes, first);
   const numbered = shapes.map((shape, panel) => {
     const before = lines.some(([start]) => start === panel) ? null : shapes[panel - 1];
-    return before === null || before.rows !== shape.rows || before.heads !== shape.heads;
+    return before === null || before.lines !== shape.lines;
   });
   const gutters = shapes.map(({ slanted }, panel) => (numbered[panel] ? first : slanted ? GUTTER : NARROW_GUTTER));
   const cells = cellWidths(width, shapes, lines, gutters);

@@ -152,10 +152,11 @@ export class Panel {
   /** The cell here that is at the same place as one of another panel; its column is −1 where only rows agree. */
   #beside({ spec, data }: Scene, { panel, row, column }: CellIndex): CellIndex | null {
     const [own, other] = [data.panels[this.number], data.panels[panel]];
-    const heads = (number: number) => spec.panels[number].lines[0]?.head !== null;
-    if (own.rows !== other.rows || heads(this.number) !== heads(panel)) return null;
+    const { layer, head } = spec.panels[panel].lines[row];
+    const same = spec.panels[this.number].lines.findIndex((line) => line.layer === layer && line.head === head);
+    if (same < 0) return null;
     const alike = own.columns === other.columns && spec.panels[this.number].columns === spec.panels[panel].columns;
-    return { panel: this.number, row, column: alike ? column : -1 };
+    return { panel: this.number, row: same, column: alike ? column : -1 };
   }
 
   /** Tells a screen reader which cell is current. */

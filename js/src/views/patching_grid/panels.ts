@@ -219,6 +219,7 @@ export function shapesOf({ spec, data }: Scene): Shape[] {
     rows,
     columns,
     heads: spec.panels[panel].lines[0]?.head !== null,
+    lines: JSON.stringify(spec.panels[panel].lines),
     slanted: ["pos", "role"].includes(spec.panels[panel].columns),
     labels: RowAxis.room(spec, panel),
   }));

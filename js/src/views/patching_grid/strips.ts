@@ -22,7 +22,8 @@ export function stripScene(): (scene: Scene, strips: WireStrips | null, selected
       const panels = strips.panels.map((panel) => ({ ...panel, term: { ...panel.term, meaning: "by position" } }));
       spec = { ...scene.spec, panels, by_position: false };
     }
-    spec.code_sites = strips.code_sites;
+    const { code_sites, code_fills, code_mean, code_refused } = strips;
+    Object.assign(spec, { code_sites, code_fills, code_mean, code_refused });
     if (newData(spec, strips)) data = new GridData(spec, strips.arrays);
     if (newGrid(data, scene.metric, scene.pair)) grid = new ShownGrid(data, scene.metric, scene.pair);
     const running = strips.heads.find(({ job }) => job.state === "running");

@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import { type Layout, layoutPanels, type Shape } from "../../../src/views/patching_grid/layout";
 
-const tokens = (columns = 15, rows = 12): Shape => ({ rows, columns, heads: false, slanted: true, labels: 22 });
+const tokens = (columns = 15, rows = 12): Shape => ({
+  rows,
+  columns,
+  heads: false,
+  lines: `${rows} layers`,
+  slanted: true,
+  labels: 22,
+});
 const lay = (width: number, count: number, rows = 12, columns = 15) =>
   layoutPanels(
     width,
@@ -45,6 +52,7 @@ const columns = (count: number, rows = 12): Shape => ({
   rows,
   columns: count,
   heads: false,
+  lines: `${rows} layers`,
   slanted: false,
   labels: 22,
 });
@@ -57,6 +65,13 @@ test("heads and one column beside them have cells of one size on one line", () =
     expect([one.width, one.height]).toEqual([heads.width / 12, heads.height]);
     expect(panels[1].numbered).toBe(false);
   }
+});
+
+test("a panel beside one with as many rows of another kind has labels of its own", () => {
+  const strip = (head: string): Shape => ({ ...tokens(15, 1), heads: true, lines: head });
+  const { lines, panels } = layoutPanels(1300, [strip("3.3"), strip("0.1"), strip("0.1")], 1);
+  expect(lines).toEqual([[0, 1, 2]]);
+  expect(panels.map(({ numbered }) => numbered)).toEqual([true, true, false]);
 });
 
 test("fewer key-value heads than query heads keep the size of their cells", () => {

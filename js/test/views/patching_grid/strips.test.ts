@@ -16,7 +16,7 @@ beforeEach(() => {
 afterEach(() => el.remove());
 
 const HEAD: Cell = { site: "z", layer: 4, head: 1 };
-const DONE: JobStatus = { state: "done", done: 4, total: 4, seconds: 1, eta: null, error: null };
+const DONE: JobStatus = { state: "done", done: 4, total: 4, seconds: 1, eta: null, error: null, note: null };
 
 function grid(overrides: Partial<GridState> = {}, byPosition = true) {
   const heads = { columns: "head" as const, labels: ["0", "1"] };
@@ -32,6 +32,9 @@ function strips(...heads: [Cell, Partial<JobStatus>?][]): WireStrips {
     heads: heads.map(([cell, job]) => ({ cell, job: { ...DONE, ...job } })),
     panels,
     code_sites: { z: "z[$layer][$head][$pos]\nprint($metric)" },
+    code_fills: {},
+    code_mean: {},
+    code_refused: {},
     arrays: arrays(spec({ panels })),
   };
 }

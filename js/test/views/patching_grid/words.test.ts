@@ -126,6 +126,18 @@ test("the code of a cell is filled in from its templates", () => {
   expect(codeOf(scene(), { ...cell, panel: 1 })).toBeNull();
 });
 
+test("what fills in for a pair gives way to what fills in for the mean of all", () => {
+  const of = spec({
+    pairs: [pair(["a", "b", "c", "d"], ["a", "x", "c", "d"]), pair(["a", "b", "c", "d"], ["a", "y", "c", "d"])],
+    metrics: spec().metrics.map((metric) => ({ ...metric, baselines: [metric.baselines[0], metric.baselines[0]] })),
+    code_sites: { resid_pre: "$places[$role] $samples" },
+    code_fills: { places: ["{'end': [1]}", "{'end': [2]}"], samples: ["[0]", "[1]"] },
+    code_mean: { samples: "range(2)" },
+  });
+  expect(codeOf(scene(of, 3, 1), cell)).toBe("{'end': [2]}[null] [1]");
+  expect(codeOf(scene(of, 3, null), cell)).toBe("{'end': [1]}[null] range(2)");
+});
+
 test("CSV has every cell in the order of the frame, with tokens quoted where they must be", () => {
   const of = spec({ pairs: [pair(['"', ",", "c", "d"], ['"', "x", "c", "d"])] });
   const lines = gridToCsv(scene(of)).join("").trim().split("\n");

@@ -1,0 +1,250 @@
+import { CodeBlock } from "../core/code_block";
+import { changeDetector, fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { JobStrip } from "../core/job_strip";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import type { SuperpositionState } from "../core/protocol";
+import { substitute } from "../core/template";
+import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
+import { Tooltip } from "../core/tooltip";
+import frame from "./patching_grid/style.css";
+import { Chart } from "./superposition/chart";
+import { Toys } from "./superposition/data";
+import { toysToCsv } from "./superposition/export_csv";
+import { toysToPng } from "./superposition/export_png";
+import { fonts, Large } from "./superposition/large";
+import { Legend } from "./superposition/legend";
+import { Readout, said, tipContent } from "./superposition/readout";
+import type { Actions, Place, Scene } from "./superposition/scene";
+import { Strip } from "./superposition/strip";
+import css from "./superposition/style.css";
+import { TableView } from "./superposition/table_view";
+import { onShare, pictureMeaning } from "./superposition/words";
+
+const TRAITS = ["spec", "arrays", "job", "selected", "theme"] as const;
+const FALLBACK_WIDTH = 760;
+const BETWEEN = 28;
+// Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
+const KEEPS_KEYS = "data-lm-suppress-shortcuts";
+
+/** One view of toy models in one element of a page. */
+class Superposition {
+  readonly #root: HTMLElement;
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<SuperpositionState>;
+  readonly #tooltip = new Tooltip();
+  readonly #live = h("div", { class: "iw-hidden", "aria-live": "polite" });
+  readonly #header = h("div", { class: "iw-header" });
+  readonly #job: JobStrip;
+  readonly #strip: Strip;
+  readonly #large: Large;
+  readonly #chart: Chart;
+  readonly #readout: Readout;
+  readonly #legend = new Legend();
+  readonly #table = new TableView();
+  readonly #code: CodeBlock;
+  readonly #footer: Footer;
+  readonly #newHeader = changeDetector();
+  #toys: Toys;
+  #pointed: { place: Place; beside: DOMRect; all: DOMRect } | null = null;
+  #scene: Scene | null = null;
+  #frame = 0;
+
+  constructor(
+    private readonly model: Model<SuperpositionState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    this.#messages = new Messages(model, () => {});
+    this.#toys = new Toys(model.get("spec"), model.get("arrays"));
+    const actions = this.#actions();
+    this.#job = new JobStrip({ noun: "step", done: "trained" }, actions, this.#messages.live);
+    this.#strip = new Strip(actions);
+    this.#large = new Large(id, actions, this.#stop.signal);
+    this.#chart = new Chart(actions, this.#stop.signal);
+    this.#readout = new Readout(actions);
+    this.#code = new CodeBlock("torch code that trains the model", actions.announce);
+    const both = h("div", { class: "iw-both" }, this.#large.element, this.#chart.element);
+    const plots = h("div", {}, this.#strip.element, both);
+    this.#footer = new Footer(
+      actions.announce,
+      {
+        html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+        png: () => (this.#scene ? toysToPng(this.#scene, fonts(this.#large.element)) : Promise.resolve(null)),
+        csv: () => toysToCsv(this.#toys),
+        csvTitle: "save every feature of every model",
+        stem: () => `superposition-${this.#toys.features}-in-${this.#toys.spec.n_hidden}`,
+      },
+      [
+        { action: "code", title: "the lines of torch that train the large model", opens: this.#code.element },
+        { action: "table", title: "the features as a table", opens: this.#table.element, closes: plots },
+      ],
+      () => this.#draw(),
+    );
+    this.#root = h(
+      "div",
+      { class: "iw-view", role: "group", "aria-label": "toy models of superposition", [KEEPS_KEYS]: "true" },
+      h("style", {}, frame + css),
+      this.#header,
+      this.#job.element,
+      plots,
+      this.#table.element,
+      this.#readout.element,
+      h("div", { class: "iw-bar-row" }, this.#legend.element),
+      this.#footer.element,
+      this.#code.element,
+      this.#tooltip.element,
+      this.#live,
+    );
+    fill(el, this.#root);
+    this.#connect();
+    this.#draw();
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#frame);
+    this.#root.remove();
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec") this.#toys = new Toys(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "job" && this.model.get("job").state === "done") this.#say("All models are trained.");
+      this.#redraw();
+    });
+    // JupyterLab's commands match the focused element first, so the attribute of an element around it comes too late.
+    this.#root.addEventListener("focusin", ({ target }) => (target as Element).setAttribute(KEEPS_KEYS, "true"));
+    const unwatch = watchHostTheme(() => this.#redraw());
+    const sizes = new ResizeObserver(() => this.#redraw());
+    sizes.observe(this.#root);
+    this.#stop.signal.addEventListener("abort", () => {
+      unobserve();
+      unwatch();
+      sizes.disconnect();
+    });
+  }
+
+  #actions(): Actions {
+    return {
+      select: (sparsity, feature) => {
+        this.model.set("selected", { sparsity, feature });
+        this.model.save_changes();
+        // Not every host tells a model of its own changes.
+        this.#draw();
+        if (this.#scene) this.#say(said(this.#scene, sparsity, feature));
+      },
+      point: (place, beside, all) => {
+        this.#pointed = place && beside && all ? { place, beside, all } : null;
+        this.#draw();
+      },
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#say(text),
+    };
+  }
+
+  #say(text: string): void {
+    fill(this.#live, text);
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  /** What is shown large; what the state names is used only if there is such a model and feature. */
+  #choice(): { level: number; pinned: number | null } {
+    const { levels, features } = this.#toys;
+    const { sparsity, feature } = this.model.get("selected") ?? { sparsity: levels - 1, feature: null };
+    const level = Number.isInteger(sparsity) && sparsity >= 0 && sparsity < levels ? sparsity : levels - 1;
+    const known = feature !== null && Number.isInteger(feature) && feature >= 0 && feature < features;
+    return { level, pinned: known ? feature : null };
+  }
+
+  #draw(): void {
+    const theme = this.model.get("theme") ?? "auto";
+    const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
+    if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
+    // By the outer width, which the padding that a size brings does not change.
+    const outer = this.#root.offsetWidth || FALLBACK_WIDTH;
+    const size = outer < 600 ? "narrow" : outer < 940 ? "middle" : "wide";
+    this.#root.dataset.size = size;
+    const scene: Scene = {
+      spec: this.#toys.spec,
+      toys: this.#toys,
+      job: this.model.get("job"),
+      ...this.#choice(),
+      pointed: this.#pointed?.place ?? null,
+      palette,
+      theme,
+      width: this.#contentWidth(),
+    };
+    this.#scene = scene;
+    this.#drawHeader(scene);
+    this.#job.update(scene.job);
+    this.#strip.update(scene);
+    const left = size === "wide" ? Math.min(560, scene.width * 0.46) : scene.width;
+    this.#large.update({ ...scene, width: left });
+    const right = size === "wide" ? scene.width - this.#large.width - BETWEEN : scene.width;
+    this.#chart.update(scene, right, size === "wide" ? this.#large.height : Math.min(300, Math.max(220, right * 0.62)));
+    this.#readout.update(scene);
+    this.#legend.update(scene);
+    this.#table.update(scene);
+    this.#footer.update(scene.spec.provenance);
+    const { spec, toys, level } = scene;
+    const probability = pythonNumber(spec.probabilities[level]);
+    this.#code.update(
+      `features ${onShare(spec, level)}, the best model`,
+      substitute(spec.code, { probability, model: String(toys.best(level)) }),
+    );
+    this.#drawTip(scene);
+    this.#root.dataset.ready = "true";
+  }
+
+  #drawHeader({ spec }: Scene): void {
+    if (!this.#newHeader(spec)) return;
+    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
+    fill(
+      this.#header,
+      h("div", { class: "iw-title", ...heading }, spec.title),
+      h("div", { class: "iw-subtitle" }, pictureMeaning(spec)),
+    );
+  }
+
+  #drawTip(scene: Scene): void {
+    const pointed = this.#pointed;
+    const { level, pinned } = scene;
+    // Of the pinned feature everything is in the read-out already.
+    if (!pointed || (pointed.place.feature === pinned && pointed.place.level === level)) this.#tooltip.hide();
+    else this.#tooltip.show(tipContent(scene, pointed.place), pointed.beside, pointed.all, this.#root);
+  }
+
+  #contentWidth(): number {
+    const style = getComputedStyle(this.#root);
+    const width = this.#root.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
+    return width > 0 ? width : FALLBACK_WIDTH;
+  }
+}
+
+/** A number as Python writes it. */
+function pythonNumber(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : String(value);
+}
+
+function render({ model, el, signal }: RenderProps<SuperpositionState>): () => void {
+  let view: Superposition;
+  try {
+    view = new Superposition(model, el);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    fill(el, h("p", { role: "alert" }, `These toy models cannot be shown: ${reason}`));
+    return () => fill(el);
+  }
+  const destroy = () => view.destroy();
+  signal?.addEventListener("abort", destroy, { once: true });
+  return destroy;
+}
+
+export default { render };
