@@ -103,11 +103,6 @@ export class TokenStrip {
     signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
   }
 
-  /** The token that the keyboard is on. */
-  get cursor(): number | null {
-    return this.#cursor;
-  }
-
   get #lineHeight(): number {
     const rows = this.#content?.rows.length ?? 0;
     return TEXT + (rows ? rows * ROW + 3 : 0) + GAP;
@@ -151,13 +146,12 @@ export class TokenStrip {
     this.#render();
   }
 
-  /** Where a token is on screen; null if it is out of sight. */
-  elementOf(token: number): HTMLElement | null {
+  #elementOf(token: number): HTMLElement | null {
     return this.#inner.querySelector(`[data-token="${token}"]`);
   }
 
   /** The next token with a value in a direction, around the end; null if there is none. */
-  nextWithValue(from: number, step: 1 | -1): number | null {
+  #nextWithValue(from: number, step: 1 | -1): number | null {
     const values = this.#content?.values ?? new Float32Array();
     for (let n = 1; n <= values.length; n++) {
       const at = (from + step * n + 2 * values.length) % values.length;
@@ -368,9 +362,9 @@ export class TokenStrip {
       case "End":
         return withControl ? last : this.#starts[line + 1] - 1;
       case "]":
-        return this.nextWithValue(at, 1);
+        return this.#nextWithValue(at, 1);
       case "[":
-        return this.nextWithValue(at, -1);
+        return this.#nextWithValue(at, -1);
       default:
         return null;
     }
@@ -404,7 +398,7 @@ export class TokenStrip {
       other.classList.remove("iw-tok-cursor");
       other.removeAttribute("aria-label");
     }
-    const element = token === null ? null : this.elementOf(token);
+    const element = token === null ? null : this.#elementOf(token);
     setAttributes(this.#scroller, { "aria-activedescendant": element?.id });
     if (!element || token === null) return;
     element.classList.add("iw-tok-cursor");

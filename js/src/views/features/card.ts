@@ -71,7 +71,7 @@ export class Card {
     fill(this.#pin, isPinned ? "◆ pinned" : "◇ pin");
     this.#pin.title = isPinned ? "take the row away" : "draw as a row under the text";
     this.#pin.setAttribute("aria-pressed", String(isPinned));
-    const parts = card ? sectionsOf(scene, shown, card) : [this.#without(scene, shown)];
+    const parts = card ? sectionsOf(scene, card) : [this.#without(scene, shown)];
     if (card && state === "waiting") parts.push(h("p", { class: "iw-quiet", role: "status" }, "Finding out more…"));
     fill(this.#sections, ...parts);
   }
@@ -155,10 +155,10 @@ function strongest(values: Float32Array): number | null {
 }
 
 /** The parts of a card that there are; a part more is a line more. */
-function sectionsOf(scene: Scene, latent: number, card: WireCard): HTMLElement[] {
+function sectionsOf(scene: Scene, card: WireCard): HTMLElement[] {
   return [
-    exampleSection(scene, latent, card),
-    histogramSection(scene, card),
+    exampleSection(scene, card),
+    histogramSection(card),
     weightSection("Promotes", "by the logit that one unit adds", card.promotes),
     weightSection("Suppresses", "by the logit that one unit takes", card.suppresses),
     neighbourSection(scene, card),

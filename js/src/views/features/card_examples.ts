@@ -8,7 +8,7 @@ import type { Scene } from "./scene";
 import { formatShare } from "./words";
 
 /** The stretches of a corpus where the latent is strongest, on one scale of their own. */
-export function exampleSection({ spec, palette }: Scene, _latent: number, card: WireCard): HTMLElement | null {
+export function exampleSection({ spec, palette }: Scene, card: WireCard): HTMLElement | null {
   const { examples, density, corpus } = card;
   if (examples === null) return null;
   const most = examples.reduce((most, { values }) => Math.max(most, ...values.map(Math.abs)), 0) || 1;

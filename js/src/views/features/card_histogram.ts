@@ -2,11 +2,10 @@ import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import type { WireCard } from "../../core/protocol";
 import { section } from "./card_section";
-import type { Scene } from "./scene";
 import { formatShare } from "./words";
 
 /** How often the latent fires how strongly, in a corpus: on a logarithmic scale, for strong ones are rare. */
-export function histogramSection(_scene: Scene, { histogram, density }: WireCard): HTMLElement | null {
+export function histogramSection({ histogram, density }: WireCard): HTMLElement | null {
   if (histogram === null || histogram.counts.length === 0) return null;
   const { edges, counts } = histogram;
   const most = Math.max(1, ...counts);

@@ -32,11 +32,6 @@ export class Strips {
     found?.strip.reveal(token - found.from);
   }
 
-  elementOf(token: number): HTMLElement | null {
-    const found = this.#stripOf(token);
-    return found?.strip.elementOf(token - found.from) ?? null;
-  }
-
   #stripOf(token: number) {
     return [...this.#strips].reverse().find(({ from }) => token >= from);
   }
