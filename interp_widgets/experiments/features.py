@@ -35,8 +35,9 @@ from interp_widgets.results.tokens import Tokens
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
 
-_KEPT = 32
-"""Latents of a token that are kept by default where all of them are always on: neurons and directions."""
+_KEPT, _KEPT_IN_ALL = 32, 400_000
+"""Of neurons and directions, which are on all the time, so many are kept of a token by default; more on short texts,
+as long as no more than the second are kept in all."""
 _FIT_TOKENS = 8192
 """Tokens on which it is measured how well a dictionary fits."""
 _LOGITS = 2**26
@@ -87,7 +88,7 @@ def features(
     n_latents = dictionary.info.n_latents
     wanted = _Wanted(
         threshold=float(threshold),
-        kept=keep or (_KEPT if dictionary.info.signed and n_latents > _KEPT else None),
+        kept=keep or _kept_by_default(dictionary, sum(map(len, documents))),
         columns=() if latents is None else chosen_numbers(latents, "latents", n_latents),
         tokens=max_tokens or batch_tokens(access, n_latents),
         fit=fit,
@@ -114,8 +115,9 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         layer: of that site, or of the neurons.
         threshold: a latent fires where the size of its activation is above this.
         latents: latents to keep on every token, also where they are below the threshold: `FeatureResult.columns`.
-        keep: most latents to keep of each token, its strongest. By default all that fire, or 32 of neurons and
-            directions, which are all on all the time. Statistics count every latent in any case.
+        keep: most latents to keep of each token, its strongest. By default all that fire; of neurons and directions,
+            which are on all the time, at least 32, and as many as make 400,000 in all. Statistics count every latent
+            in any case.
         fit: whether to measure how well a sparse autoencoder or a transcoder stands for the model on the texts, their
             first 8,192 tokens or so. One that does not seem to belong there is warned of.
         names: what to call latents, by number, or `Concepts` with notes too, as `Concepts.load` reads them from a file;
@@ -163,6 +165,13 @@ def _concepts(dictionary: Dictionary, names: Mapping[int, str] | Concepts | None
     """What latents are called: by the dictionary itself, or else by whoever reads them."""
     own = dictionary.concepts or Concepts.of(dictionary.info)
     return own.merged(names if isinstance(names, Concepts) else Concepts.of(dictionary.info, names))
+
+
+def _kept_by_default(dictionary: Dictionary, n_tokens: int) -> int | None:
+    if not dictionary.info.signed:
+        return None
+    most = max(_KEPT, _KEPT_IN_ALL // max(1, n_tokens))
+    return most if most < dictionary.info.n_latents else None
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,18 @@ def test_a_threshold_leaves_out_what_is_below_it_but_columns_keep_it() -> None:
         np.testing.assert_allclose(result.column(latent), plain[:, latent], rtol=1e-4, atol=1e-5)
 
 
+def test_of_neurons_all_are_kept_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_features(MODEL, TEXT, "neurons", layer=2)
+    assert (whole.kept, len(whole.latents)) == (None, 512 * whole.n_tokens)
+    monkeypatch.setattr("interp_widgets.experiments.features._KEPT_IN_ALL", 50 * whole.n_tokens)
+    assert run_features(MODEL, TEXT, "neurons", layer=2).kept == 50
+    monkeypatch.setattr("interp_widgets.experiments.features._KEPT_IN_ALL", 1)
+    assert run_features(MODEL, TEXT, "neurons", layer=2).kept == 32
+
+
 def test_of_neurons_the_strongest_are_kept_and_all_are_counted() -> None:
     neurons = hooked(NET, "transformer.h.2.mlp.c_proj", torch.tensor([ids_of(TEXT)]), entering=True)[0].numpy()
-    result = run_features(MODEL, TEXT, "neurons", layer=2, latents=[7])
+    result = run_features(MODEL, TEXT, "neurons", layer=2, latents=[7], keep=32)
     assert result.kept == 32
     assert (np.diff(result.starts) == 32).all()
     for token, row in enumerate(neurons):

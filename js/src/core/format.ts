@@ -36,7 +36,9 @@ export function formatProbability(probability: number): string {
 }
 
 export function formatPercent(share: number): string {
-  return `${signed((share * 100).toFixed(0), false)}%`;
+  // What is not all must not read as all.
+  const digits = Math.abs(share) < 1 && Math.abs(share) >= 0.995 ? 1 : 0;
+  return `${signed((share * 100).toFixed(digits), false)}%`;
 }
 
 export function formatDuration(seconds: number): string {

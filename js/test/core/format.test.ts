@@ -38,6 +38,7 @@ test("small probabilities are small, not nothing", () => {
 
 test("shares, times, counts and limits in words", () => {
   expect([formatPercent(0.98), formatPercent(-0.12)]).toEqual(["98%", "−12%"]);
+  expect([formatPercent(0.996), formatPercent(1), formatPercent(1.001)]).toEqual(["99.6%", "100%", "100%"]);
   expect([0.3, 12, 200, 9000].map(formatDuration)).toEqual(["less than a second", "12 s", "3 min", "2.5 h"]);
   expect([formatCount(1, "cell"), formatCount(1234, "cell")]).toEqual(["1 cell", "1,234 cells"]);
   expect([1, 0.42, 1.1000000001].map(formatLimit)).toEqual(["1", "0.42", "1.1"]);
