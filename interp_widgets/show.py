@@ -11,7 +11,8 @@ from interp_widgets.experiments.causal_trace import causal_trace
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
-from interp_widgets.views.patching_grid import PatchingGrid, Steps
+from interp_widgets.views._strips import Steps
+from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol import Cell
 
 P = ParamSpec("P")
@@ -19,14 +20,24 @@ Started: TypeAlias = "tuple[Steps, Callable[[Cell], Steps]]"
 """An experiment's steps, and how to start it again on one head, position by position."""
 
 
-def _again_by_position(experiment: Callable[P, Steps]) -> Callable[P, Started]:
+def _with_heads_by_position(
+    experiment: Callable[P, Steps], *, site: str = "sites", without: tuple[str, ...] = ()
+) -> Callable[P, Started]:
+    """Start an experiment so that its view can start it again on one head, position by position.
+
+    Args:
+        experiment: what is started.
+        site: name of its argument that says what a cell is of.
+        without: names of its arguments that make columns other than positions.
+    """
+
     @wraps(experiment)
     def start(*args: P.args, **kwargs: P.kwargs) -> Started:
         anew: Any = experiment  # its types are checked where a person calls it
 
         def by_position(cell: Cell) -> Steps:
-            head = {"sites": cell["site"], "layers": cell["layer"], "heads": cell["head"]}
-            steps: Steps = anew(*args, **kwargs | head | {"by": "pos", "roles": None, "corrupt_roles": None})
+            head = {site: cell["site"], "layers": cell["layer"], "heads": cell["head"], "by": "pos"}
+            steps: Steps = anew(*args, **kwargs | head | dict.fromkeys(without))
             return steps
 
         return experiment(*args, **kwargs), by_position
@@ -34,19 +45,27 @@ def _again_by_position(experiment: Callable[P, Steps]) -> Callable[P, Started]:
     return start
 
 
-@over(_again_by_position(patching))
+def _view(started: Started) -> PatchingGrid:
+    steps, by_position = started
+    return PatchingGrid(steps, by_position=by_position)
+
+
+@over(_with_heads_by_position(patching, without=("roles", "corrupt_roles")))
 def show_patching(started: Started) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
     run, in a large grid over an estimate of every cell that comes first. `view.result` waits for the whole,
-    `view.job.cancel()` stops and keeps what is there. With `remote` the call returns when the server has read the
-    prompts; until then nnsight's status line shows the job's place in the queue.
+    `view.job.cancel()` stops and keeps what is there.
+
+    With `remote`, in a notebook, the call returns as soon as the server has the request: the view then tells of the
+    job's place in the queue, and what the server refuses is said in the view and raised by `view.result`. Cancelling
+    stops listening and keeps what arrived; servers offer no way to stop a job, so theirs runs to its end.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,
-        `view.by_position()` shows one of them position by position.
+        `view.by_position()`, or the button of a pinned head, shows one of them position by position.
 
     Raises:
         InterpWidgetsError: see `run_patching`.
@@ -60,12 +79,11 @@ def show_patching(started: Started) -> PatchingGrid:
         >>> float(view.result.effect()[0, 0, 0, view.selected["pos"]])  # layer 0 has the whole difference there
         1.0
     """
-    steps, by_position = started
-    return PatchingGrid(steps, by_position=by_position)
+    return _view(started)
 
 
-@over(causal_trace)
-def show_causal_trace(steps: Steps) -> PatchingGrid:
+@over(_with_heads_by_position(causal_trace, without=("roles",)))
+def show_causal_trace(started: Started) -> PatchingGrid:
     """Show where the model recalls what it knows of a subject, as a live grid: the causal trace of ROME.
 
     The arguments are those of `run_causal_trace`, which returns the numbers without a view.
@@ -84,11 +102,11 @@ def show_causal_trace(steps: Steps) -> PatchingGrid:
         >>> view.result.complete
         True
     """
-    return PatchingGrid(steps)
+    return _view(started)
 
 
-@over(ablation)
-def show_ablation(steps: Steps) -> PatchingGrid:
+@over(_with_heads_by_position(ablation, without=("roles",)))
+def show_ablation(started: Started) -> PatchingGrid:
     """Show what the model cannot do without, as a live grid of what is left without each activation.
 
     The arguments are those of `run_ablation`, which returns the numbers without a view.
@@ -106,11 +124,11 @@ def show_ablation(steps: Steps) -> PatchingGrid:
         >>> view.result.complete
         True
     """
-    return PatchingGrid(steps)
+    return _view(started)
 
 
-@over(path_patching)
-def show_path_patching(steps: Steps) -> PatchingGrid:
+@over(_with_heads_by_position(path_patching, site="senders"))
+def show_path_patching(started: Started) -> PatchingGrid:
     """Show which heads and MLPs move the answer by sending straight into some receivers, as a live grid of senders.
 
     The arguments are those of `run_path_patching`, which returns the numbers without a view. Errors are raised here,
@@ -130,4 +148,4 @@ def show_path_patching(steps: Steps) -> PatchingGrid:
         >>> view.result.panels[0].site, view.result.strongest()["site"] in ("z", "mlp_out")
         ('z', True)
     """
-    return PatchingGrid(steps)
+    return _view(started)

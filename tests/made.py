@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +151,14 @@ def heads_by_position(layers: int = 3, n_heads: int = 4, pairs: Sequence[Pair] =
     effect[:, 0, len(lines) - 3, -1] += 0.8
     effect[:, 0, n_heads + 1, pairs[0].differs[0]] += 0.5
     return filled(pairs, panels, patching_story("denoising"), effect)
+
+
+def strip(cell: Mapping[str, Any], pairs: Sequence[Pair] = (pair(),)) -> PatchingResult:
+    """One head by position. Every head has numbers of its own, and its last position is hot."""
+    panel = Panel(cell["site"], (Line(cell["layer"], cell["head"]),), "pos")
+    effect = _scattered(len(pairs), (panel,), len(pairs[0].clean)) * (1 + cell["layer"]) / (2 + cell["head"])
+    effect[..., -1] += 0.6
+    return filled(pairs, (panel,), patching_story("denoising"), effect)
 
 
 def neurons(layers: int = 4, count: int = 3072) -> PatchingResult:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from interp_widgets.experiments.cells import Target
-from interp_widgets.experiments.code import Recipe
+from interp_widgets.experiments.code import Averaged, Copied, Recipe, Zeroed
 from interp_widgets.experiments.contrast import Edited, Scene, Side, Source, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -59,6 +59,8 @@ def ablation(
     seed: int = 0,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -70,7 +72,7 @@ def ablation(
         The result so far.
     """
     how = parse_ablation(how)
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     seed = parse_seed(seed)
     grouping = Grouping(
         sites=parse_sites(sites),
@@ -139,6 +141,9 @@ def run_ablation(steps: Steps) -> PatchingResult:
         seed: of the draw of "resample".
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
+        preview: whether all cells are estimated before they are run, as for `run_patching`: the gradient of `metric` in
+            the intact run, times what is put in minus what was there. Not for "kl", which is at its minimum there.
+        exact: how many cells of each layer and site to run, as for `run_patching`; all by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`.
 
@@ -176,6 +181,10 @@ class Filling(Protocol):
     def settings(self) -> Mapping[str, str]:
         """What a result says of it."""
 
+    @property
+    def recipe(self) -> Recipe:
+        """How a few lines put it in."""
+
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Return what is put into each of some prompts, whose intact runs are given."""
 
@@ -211,11 +220,9 @@ class AblationContrast:
         return self.filling.settings
 
     @property
-    def recipe(self) -> Recipe | None:
-        """Zeros take a few lines; a mean or a draw takes the prompts that it is from."""
-        if self.how != "zero":
-            return None
-        return Recipe("clean", "", "Run the prompt with zeros in one place.", setup=("donor = 0.0",))
+    def recipe(self) -> Recipe:
+        """Find what is put in, and run the prompt with it."""
+        return self.filling.recipe
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token count of each prompt; the other side has none."""
@@ -254,6 +261,7 @@ class Zeros:
     """Nothing at all."""
 
     settings: Mapping[str, str] = {"put in": "zeros"}
+    recipe = Recipe("clean", Zeroed(), "Run the prompt with zeros in one place.")
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Zeros of the shape of what is there."""
@@ -280,6 +288,13 @@ class Drawn:
         """The draws."""
         draws = ", ".join(f"{reference} for prompt {prompt}" for prompt, reference in enumerate(self.drawn))
         return {"put in": f"the activation of another prompt: reference {draws}", "seed": str(self.seed)}
+
+    @property
+    def recipe(self) -> Recipe:
+        """Run the prompt that was drawn first."""
+        drawn = [str(list(self.references[number].ids)) for number in self.drawn]
+        deed = "Run the prompt with that in the same place."
+        return Recipe("clean", Copied("other"), deed, fills={"other_ids": drawn})
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Run the prompts that were drawn."""
@@ -318,6 +333,18 @@ class Means:
         if len(self._lengths) > 1:
             by_position += f", for prompts of {self._length} tokens as theirs; else {whole}"
         return {"put in": by_position}
+
+    @property
+    def recipe(self) -> Recipe:
+        """Take the mean first."""
+        by_position = self._length in self._lengths
+        mixed = "prompts as long as the references get the mean position by position, the others that over all."
+        return Recipe(
+            host="clean",
+            donor=Averaged(self._references, by_position),
+            deed="Run the prompt with that in one place.",
+            refused=mixed if by_position and len(self._lengths) > 1 else "",
+        )
 
     def read(self, pairs: Sequence[int], sites: Sequence[Site], intact: Sequence[Side]) -> list[Filled]:
         """Return the means, which are taken when they are first asked for."""

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.cells import Span, Target
-from interp_widgets.experiments.code import Recipe, written
+from interp_widgets.experiments.code import Copied, Recipe
+from interp_widgets.experiments.code_sites import written
 from interp_widgets.experiments.contrast import Edited, Scene, Side, copies, likeliest
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.gridrun import GridRun
@@ -75,6 +76,8 @@ def causal_trace(
     roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -85,7 +88,7 @@ def causal_trace(
     Yields:
         The result so far.
     """
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     noise = _parse_noise(noise)
     if not (is_whole(samples) and samples >= 1):
         raise ValueError(f"samples={samples!r} must be a whole number from 1 on.")
@@ -149,6 +152,9 @@ def run_causal_trace(steps: Steps) -> PatchingResult:
         roles: names of places in the prompt, each with its position or (start, stop), where they are to be columns.
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
+        preview: whether all cells are estimated before they are run, as for `run_patching`: the gradient of `metric` in
+            the run with noise, times the clean activation minus the one with noise.
+        exact: how many cells of each layer and site to run, as for `run_patching`; all by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`.
 
@@ -216,24 +222,27 @@ class NoiseContrast:
 
     @property
     def recipe(self) -> Recipe:
-        """Run the prompt, and run it again with the noise of one sample."""
+        """Run the prompt, and run it again with the noise of each sample."""
         embedding = written(self.access, self.access.embedding)
         width = embedding_weight(self.access.opened.module).shape[-1]
         return Recipe(
             host="clean",
-            donor="clean",
-            deed="Run the prompt with noise, and with that in the same place.",
+            donor=Copied("clean"),
+            deed="Run the prompt with each sample's noise, and with that in the same place.",
             setup=(
-                "sample = 0  # which draw of the noise",
+                "samples = $samples  # which draws of the noise",
                 f"generator = torch.Generator().manual_seed({self.seed})",
-                f"draws = [torch.randn({len(self.noised)}, {width}, generator=generator) for _ in range(sample + 1)]",
-                f"noise = {self.noise * self.deviation} * draws[sample]",
+                f"shape = {len(self.noised)}, {width}  # noised positions, width of the embedding",
+                f"draws = [torch.randn(shape, generator=generator) for _ in range({self.samples})]",
+                f"noise = {self.noise * self.deviation} * torch.stack([draws[sample] for sample in samples])",
             ),
             inside=(
                 f"embedded = {embedding}.output.clone()",
                 f"embedded[:, {list(self.noised)}] += noise.to(embedded)",
                 f"{embedding}.output = embedded",
             ),
+            samples=self.samples,
+            fills={"samples": [f"[{sample}]" for sample in range(self.samples)]},
         )
 
     def sizes(self) -> list[tuple[int, int]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 import torch
 
 from interp_widgets.experiments.cells import Target
-from interp_widgets.experiments.code import Recipe
+from interp_widgets.experiments.code import Copied, PromptName, Recipe
 from interp_widgets.experiments.sweep import Edit, Hosts, site_index
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.prompts import PromptPair
@@ -84,6 +84,10 @@ class Contrast(Protocol):
     def settings(self) -> Mapping[str, str]:
         """What a result says of how its sides were made."""
 
+    @property
+    def recipe(self) -> Recipe:
+        """How printed lines compute a cell."""
+
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Return the token counts of both sides of each pair; pairs of one size are read together."""
 
@@ -95,15 +99,6 @@ class Contrast(Protocol):
 
     def edits(self, scene: Scene, targets: Sequence[Target]) -> Edited:
         """Return for each target what its cell changes in the host's run."""
-
-
-@runtime_checkable
-class Printed(Protocol):
-    """A contrast whose cells a few lines of nnsight can compute."""
-
-    @property
-    def recipe(self) -> Recipe | None:
-        """How those lines make the two runs; None where they would not do."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +122,9 @@ class PromptContrast:
     @property
     def recipe(self) -> Recipe:
         """Run both prompts, the patched one last."""
-        host, donor = ("corrupt", "clean") if self.direction == "denoising" else ("clean", "corrupt")
-        return Recipe(host, donor, f"Run the {host} prompt with that in the same place.")
+        host: PromptName = "corrupt" if self.direction == "denoising" else "clean"
+        donor: PromptName = "clean" if self.direction == "denoising" else "corrupt"
+        return Recipe(host, Copied(donor), f"Run the {host} prompt with that in the same place.")
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return the token counts of both sides of each pair."""

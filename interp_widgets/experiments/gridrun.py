@@ -12,7 +12,7 @@ import torch
 from interp_widgets.experiments.bench import Bench
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import cell_code
-from interp_widgets.experiments.contrast import Contrast, Printed, Scene
+from interp_widgets.experiments.contrast import Contrast, Scene
 from interp_widgets.experiments.estimate import PASSES, check_derivative, estimates
 from interp_widgets.experiments.grid import Cell, Grid, score
 from interp_widgets.experiments.known import UNKNOWN, Known
@@ -96,10 +96,9 @@ class GridRun:
         return grid, sides.contexts
 
     def _code(self) -> CellCode:
-        recipe = self.contrast.recipe if isinstance(self.contrast, Printed) else None
-        if recipe is None:
-            return CellCode({}, {})
-        return cell_code(self.request.access, self.request.cells, recipe, self.request.options.metrics)
+        request = self.request
+        longest = max(len(side) for pair in request.pairs for side in (pair.clean, pair.corrupt))
+        return cell_code(request.access, request.cells, self.contrast.recipe, request.options.metrics, longest)
 
     def _previews(self, grid: Grid) -> bool:
         """Whether to estimate cells before they are run.

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 
 from interp_widgets.experiments.cells import Target
+from interp_widgets.experiments.code import Recipe
 from interp_widgets.experiments.contrast import Edited, PromptContrast, Scene, copies
 from interp_widgets.experiments.receivers import Receiver, Receivers
 from interp_widgets.experiments.sweep import Edit, Row, default_rows, plan
@@ -45,6 +46,13 @@ class PathContrast:
         at = self.receivers.positions
         where = "all positions" if at is None else ", ".join(map(str, at))
         return {"receivers": str(self.receivers), "receiver positions": where}
+
+    @property
+    def recipe(self) -> Recipe:
+        """As for the prompts, but that only the receivers get the change."""
+        recipe = self.prompts.recipe
+        deed = f"Run the {recipe.host} prompt, where the receivers get that."
+        return replace(recipe, deed=deed, receivers=self.receivers)
 
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Return the token counts of both sides of each pair."""

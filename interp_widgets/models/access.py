@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from interp_widgets.models.adapted import model_class
+from interp_widgets.models.families import RECURRENT
 from interp_widgets.models.guard import exclusive
 from interp_widgets.models.heads import HeadLayout
 from interp_widgets.models.inside import Inside, examine_inside
@@ -202,6 +203,8 @@ class Access:
         """Return why a site does not exist in this architecture, None if it does."""
         if site in ("resid_pre", "resid_post"):
             return None
+        if getattr(self.opened.config, "model_type", None) in RECURRENT:
+            return "its blocks mix positions by a recurrence, and have neither attention nor an MLP."
         if site not in STREAM_SITES:
             return self.inside.missing.get(site)
         if self.anatomy.parts is None:

@@ -18,9 +18,10 @@ class Heads:
     """Where a block's attention hands over its heads.
 
     `attention` is the path inside the block to the module that computes all of it; the other paths start there. `out`
-    is the output projection, whose input is z. `qkv` names the projections of queries, keys and values: three, or one
-    that hands over all of them, or none where they are not known. The fused one has all query heads, then all keys,
-    then all values; with `by_group` it has for each key-value head in turn its query heads, its key and its value.
+    is the output projection, whose input is z. `qkv` names what hands over queries, keys and values: three projections,
+    or one of all of them, or none where they are not known. The fused one has all query heads, then all keys, then all
+    values; with `by_group` it has for each key-value head in turn its query heads, its key and its value. Where a norm
+    over all heads follows a projection, that norm is named instead: before it, no number is one head's alone.
     """
 
     attention: str
@@ -52,7 +53,9 @@ class Parts:
 
 
 _SPLIT = ("q_proj", "k_proj", "v_proj")
+_SPLIT_NORMED = ("q_norm", "k_norm", "v_proj")
 _LLAMA_HEADS = Heads("self_attn", _SPLIT, "o_proj")
+_OLMO_HEADS = Heads("self_attn", _SPLIT_NORMED, "o_proj")
 _GPT2_HEADS = Heads("attn", ("c_attn",), "c_proj")
 _BLOOM_HEADS = Heads("self_attention", ("query_key_value",), "dense", by_group=True)
 
@@ -68,7 +71,6 @@ FAMILIES: dict[str, Parts] = {
     "falcon": Parts("self_attention", "mlp", heads=_BLOOM_HEADS, down="mlp.dense_4h_to_h"),
     "gemma": _LLAMA,
     "gemma2": _NORMED,
-    "gemma3": _NORMED,
     "gemma3_text": _NORMED,
     "glm": _LLAMA,
     "glm4": Parts("post_self_attn_layernorm", "post_mlp_layernorm", heads=_LLAMA_HEADS, down="mlp.down_proj"),
@@ -86,9 +88,9 @@ FAMILIES: dict[str, Parts] = {
     # The module ffn of MPT returns the sum with the stream.
     "mpt": Parts("attn", "ffn.down_proj", heads=Heads("attn", ("Wqkv",), "out_proj"), down="ffn.down_proj"),
     "olmo": _LLAMA,
-    "olmo2": _NORMED,
-    "olmo3": _NORMED,
-    "olmoe": _EXPERTS,
+    "olmo2": replace(_NORMED, heads=_OLMO_HEADS),
+    "olmo3": replace(_NORMED, heads=_OLMO_HEADS),
+    "olmoe": replace(_EXPERTS, heads=_OLMO_HEADS),
     "opt": Parts("self_attn", "fc2", heads=Heads("self_attn", _SPLIT, "out_proj"), down="fc2"),
     "phi": Parts("self_attn", "mlp", heads=Heads("self_attn", _SPLIT, "dense"), down="mlp.fc2"),
     "phi3": replace(_LLAMA, heads=Heads("self_attn", ("qkv_proj",), "o_proj")),
@@ -104,15 +106,15 @@ FAMILIES: dict[str, Parts] = {
 _ATTENTIONS = ("self_attn", "attn", "attention", "self_attention")
 _MLPS = ("mlp", "ffn", "feed_forward", "block_sparse_moe", "moe", "fc2")
 _SCALES = ("residual_multiplier",)
-_QKV = (_SPLIT, ("c_attn",), ("query_key_value",), ("qkv_proj",), ("Wqkv",))
+_QKV = (_SPLIT, _SPLIT_NORMED, ("c_attn",), ("query_key_value",), ("qkv_proj",), ("Wqkv",))
 _OUTS = ("o_proj", "out_proj", "c_proj", "dense")
 _DOWNS = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h", "w2")
 
 ALIBI = frozenset({"bloom", "mpt"})
 """Families whose positions are a bias on distance, so that no prompt is too long."""
 
-STATE_SPACE = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
-"""Families that mix positions by a recurrence: their blocks have neither attention nor an MLP."""
+RECURRENT = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
+"""Families that mix positions by a recurrence: their blocks have neither attention nor an MLP, only a stream."""
 
 
 def candidates(model_type: str, config: Any) -> Iterator[Parts]:

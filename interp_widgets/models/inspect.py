@@ -24,7 +24,7 @@ def inspect(model: ModelLike, tokenizer: Any | None = None) -> ModelReport:
         tokenizer: of a model that comes without one; nothing here needs it.
 
     Raises:
-        ModelError: a model that experiments cannot use, such as a recurrent one.
+        ModelError: a model that experiments cannot use, such as an encoder-decoder.
 
     Example:
         >>> from interp_widgets import inspect, teaching

@@ -12,7 +12,6 @@ from torch import nn
 
 from interp_widgets.models.adapted import Adapted, embedding_weight
 from interp_widgets.models.described import Described
-from interp_widgets.models.families import STATE_SPACE
 from interp_widgets.models.hook_points import adapt_hook_points
 from interp_widgets.models.labels import Labels, Names
 from interp_widgets.models.numbers import kind_of
@@ -214,11 +213,6 @@ def _check(module: nn.Module) -> None:
         raise ModelError(
             f"{name} is an encoder-decoder: it has two streams, and patching needs one. Pass a decoder-only model, for "
             f"instance from {_LOAD}."
-        )
-    if config.model_type in STATE_SPACE:
-        raise ModelError(
-            f"{name} is a recurrent model ({config.model_type}): its blocks have no attention and no MLP to patch. "
-            f"Pass a transformer, for instance from {_LOAD}."
         )
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     if not getattr(text_config, "num_hidden_layers", 1):

@@ -71,8 +71,13 @@ class Pair:
 
     @property
     def differs(self) -> tuple[int, ...]:
-        """Positions at which the two sides differ: in their tokens, or by noise. None where there is only one side."""
-        return self.noised or (differing(self.clean, self.corrupt) if len(self.corrupt) else ())
+        """Positions at which the two sides differ: in their tokens, or by noise.
+
+        None where there is only one side, nor where one is longer, so that positions mean something else in each.
+        """
+        if self.noised or len(self.clean) != len(self.corrupt):
+            return self.noised
+        return differing(self.clean, self.corrupt)
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,23 @@ class CellCode:
     """The lines of nnsight that compute one cell, as templates in the manner of `string.Template`.
 
     A site's template holds `$layer`, `$clean_ids`, `$corrupt_ids`, `$metric` and what else its cells are named by
-    (`$pos`, `$head`, `$neuron`); a metric's lines, which replace `$metric`, hold `$answer` and `$wrong_answer`.
+    (`$pos`, `$head`, `$neuron`, `$role` as a quoted string); a metric's lines, which replace `$metric`, hold `$answer`
+    and `$wrong_answer`.
     """
 
     sites: Mapping[str, str]
     metrics: Mapping[str, str]
+    fills: Mapping[str, list[str]] = field(default_factory=dict)
+    """What fills in for each pair besides its ids, by placeholder: such as where its roles are."""
+    mean: Mapping[str, str] = field(default_factory=dict)
+    """What fills in instead where the mean of all pairs is meant; empty where the lines are about one pair only."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Of sites without lines, why a few do not do."""
+
+    def filled(self, pair: int | None) -> dict[str, str]:
+        """What fills in for a pair, or for the mean of all: for the first where there are no lines about the mean."""
+        own = {name: texts[pair or 0] for name, texts in self.fills.items()}
+        return {**own, **self.mean} if pair is None else own
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import PatchingResult, Status
 from interp_widgets.results.terms import metric_term, site_term
+from interp_widgets.views._color_limit import WHOLE
 from interp_widgets.views._paper import INK, PAPER, QUIET, notebook_figure
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7, colors=QUIET, length=0)
-    bar.set_label(_legend(result), fontsize=7.5, color=QUIET)
+    bar.set_label(_legend(result, color_limit), fontsize=7.5, color=QUIET)
     title, label = _heading(result, pair)
     for text, down, color, large in ((title, 0.08, INK, 10.5), (label, 0.29, QUIET, 8.0)):
         figure.text(_MARGIN / size[0], 1 - down / size[1], text, fontsize=large, color=color, va="top")
@@ -286,11 +287,12 @@ def _extend(effect: NDArray[Any], limit: float) -> str:
     return {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}[below, above]
 
 
-def _legend(result: PatchingResult) -> str:
+def _legend(result: PatchingResult, limit: float) -> str:
     story = result.story
     estimates = "\nstriped: estimate" if (result.status == Status.ESTIMATED).any() else ""
     ends = f"0: {story.sides[story.host]}, 1: {story.sides[story.donor]}"
-    return f"effect on {metric_term(result.metric).label}\n{ends}{estimates}".replace("$", r"\$")
+    end = "" if limit == WHOLE else f"\nscale ends at ±{limit:.3g}"
+    return f"effect on {metric_term(result.metric).label}\n{ends}{end}{estimates}".replace("$", r"\$")
 
 
 def _heading(result: PatchingResult, pair: int | None) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 _STATE = "application/vnd.jupyter.widget-state+json"
@@ -23,9 +24,9 @@ def _with_buffers(state: Mapping[str, Any], buffers: list[dict[str, Any]]) -> di
     restored = dict(state)
     for buffer in buffers:
         *path, last = buffer["path"]
-        holder = restored
+        holder: Any = restored
         for key in path:
-            holder[key] = dict(holder[key])  # the notebook's own state stays as it is
+            holder[key] = copy(holder[key])  # the notebook's own state stays as it is
             holder = holder[key]
         holder[last] = base64.b64decode(buffer["data"])
     return restored

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anywidget
 import traitlets
 
+from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 from interp_widgets.views._kernel import watching_loop
 from interp_widgets.views._page import Snapshot, page
@@ -49,19 +50,26 @@ class View(anywidget.AnyWidget):
         """Start the work and follow it.
 
         Args:
-            steps: yields partial results and returns the whole; errors of its first step are raised here.
+            steps: yields partial results and returns the whole; errors of its first step are raised here. Where steps
+                are taken on a server, and somebody watches, the view opens before the first, and is filled when it is
+                there.
             state: traits of the subclass that hold whatever the result is.
         """
         self._displays: list[str] = []
         self._flushed = 0.0
+        self._noted: str | None = None
+        self._loop = watching_loop()
         job: Job[Any] = Job(steps, self._measure, on_step=self._on_step, on_end=self._on_end)
-        super().__init__(job=job, **self._open(job.partial), **state)
+        if self._loop is None:
+            job.begin()
+        opened = {} if job.partial is None else self._open(job.partial)
+        super().__init__(job=job, **opened, **state)
+        self._opened = job.partial is not None
         self.on_msg(self._on_message)
-        loop = watching_loop()
-        if loop is None:
+        if self._loop is None:
             job.finish()
         else:
-            job.start(loop)
+            job.start(self._loop)
 
     @abstractmethod
     def _measure(self, result: Any) -> tuple[int, int]:
@@ -94,7 +102,14 @@ class View(anywidget.AnyWidget):
 
     @property
     def partial(self) -> Any:
-        """What is computed so far, without computing more."""
+        """What is computed so far, without computing more.
+
+        Raises:
+            ResultError: nothing has come from the server yet.
+        """
+        if self.job.partial is None:
+            how = self.job.note or self.job.error or self.job.state
+            raise ResultError(f"there is no result yet ({how}). `view.result` waits for it.")
         return self.job.partial
 
     def snapshot(self) -> Snapshot:
@@ -102,7 +117,7 @@ class View(anywidget.AnyWidget):
 
         Finishes the work first; if it fails, the page has what was computed and says so.
         """
-        self.job.drain()
+        self._drain()
         return Snapshot(self._page())
 
     def to_html(self, path: str | Path) -> Path:
@@ -111,7 +126,7 @@ class View(anywidget.AnyWidget):
         Finishes the work first; if it fails, the page has what was computed and says so. Returns the path.
         """
         path = Path(path)
-        self.job.drain()
+        self._drain()
         path.write_text(self._page(), encoding="utf-8")
         return path
 
@@ -133,7 +148,7 @@ class View(anywidget.AnyWidget):
         refused = set(sync_data) - set(allowed)
         try:
             super().set_state(allowed)
-        except traitlets.TraitError:
+        except (traitlets.TraitError, ResultError):
             refused |= set(allowed)
         if refused & set(self.keys):
             self.send_state(sorted(refused & set(self.keys)))
@@ -147,7 +162,7 @@ class View(anywidget.AnyWidget):
         metadata: dict[str, Any] = {}
         if self.comm is not None:
             data, metadata = super()._repr_mimebundle_() or (data, metadata)
-        if self.job.state != "running":
+        if self.job.state != "running" and self.job.partial is not None:
             data["image/png"] = self.figure()._repr_png_()
         return data, metadata
 
@@ -160,16 +175,29 @@ class View(anywidget.AnyWidget):
             self._displays.append(handle.display_id)
 
     def _page(self) -> str:
-        state = self.get_state([*self._page_state])
-        if state["job"]["state"] == "running":
-            state["job"]["state"] = "cancelled"  # no further row will reach a saved page
-        return page(state, bundle=str(self._esm), title=self._title())
+        return page(self._state_at_rest(), bundle=str(self._esm), title=self._title())
+
+    def _state_at_rest(self) -> dict[str, Any]:
+        """The state for a page to which nothing more will come."""
+        state: dict[str, Any] = self.get_state([*self._page_state])
+        at_rest(state["job"])
+        return state
+
+    def _drain(self) -> None:
+        """Do all the work that is left, whatever becomes of it."""
+        self.job.drain()
 
     @abstractmethod
     def _title(self) -> str:
         """The question that the view answers, as plain text."""
 
     def _on_step(self, result: Any) -> None:
+        if result is None:
+            if self.job.note != self._noted:  # a server says how the job stands, which may be so for hours
+                self._noted = self.job.note
+                self.send_state("job")
+            return
+        self._show(result)
         if time.monotonic() - self._flushed >= _FLUSH:
             self._stream(result)
             self.send_state("job")
@@ -178,8 +206,19 @@ class View(anywidget.AnyWidget):
     def _on_end(self) -> None:
         # First, so that the page hears of the end even if somebody who observes the result fails.
         self.send_state("job")
-        self._commit(self.job.partial)
-        self._add_picture()
+        if self.job.partial is not None:
+            self._show(self.job.partial)
+            self._commit(self.job.partial)
+            self._add_picture()
+
+    def _show(self, result: Any) -> None:
+        """Give a page that was opened before there was a result what it needs to show one."""
+        if self._opened:
+            return
+        self._opened = True
+        with self.hold_sync():
+            for name, value in self._open(result).items():
+                self.set_trait(name, value)
 
     def _add_picture(self) -> None:
         """Give outputs that were shown while the work went on the picture for places where no script runs."""
@@ -197,16 +236,30 @@ class View(anywidget.AnyWidget):
             case {"kind": "cancel"}:
                 self.job.cancel()
             case {"kind": "resync"}:
-                self._commit(self.job.partial)
+                if self.job.partial is not None:
+                    self._commit(self.job.partial)
             case {"kind": "request", "id": str(request), "name": "html"}:
-                self._reply(request)
+                self._reply(request, self._page)
             case _:
                 self.log.warning("interp_widgets: refused an unknown message from the page")
 
-    def _reply(self, request: str) -> None:
+    def _reply(self, request: str, answer: Callable[[], str]) -> None:
         reply: ReplyMessage
         try:
-            reply = {"kind": "reply", "id": request, "ok": True, "value": self._page()}
+            reply = {"kind": "reply", "id": request, "ok": True, "value": answer()}
         except Exception as error:  # whatever it is, the page waits for an answer
             reply = {"kind": "reply", "id": request, "ok": False, "value": f"{type(error).__name__}: {error}"}
         self.send(reply)
+
+    def _on_loop(self, action: Callable[[], object]) -> None:
+        """Do something where the work is done, which a message may not be: between two steps, on the loop's thread."""
+        if self._loop is None:
+            action()
+        else:
+            self._loop.call_soon_threadsafe(action)
+
+
+def at_rest(job: JobStatus) -> None:
+    """Say of a job that nothing more will come of it."""
+    if job["state"] == "running":
+        job["state"], job["note"] = "cancelled", None

@@ -119,14 +119,24 @@ class GridSpec(TypedDict):
     panels: list[WirePanel]
     pairs: list[WirePair]
     metrics: list[WireMetric]
+    asked: str
+    """Name of the metric that was asked for, which is the one that estimates are of."""
     top_k: int
     code_sites: dict[str, str]
     """For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $role (quoted), $clean_ids,
     $corrupt_ids, $metric."""
     code_metrics: dict[str, str]
     """For each metric, the lines that replace $metric: $answer, $wrong_answer."""
+    code_fills: dict[str, list[str]]
+    """For each other placeholder, what fills in for each pair."""
+    code_mean: dict[str, str]
+    """What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty."""
+    code_refused: dict[str, str]
+    """For each site without lines, why."""
     provenance: list[str]
     """Short facts about where the numbers come from, in the order in which they are shown."""
+    by_position: bool
+    """Whether Python can run a head of a grid of heads position by position."""
 
 
 class GridArrays(TypedDict):
@@ -137,6 +147,9 @@ class GridArrays(TypedDict):
     status: WireArray
     """uint8 (pair, panel, row, column): 0 pending, 1 computed, 2 known without a run, 3 left out,
     4 estimated by attribution patching, 5 estimated until the exact value arrives."""
+    estimates: WireArray | None
+    """float32 (pair, panel, row, column): what was estimated of cells that have been run since, NaN for others, whose
+    value is the estimate where there is one. None without estimates."""
     top_ids: WireArray
     """int32 (pair, panel, row, column, k): most likely next tokens after the patch; -1 where not computed."""
     top_probs: WireArray
@@ -162,7 +175,8 @@ class Cell(CellPlace, total=False):
 
 
 class JobStatus(TypedDict):
-    """How far the computation is. `eta` is the time left in seconds, null when unknown."""
+    """How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+    server, null where it is done here or has ended."""
 
     state: JobState
     done: int
@@ -170,6 +184,31 @@ class JobStatus(TypedDict):
     seconds: float
     eta: float | None
     error: str | None
+    note: str | None
+
+
+class WireStrip(TypedDict):
+    """A head of a grid of heads that was opened position by position."""
+
+    cell: Cell
+    """The head."""
+    job: JobStatus
+
+
+class WireStrips(TypedDict):
+    """All heads that were opened position by position, as one more grid beside the first.
+
+    It has a panel for each site and a row for each head; prompts, metrics and story are those of the first.
+    """
+
+    heads: list[WireStrip]
+    """The last one that was opened comes first."""
+    panels: list[WirePanel]
+    code_sites: dict[str, str]
+    code_fills: dict[str, list[str]]
+    code_mean: dict[str, str]
+    code_refused: dict[str, str]
+    arrays: GridArrays
 
 
 class RowsMessage(TypedDict):
@@ -208,23 +247,43 @@ class ResyncMessage(TypedDict):
     kind: Literal["resync"]
 
 
-class RequestMessage(TypedDict):
-    """To Python: a question that only the kernel can answer. `html` asks for the view as one page."""
+class StripMessage(TypedDict):
+    """To Python: stop computing a head by position and keep what there is, or take it away."""
+
+    kind: Literal["cancel_strip", "remove_strip"]
+    cell: Cell
+
+
+class HtmlRequest(TypedDict):
+    """To Python: a request for the view as one page."""
 
     kind: Literal["request"]
     id: str
     name: Literal["html"]
 
 
+class StripRequest(TypedDict):
+    """To Python: a request to run a head position by position. The answer says only that it will be."""
+
+    kind: Literal["request"]
+    id: str
+    name: Literal["by_position"]
+    cell: Cell
+
+
+RequestMessage = HtmlRequest | StripRequest
 ToPage = RowsMessage | ReplyMessage
-ToPython = CancelMessage | ResyncMessage | RequestMessage
+ToPython = CancelMessage | ResyncMessage | StripMessage | RequestMessage
 
 
 class GridState(TypedDict):
     """The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`."""
 
-    spec: GridSpec
-    arrays: GridArrays
+    spec: GridSpec | None
+    """Null, as are the arrays, while a server is yet to say anything of the result."""
+    arrays: GridArrays | None
+    strips: WireStrips | None
+    """None where no head was opened."""
     job: JobStatus
     selected: Cell | None
     metric: str

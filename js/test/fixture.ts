@@ -70,10 +70,15 @@ export function spec(overrides: Partial<GridSpec> = {}): GridSpec {
       { term: term("logit_diff", "logit difference", "logits"), baselines: [[3, -1]] },
       { term: term("rank"), baselines: [[0, 0]] },
     ],
+    asked: "logit_diff",
     top_k: 2,
     code_sites: { resid_pre: "h[$layer][$pos] $clean_ids $corrupt_ids\nprint($metric)" },
     code_metrics: { logit_diff: "logits[$answer] - logits[$wrong_answer]" },
+    code_fills: {},
+    code_mean: {},
+    code_refused: {},
     provenance: ["demo model"],
+    by_position: false,
     ...overrides,
   };
 }
@@ -95,6 +100,7 @@ export function arrays(
   return {
     values: wire("float32", [of.metrics.length, ...shape], values),
     status: wire("uint8", shape, new Array(size).fill(1)),
+    estimates: null,
     top_ids: wire(
       "int32",
       [...shape, of.top_k],
@@ -109,7 +115,8 @@ export function state(overrides: Partial<GridState> = {}, of = spec()): GridStat
   return {
     spec: of,
     arrays: arrays(of),
-    job: { state: "done", done: 24, total: 24, seconds: 1, eta: null, error: null },
+    strips: null,
+    job: { state: "done", done: 24, total: 24, seconds: 1, eta: null, error: null, note: null },
     selected: null,
     metric: "logit_diff",
     pair: null,

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable
 
 
-def megabytes(run: Callable[[], object]) -> float:
-    """Memory that a run takes beside what the process holds before it."""
+def megabytes(run: Callable[[], object], device: str = "cpu") -> float:
+    """Memory that a run takes beside what the process, or its device, holds before it."""
+    if device != "cpu":
+        return _on_device(run, device)
     page = os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def resident() -> float:
@@ -29,3 +31,14 @@ def megabytes(run: Callable[[], object]) -> float:
     done.set()
     watcher.join()
     return peak - before
+
+
+def _on_device(run: Callable[[], object], device: str) -> float:
+    import torch
+
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    torch.cuda.synchronize(device)
+    peak: int = torch.cuda.max_memory_allocated(device)
+    return (peak - before) / 2**20

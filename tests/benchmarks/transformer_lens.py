@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.benchmarks import memory
 from tests.benchmarks.cases import ANSWER, WRONG, Case, sample
+from tests.benchmarks.machine import Machine
 
 _SERVER = f"""
 import json, sys, tempfile, time
@@ -17,8 +18,9 @@ from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformer_lens import TransformerBridge, patching
 torch.set_num_threads(int(sys.argv[1]))
+device, dtype = sys.argv[2], getattr(torch, sys.argv[3])
 torch.manual_seed(0)
-gpt2 = GPT2LMHeadModel(GPT2Config()).eval()
+gpt2 = GPT2LMHeadModel(GPT2Config()).eval().to(device, dtype)
 # The bridge insists on a tokenizer in a folder, though only ids are passed.
 end = "<|endoftext|>"
 folder = tempfile.mkdtemp()
@@ -26,10 +28,10 @@ gpt2.config.save_pretrained(folder)
 words = Tokenizer(models.WordLevel({{end: 0}}, unk_token=end))
 PreTrainedTokenizerFast(tokenizer_object=words, bos_token=end, eos_token=end).save_pretrained(folder)
 model = TransformerBridge.boot_transformers(
-    folder, hf_model=gpt2, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
+    folder, hf_model=gpt2, tokenizer=AutoTokenizer.from_pretrained(folder), device=device, dtype=dtype)
 for line in sys.stdin:
     clean, corrupt, axes, cells, share = json.loads(line)
-    clean, corrupt = torch.tensor([clean]), torch.tensor([corrupt])
+    clean, corrupt = torch.tensor([clean], device=device), torch.tensor([corrupt], device=device)
     setter = {{
         ("layer", "pos"): patching.layer_pos_patch_setter,
         ("layer", "head"): patching.layer_head_vector_patch_setter,
@@ -45,7 +47,7 @@ for line in sys.stdin:
                 setter, site, index_df=cells)
 
     wall, processor = time.perf_counter(), time.process_time()
-    used = megabytes(run)
+    used = megabytes(run, device)
     print("@", (time.perf_counter() - wall) / share, (time.process_time() - processor) / share, used, flush=True)
 """
 
@@ -53,10 +55,10 @@ for line in sys.stdin:
 class TransformerLens:
     """Waits idle while others run. Each call returns seconds on the wall and of the processor, and megabytes."""
 
-    def __init__(self, python: str, threads: int) -> None:
+    def __init__(self, python: str, machine: Machine) -> None:
         code = Path(memory.__file__).read_text(encoding="utf-8") + _SERVER
         self.process = subprocess.Popen(
-            [python, "-W", "ignore", "-c", code, str(threads)],
+            [python, "-W", "ignore", "-c", code, str(machine.threads), machine.device, str(machine.dtype)[6:]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

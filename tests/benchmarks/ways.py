@@ -15,7 +15,7 @@ from interp_widgets.experiments.sweep import Edit, Hosts, Row, sweep
 from interp_widgets.models.access import resolve
 from interp_widgets.models.opening import open_model
 from interp_widgets.models.prefix import Prefix, Recorder
-from tests.benchmarks.cases import ANSWER, HEADS, LAYERS, WIDTH, WRONG, Case, Cell, sample
+from tests.benchmarks.cases import ANSWER, HEADS, WIDTH, WRONG, Case, Cell, sample
 
 
 class Ours:
@@ -23,9 +23,12 @@ class Ours:
 
     def __init__(self, model: NNsight, case: Case) -> None:
         self.model = model
-        self.prompts = case.prompts()
+        pairs = [case.prompts(pair) for pair in range(case.pairs)]
+        self.prompts = [list(side) for side in zip(*pairs, strict=True)]
         self.grid: dict[str, Any] = {"sites": "z", "by": case.axes[-1]} if case.heads else {"sites": "resid_pre"}
-        self.shape = [len({cell[axis] for cell in case.cells()}) for axis in range(len(case.axes))]
+        if case.every > 1:
+            self.grid["positions"] = case.positions
+        self.shape = case.shape
         self.first_row = 0.0
 
     def __call__(self) -> torch.Tensor:
@@ -44,9 +47,9 @@ class TracePerPatch:
 
     def __init__(self, model: NNsight, case: Case, most: int) -> None:
         self.model = model
-        self.clean, self.corrupt = (torch.tensor([ids]) for ids in case.prompts())
+        self.clean, self.corrupt = (torch.tensor([ids], device=model._module.device) for ids in case.prompts())
         self.heads = case.heads
-        self.shape = [1 + max(cell[axis] for cell in case.cells()) for axis in range(len(case.axes))]
+        self.shape = case.shape
         self.cells = sample(case.cells(), most)
         self.share = (len(self.cells) + 1) / (len(case.cells()) + 1)  # with the donor's pass
 
@@ -87,7 +90,7 @@ class BareTorch:
 
     def __init__(self, model: NNsight, case: Case) -> None:
         self.gpt2: Any = model._module
-        self.ids = torch.tensor(case.prompts())
+        self.ids = torch.tensor(case.prompts(), device=model._module.device)
         access = resolve(open_model(model))
         runs = access.read(self.ids, ())
         cells = [(layer, position) for layer, position in case.cells() if position >= case.shared]
@@ -106,30 +109,30 @@ class BareTorch:
         logits = self.gpt2(self.ids, past_key_values=past, use_cache=True, logits_to_keep=1).logits[:, -1]
         for hook in hooks:
             hook.remove()
-        values = (logits[1, ANSWER] - logits[1, WRONG]).repeat(LAYERS, self.ids.shape[1])
+        values = (logits[1, ANSWER] - logits[1, WRONG]).float().repeat(len(self.gpt2.transformer.h), self.ids.shape[1])
         for cells in self.batches:
             last = self._wave(cells, stream, past)
             logits = self.gpt2.lm_head(self.gpt2.transformer.ln_f(last))
             layers, positions = zip(*cells, strict=True)
-            values[layers, positions] = logits[:, ANSWER] - logits[:, WRONG]
-        return values
+            values[layers, positions] = (logits[:, ANSWER] - logits[:, WRONG]).float()
+        return values.cpu()
 
     def _wave(self, cells: Sequence[Cell], stream: list[torch.Tensor], past: Recorder) -> torch.Tensor:
         first = min(position for _, position in cells)
         length = self.ids.shape[1] - first
         prefix = Prefix(past.past, [1] * len(cells), first)
-        mask = torch.ones(length, first + length, dtype=torch.bool).tril(first)[None, None]
+        mask = torch.ones(length, first + length, dtype=torch.bool, device=self.ids.device).tril(first)[None, None]
         joining: dict[int, list[int]] = defaultdict(list)
         for layer, position in cells:
             joining[layer].append(position)
-        rows = torch.empty(0, length, stream[0].shape[-1])
-        for layer in range(cells[0][0], LAYERS):
+        rows = stream[0].new_empty(0, length, stream[0].shape[-1])
+        for layer in range(cells[0][0], len(self.gpt2.transformer.h)):
             block = self.gpt2.transformer.h[layer]
             joined = stream[layer][1:, first:].repeat(len(joining[layer]), 1, 1)
             for row, position in enumerate(joining[layer]):
                 joined[row, position - first] = stream[layer][0, position]
             rows = torch.cat([rows, joined])
-            if layer < LAYERS - 1:
+            if layer < len(self.gpt2.transformer.h) - 1:
                 rows = block(rows, prefix, mask)
         middle = (rows + block.attn(block.ln_1(rows), prefix, mask)[0])[:, -1]
         result: torch.Tensor = middle + block.mlp(block.ln_2(middle))

@@ -67,8 +67,8 @@ def open_grid(open_page: Opener, tmp_path: Path) -> Opener:
 class Grid:
     """A panel on a page: where its cells are, and what colour they have."""
 
-    def __init__(self, page: Page, site: str = "resid_pre") -> None:
-        self.canvas = page.locator(f"canvas.iw-cells[data-site={site}]")
+    def __init__(self, page: Page, site: str = "resid_pre", root: str = ".iw-view") -> None:
+        self.canvas = page.locator(f"{root} canvas.iw-cells[data-site={site}]").first
         self.data = {
             name: float(value)
             for name, value in self.canvas.evaluate("c => ({...c.dataset})").items()

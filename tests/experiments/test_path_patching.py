@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -13,8 +14,9 @@ from nnsight import NNsight
 from interp_widgets.experiments.patching import run_patching
 from interp_widgets.experiments.path_patching import path_patching, run_path_patching
 from interp_widgets.experiments.receivers import Receiver
+from interp_widgets.models import families
 from interp_widgets.models.access import Access
-from interp_widgets.results.errors import ResultError, SelectionError, SiteError, UnknownNameError
+from interp_widgets.results.errors import SelectionError, SiteError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
 from tests.experiments import zoo
 from tests.experiments.path_reference import WIRING, Model, path_patched
@@ -319,15 +321,10 @@ def test_refused_before_anything_is_read(
         path_patching(model, CLEAN, CORRUPT, **{"receivers": Receiver("q", 1, 0)} | GIVEN | options)
 
 
-def test_heads_that_mix_before_they_are_read_are_refused_by_name() -> None:
+def test_heads_that_mix_before_they_are_read_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = families.FAMILIES["olmo2"]
+    assert row.heads is not None
+    split = replace(row.heads, qkv=("q_proj", "k_proj", "v_proj"))  # all heads are normed together behind these
+    monkeypatch.setitem(families.FAMILIES, "olmo2", replace(row, heads=split))
     with pytest.raises(SiteError, match="q does not exist in Olmo2ForCausalLM"):
-        run_path_patching(zoo.model("olmo2"), CLEAN, CORRUPT, receivers=Receiver("q", 1, 0), **GIVEN)
-
-
-def test_a_result_without_code_says_so() -> None:
-    from interp_widgets import show_path_patching
-
-    view = show_path_patching(zoo.model("gpt2"), CLEAN, CORRUPT, receivers=Receiver("final"), **GIVEN)
-    assert view.result.complete
-    with pytest.raises(ResultError, match="no printed lines for"):
-        view.code()
+        run_path_patching(zoo.build("olmo2"), CLEAN, CORRUPT, receivers=Receiver("q", 1, 0), **GIVEN)

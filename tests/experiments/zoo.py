@@ -34,8 +34,6 @@ class Family:
     heads: int = 4
     kv_heads: int = 2
     d_head: int = 8
-    missing: tuple[str, ...] = ()
-    """Sites inside attention that are no sites of single heads."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -78,7 +76,7 @@ _BLOOM_PARTS = _NEOX_PARTS | {"attention": "self_attention"}
 _BIGCODE_PARTS = _GPT2_PARTS | {"layout": "groups"}
 _PHI_PARTS: dict[str, Any] = {"out": "dense", "down": "mlp.fc2", "kv_heads": 4}
 # One norm over the queries of all heads, and one over all keys, stands between the projections and attention.
-_MIXED: dict[str, Any] = {"missing": ("q", "k")}
+_NORMED_TOGETHER: dict[str, Any] = {"qkv": ("q_norm", "k_norm", "v_proj")}
 
 FAMILIES: dict[str, Family] = {
     "gpt2": Family("GPT2LMHeadModel", _H, "attn", **_GPT2_PARTS, config=_GPT2),
@@ -113,7 +111,8 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family("Qwen2ForCausalLM", config=_LLAMA),
     "gemma2": Family("Gemma2ForCausalLM", **_POST, config=_LLAMA | {"sliding_window": 3}),
     "gemma3": Family("Gemma3ForCausalLM", **_POST, config=_LLAMA | {"sliding_window": 3}),
-    "olmo2": Family("Olmo2ForCausalLM", **_POST, **_MIXED, config=_LLAMA),
+    "olmo2": Family("Olmo2ForCausalLM", **_POST, **_NORMED_TOGETHER, config=_LLAMA),
+    "olmo3": Family("Olmo3ForCausalLM", **_POST, **_NORMED_TOGETHER, config=_LLAMA | {"sliding_window": 3}),
     "gpt_neo": Family(
         "GPTNeoForCausalLM",
         _H,
@@ -192,7 +191,15 @@ FAMILIES: dict[str, Family] = {
         "GPTBigCodeForCausalLM", _H, "attn", **_BIGCODE_PARTS, config=_GPT2 | {"multi_query": False}
     ),
     "cohere": Family("CohereForCausalLM", parallel=True, config=_LLAMA),
+    "cohere2": Family("Cohere2ForCausalLM", parallel=True, config=_LLAMA | {"sliding_window": 3}),
     "granite": Family("GraniteForCausalLM", multiplier=0.3, config=_LLAMA | {"residual_multiplier": 0.3}),
+    "granitemoe": Family(
+        "GraniteMoeForCausalLM",
+        mlp="block_sparse_moe",
+        down="",
+        multiplier=0.3,
+        config=_LLAMA | {"num_local_experts": 3, "num_experts_per_tok": 2, "residual_multiplier": 0.3},
+    ),
     "gpt_oss": Family(
         "GptOssForCausalLM",
         down="",
@@ -203,7 +210,18 @@ FAMILIES: dict[str, Family] = {
     "glm": Family("GlmForCausalLM", config=_LLAMA | {"pad_token_id": 0}),
     "olmo_clipped": Family("OlmoForCausalLM", config=_LLAMA | {"clip_qkv": 0.5}),
     "olmoe": Family(
-        "OlmoeForCausalLM", down="", **_MIXED, config=_LLAMA | {"num_experts": 3, "num_experts_per_tok": 2}
+        "OlmoeForCausalLM", down="", **_NORMED_TOGETHER, config=_LLAMA | {"num_experts": 3, "num_experts_per_tok": 2}
+    ),
+    "qwen2_moe": Family(
+        "Qwen2MoeForCausalLM",
+        down="",
+        config=_LLAMA
+        | {
+            "num_experts": 3,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 24,
+        },
     ),
     "qwen3_moe": Family(
         "Qwen3MoeForCausalLM",

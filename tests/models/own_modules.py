@@ -123,7 +123,10 @@ def weighty(module: nn.Module, seed: int = 0) -> nn.Module:
     """Give every weight a size at which patches matter."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in module.parameters():
+        for name, weight in module.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
-            weight.copy_(noise / weight.shape[-1] ** 0.5 * 1.5 if weight.ndim == 2 else weight + 0.1 * noise)
+            if name.endswith("bias"):
+                weight.copy_(0.1 * noise)  # torch draws them from its global generator
+            else:
+                weight.copy_(noise / weight.shape[-1] ** 0.5 * 1.5 if weight.ndim == 2 else weight + 0.1 * noise)
     return module.eval()

@@ -324,8 +324,13 @@ def test_blocks_may_be_a_list_of_paths_and_ids_a_named_parameter() -> None:
 @pytest.mark.parametrize("name", ["stack", "judge"])
 def test_printed_lines_compute_their_cell(name: str, tmp_path: Path) -> None:
     net, said = (stack(), STACK) if name == "stack" else (judge(), JUDGE)
-    sites = tuple(site for site in SITES[name] if name == "judge" or site != "resid_mid")
-    check_code(run_patching(describe(net, said), CLEAN, CORRUPT, answer=4, wrong_answer=1, sites=sites), tmp_path, net)
+    sites = SITES[name]
+    given: dict[str, Any] = {"answer": 4, "wrong_answer": 1, "sites": sites}
+    model = describe(net, said)
+    check_code(run_patching(model, CLEAN, CORRUPT, **given), tmp_path, net)
+    check_code(run_patching(model, CLEAN, CORRUPT, window=2, **given), tmp_path, net)
+    check_code(run_causal_trace(model, CLEAN, subject=2, samples=2, **given), tmp_path, net, "prob")
+    check_code(run_ablation(model, CLEAN, how="mean", reference=[CLEAN, CORRUPT], **given), tmp_path, net)
 
 
 def test_printed_lines_of_blocks_apart_and_of_edits(tmp_path: Path) -> None:

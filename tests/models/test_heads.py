@@ -51,7 +51,7 @@ def check(found: torch.Tensor, expected: torch.Tensor, host: torch.Tensor) -> No
 @pytest.mark.parametrize("name", zoo.FAMILIES)
 def test_each_head_and_the_neurons_are_read_and_written_as_with_plain_hooks(name: str, site: Site) -> None:
     access, reference = of(name)
-    if site in zoo.FAMILIES[name].missing or (site == "mlp_post" and name in EXPERTS):
+    if site == "mlp_post" and name in EXPERTS:
         assert site not in access.sites
         return
     donor, host = reference.activations(CLEAN, site), reference.logits(CORRUPT)
@@ -239,13 +239,14 @@ def test_heads_are_found_where_the_source_has_them(name: str) -> None:
     assert [access.head_count(site) for site in ("z", "pattern", "v")] == [family.heads] * 2 + [family.kv_heads]
     assert access.inside.down == family.down
     assert (access.d_mlp is None) == (name in EXPERTS)
-    missing = {*family.missing, *(["mlp_post"] if name in EXPERTS else [])}
-    assert set(HEAD_SITES + NEURON_SITES) - set(access.sites) == missing
+    assert set(HEAD_SITES + NEURON_SITES) - set(access.sites) == ({"mlp_post"} if name in EXPERTS else set())
     shared = [access.shared_by(head) for head in range(family.kv_heads)]
     assert sum(shared, ()) == tuple(range(family.heads))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox", "falcon", "falcon_alibi", "phi3", "opt", "starcoder2"])
+@pytest.mark.parametrize(
+    "name", ["gpt2", "llama", "gpt_neox", "falcon", "falcon_alibi", "phi3", "opt", "starcoder2", "olmoe"]
+)
 def test_without_its_row_a_familys_heads_are_found_by_search(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interp_widgets.models.families.FAMILIES", {})
     searched, known = resolve(open_model(zoo.build(name))), of(name)[0]
@@ -288,6 +289,21 @@ def test_a_row_that_swaps_two_projections_is_not_believed(
     assert not set(HEAD_SITES) & set(sites) - expected, sites
 
 
+@pytest.mark.parametrize("name", ["olmo2", "olmoe"])
+def test_projections_that_a_norm_over_all_heads_follows_are_not_heads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = families.FAMILIES[name]
+    assert row.heads is not None
+    split = replace(row.heads, qkv=("q_proj", "k_proj", "v_proj"))
+    monkeypatch.setitem(families.FAMILIES, name, replace(row, heads=split))
+    access = resolve(open_model(zoo.build(name)))
+    with pytest.raises(SiteError, match=r"changing a query head there does not .* read it: .*a norm over all of them"):
+        access.check_site("q")
+    with pytest.raises(SiteError, match=r"changing a key-value head there .* Use resid_pre, .*z, v(,| or) pattern"):
+        access.check_site("k")
+
+
 def test_silenced_heads_are_found_all_the_same() -> None:
     model = zoo.build("llama")
     for layer in model.model.layers:
@@ -315,12 +331,6 @@ def test_looking_at_streams_does_not_look_for_heads(monkeypatch: pytest.MonkeyPa
             r"mlp_post does not exist in MixtralForCausalLM: its MLP is a mixture of experts.* Use",
         ),
         ("gpt_oss", "mlp_post", r"each position goes through some of many MLPs, not through one\. Use resid_pre,"),
-        (
-            "olmo2",
-            "q",
-            r"changing a query head there does not change exactly the heads that read it: .*a norm over all",
-        ),
-        ("olmoe", "k", r"changing a key-value head there .* Use resid_pre, .*z, v or pattern\."),
     ],
 )
 def test_missing_sites_are_refused_with_their_reason(name: str, site: Site, expected: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from nnsight import NNsight
 
-from interp_widgets import inspect, run_patching
+from interp_widgets import Receiver, inspect, run_patching, run_path_patching
 from interp_widgets.results.terms import HEAD_SITES, SITES, Site
 from tests.experiments.test_code import check as check_code
 from tests.models.hooked import HookedTransformer
@@ -81,10 +81,13 @@ def test_attention_alone() -> None:
 
 def test_the_model_itself_is_taken_too_and_printed_lines_run(tmp_path: Path) -> None:
     model = HookedTransformer()
-    sites = ("resid_pre", "resid_post", "attn_out", "mlp_out", "mlp_post")
+    sites = tuple(site for site in SITES if site != "pattern")
     check_code(run_patching(model, CLEAN, CORRUPT, sites=sites, **GIVEN), tmp_path, model)
     lm = NNsight(model)
     check_code(run_patching(lm, CLEAN, CORRUPT, sites=sites, **GIVEN), tmp_path, lm)
+    check_code(run_patching(lm, CLEAN[:4], CORRUPT[:4], sites="pattern", **GIVEN), tmp_path, lm)
+    receivers = [Receiver("k", 1, 1), Receiver("mlp_in", 1)]
+    check_code(run_path_patching(lm, CLEAN, CORRUPT, receivers=receivers, **GIVEN), tmp_path, lm)
 
 
 def test_a_wrapped_model_is_examined_once() -> None:

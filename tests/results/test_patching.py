@@ -11,7 +11,7 @@ import pytest
 from interp_widgets.results.errors import ResultError, UnknownNameError
 from interp_widgets.results.patching import PatchingResult, Status
 from interp_widgets.results.story import patching_story
-from interp_widgets.results.tokens import Token
+from interp_widgets.results.tokens import Token, Tokens
 from tests import made
 
 
@@ -28,6 +28,12 @@ def test_an_effect_is_the_share_of_the_gap_and_is_not_clipped() -> None:
     assert result.effect()[0, 0, 0].tolist() == [0, 1.5, -0.5]
     noising = replace(result, story=patching_story("noising"))
     assert noising.effect()[0, 0, 0].tolist() == [1, -0.5, 1.5]
+
+
+def test_prompts_of_unequal_length_have_no_positions_at_which_they_differ() -> None:
+    pair = made.pair()
+    longer = replace(pair, corrupt=Tokens((7, *pair.corrupt.ids), ("␣So", *pair.corrupt.labels)))
+    assert (pair.differs, longer.differs) == ((5,), ())
 
 
 def test_no_effect_is_no_negative_zero() -> None:

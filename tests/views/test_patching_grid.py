@@ -4,7 +4,6 @@ import asyncio
 import gc
 import io
 import json
-import re
 import warnings
 from dataclasses import replace
 
@@ -14,9 +13,10 @@ import traitlets
 
 from interp_widgets.results.errors import ResultError
 from interp_widgets.results.estimates import Estimates
-from interp_widgets.results.patching import Pair, Status
+from interp_widgets.results.patching import CellCode, Pair, Status
 from interp_widgets.results.tokens import Token, Tokens
-from interp_widgets.views.patching_grid import PatchingGrid, grid_arrays, grid_spec, question
+from interp_widgets.views._grid_wire import grid_arrays, grid_spec
+from interp_widgets.views.patching_grid import PatchingGrid, question
 from tests import made
 
 HOT = {"site": "resid_pre", "layer": 1, "pos": 5}
@@ -275,50 +275,6 @@ def test_the_page_is_told_which_estimates_an_exact_value_will_replace(monkeypatc
         np.testing.assert_array_equal(row, status[panel, line])
 
 
-@pytest.mark.parametrize("given", ["argument", "selection", "strongest"])
-def test_a_head_is_shown_by_position_as_the_view_is(given):
-    whole, asked = made.heads(pairs=(made.pair(), made.pair())), []
-
-    def by_position(cell):
-        asked.append(cell)
-        return made.steps(made.heads_by_position(pairs=whole.pairs))
-
-    view = PatchingGrid(whole, by_position=by_position)
-    view.metric, view.pair, view.color_limit, view.theme = "prob", 1, 0.4, "dark"
-    cell = {"site": "q", "layer": 4, "head": 6}
-    if given == "strongest":
-        cell = {"site": "z", "layer": 4, "head": 6}
-    elif given == "selection":
-        view.selected = cell
-    shown = view.by_position({**cell, "head": np.int64(6)} if given == "argument" else None)
-    assert asked == [cell]
-    assert type(asked[0]["head"]) is int
-    assert shown.partial.panels[0].columns == "pos"
-    assert (shown.metric, shown.pair, shown.color_limit, shown.theme) == ("prob", 1, 0.4, "dark")
-
-
-@pytest.mark.parametrize(
-    ("maker", "cell", "words"),
-    [
-        (made.heads, None, "this view came without its experiment"),
-        (made.result, None, "this grid has none (resid_pre: 4 layers x 9 tokens)"),
-        (made.heads_by_position, None, "this grid has none (z: 12 heads x 9 tokens)"),
-    ],
-)
-def test_a_view_that_cannot_show_a_head_by_position_says_why(maker, cell, words):
-    with pytest.raises(ResultError, match=re.escape(words)):
-        PatchingGrid(maker()).by_position(cell)
-
-
-def test_by_position_takes_heads_only():
-    view = PatchingGrid(made.path(), by_position=lambda _: made.steps(made.heads_by_position()))
-    view.selected = {"site": "mlp_out", "layer": 0}
-    with pytest.raises(ResultError, match=r"mlp_out has no heads in this grid\. Choose a cell of z"):
-        view.by_position()
-    with pytest.raises(traitlets.TraitError, match="no head 99"):
-        view.by_position({"site": "z", "layer": 0, "head": 99})
-
-
 def test_what_the_page_must_not_write_stays_as_it_is():
     view = PatchingGrid(made.result())
     job, arrays = view.job, view.arrays
@@ -469,11 +425,33 @@ def test_code_is_of_the_selected_cell_the_shown_metric_and_pair():
     assert "# resid_pre 0 5" in view.code(), "the strongest cell stands in for none"
 
 
+def test_what_fills_in_for_a_pair_gives_way_to_what_fills_in_for_the_mean_of_all():
+    result = made.result(pairs=(made.pair(), made.pair()))
+    fills = {"places": ["{'end': [1]}", "{'end': [2]}"], "samples": ["[0]", "[1]"]}
+    code = CellCode({"resid_pre": "$places $samples"}, result.code.metrics, fills, {"samples": "range(2)"})
+    view = PatchingGrid(replace(result, code=code))
+    assert view.code() == "{'end': [1]} range(2)"
+    view.pair = 1
+    assert view.code() == "{'end': [2]} [1]"
+
+
 def test_code_of_a_result_without_code_says_so():
     bare = made.result()
-    view = PatchingGrid(replace(bare, code=type(bare.code)({}, {})))
-    with pytest.raises(ResultError, match="no printed lines for resid_pre in this grid"):
+    view = PatchingGrid(replace(bare, code=CellCode({}, {})))
+    with pytest.raises(ResultError, match="no printed lines for resid_pre in this grid: what its cells do takes more"):
         view.code()
+    view = PatchingGrid(replace(bare, code=CellCode({}, {}, refused={"resid_pre": "it is long."})))
+    with pytest.raises(ResultError, match=r"no printed lines for resid_pre in this grid: it is long\."):
+        view.code()
+
+
+def test_prompts_of_unequal_length_are_shown_without_marks():
+    pair = made.pair()
+    longer = replace(pair, corrupt=Tokens((7, *pair.corrupt.ids), ("␣So", *pair.corrupt.labels)))
+    result = replace(made.result(), pairs=(longer,))
+    shown = grid_spec(result)["pairs"][0]
+    assert (shown["differs"], len(shown["corrupt"]["labels"])) == ([], 1 + len(pair.corrupt))
+    assert PatchingGrid(result).figure()
 
 
 def test_the_question_names_the_answers_only_when_all_pairs_share_them():

@@ -1,6 +1,6 @@
 import type { Bytes } from "./array";
 import type { Model } from "./model";
-import type { ReplyMessage, RowsMessage, ToPage, ToPython } from "./protocol";
+import type { ReplyMessage, RequestMessage, RowsMessage, ToPage, ToPython } from "./protocol";
 
 const PATIENCE = 120_000;
 
@@ -8,6 +8,9 @@ const PATIENCE = 120_000;
 export function uuid(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/** What is asked, without what all requests have. */
+type Question<Request> = Request extends unknown ? Omit<Request, "kind" | "id"> : never;
 
 interface Waiting {
   settle(reply: ReplyMessage): void;
@@ -34,7 +37,7 @@ export class Messages<State extends object> {
     if (this.live) this.model.send(message);
   }
 
-  request(name: "html"): Promise<string> {
+  request(question: Question<RequestMessage>): Promise<string> {
     return new Promise((resolve, reject) => {
       const id = uuid();
       const timer = setTimeout(() => {
@@ -43,7 +46,7 @@ export class Messages<State extends object> {
       }, PATIENCE);
       const settle = (reply: ReplyMessage) => (reply.ok ? resolve(reply.value) : reject(new Error(reply.value)));
       this.#waiting.set(id, { settle, timer });
-      this.send({ kind: "request", id, name });
+      this.send({ kind: "request", id, ...question });
     });
   }
 

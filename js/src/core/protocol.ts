@@ -106,6 +106,8 @@ export interface GridSpec {
   panels: WirePanel[];
   pairs: WirePair[];
   metrics: WireMetric[];
+  /** Name of the metric that was asked for, which is the one that estimates are of. */
+  asked: string;
   top_k: number;
   /**
    * For each site, the lines of nnsight of one cell: $layer, $pos, $head, $neuron, $role (quoted), $clean_ids,
@@ -114,8 +116,16 @@ export interface GridSpec {
   code_sites: Record<string, string>;
   /** For each metric, the lines that replace $metric: $answer, $wrong_answer. */
   code_metrics: Record<string, string>;
+  /** For each other placeholder, what fills in for each pair. */
+  code_fills: Record<string, string[]>;
+  /** What fills in instead where the mean of all pairs is shown; the first pair stands for them where it is empty. */
+  code_mean: Record<string, string>;
+  /** For each site without lines, why. */
+  code_refused: Record<string, string>;
   /** Short facts about where the numbers come from, in the order in which they are shown. */
   provenance: string[];
+  /** Whether Python can run a head of a grid of heads position by position. */
+  by_position: boolean;
 }
 
 /** Everything known of every cell, committed when a job starts and when it ends. */
@@ -127,6 +137,11 @@ export interface GridArrays {
    * 4 estimated by attribution patching, 5 estimated until the exact value arrives.
    */
   status: WireArray;
+  /**
+   * float32 (pair, panel, row, column): what was estimated of cells that have been run since, NaN for others, whose
+   * value is the estimate where there is one. None without estimates.
+   */
+  estimates: WireArray | null;
   /** int32 (pair, panel, row, column, k): most likely next tokens after the patch; -1 where not computed. */
   top_ids: WireArray;
   /** float32 (pair, panel, row, column, k): their probabilities. */
@@ -149,7 +164,10 @@ export interface Cell extends CellPlace {
   role?: string;
 }
 
-/** How far the computation is. `eta` is the time left in seconds, null when unknown. */
+/**
+ * How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+ * server, null where it is done here or has ended.
+ */
 export interface JobStatus {
   state: JobState;
   done: number;
@@ -157,6 +175,30 @@ export interface JobStatus {
   seconds: number;
   eta: number | null;
   error: string | null;
+  note: string | null;
+}
+
+/** A head of a grid of heads that was opened position by position. */
+export interface WireStrip {
+  /** The head. */
+  cell: Cell;
+  job: JobStatus;
+}
+
+/**
+ * All heads that were opened position by position, as one more grid beside the first.
+ *
+ * It has a panel for each site and a row for each head; prompts, metrics and story are those of the first.
+ */
+export interface WireStrips {
+  /** The last one that was opened comes first. */
+  heads: WireStrip[];
+  panels: WirePanel[];
+  code_sites: Record<string, string>;
+  code_fills: Record<string, string[]>;
+  code_mean: Record<string, string>;
+  code_refused: Record<string, string>;
+  arrays: GridArrays;
 }
 
 /**
@@ -192,21 +234,40 @@ export interface ResyncMessage {
   kind: "resync";
 }
 
-/** To Python: a question that only the kernel can answer. `html` asks for the view as one page. */
-export interface RequestMessage {
+/** To Python: stop computing a head by position and keep what there is, or take it away. */
+export interface StripMessage {
+  kind: "cancel_strip" | "remove_strip";
+  cell: Cell;
+}
+
+/** To Python: a request for the view as one page. */
+export interface HtmlRequest {
   kind: "request";
   id: string;
   name: "html";
 }
 
+/** To Python: a request to run a head position by position. The answer says only that it will be. */
+export interface StripRequest {
+  kind: "request";
+  id: string;
+  name: "by_position";
+  cell: Cell;
+}
+
+export type RequestMessage = HtmlRequest | StripRequest;
+
 export type ToPage = RowsMessage | ReplyMessage;
 
-export type ToPython = CancelMessage | ResyncMessage | RequestMessage;
+export type ToPython = CancelMessage | ResyncMessage | StripMessage | RequestMessage;
 
 /** The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`. */
 export interface GridState {
-  spec: GridSpec;
-  arrays: GridArrays;
+  /** Null, as are the arrays, while a server is yet to say anything of the result. */
+  spec: GridSpec | null;
+  arrays: GridArrays | null;
+  /** None where no head was opened. */
+  strips: WireStrips | null;
   job: JobStatus;
   selected: Cell | null;
   metric: string;

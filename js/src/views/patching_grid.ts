@@ -15,14 +15,16 @@ import { Header } from "./patching_grid/header";
 import { JobStrip } from "./patching_grid/job_strip";
 import { Panels } from "./patching_grid/panels";
 import { Readout } from "./patching_grid/readout";
-import type { Actions, Scene } from "./patching_grid/scene";
+import { type Actions, pinnedIn, type Scene } from "./patching_grid/scene";
 import { ShownGrid } from "./patching_grid/shown";
+import { Strips, stripScene } from "./patching_grid/strips";
 import css from "./patching_grid/style.css";
 import { TableView } from "./patching_grid/table_view";
 import { tipContent } from "./patching_grid/tip";
+import { isWaiting, Waiting } from "./patching_grid/waiting";
 import { explain } from "./patching_grid/words";
 
-const TRAITS = ["spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
+const TRAITS = ["spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
 const FALLBACK_WIDTH = 760;
 // Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
 const KEEPS_KEYS = "data-lm-suppress-shortcuts";
@@ -37,6 +39,8 @@ class PatchingGrid {
   readonly #header: Header;
   readonly #job: JobStrip;
   readonly #panels: Panels;
+  readonly #strips: Strips;
+  readonly #stripScene = stripScene();
   readonly #each: EachPair;
   readonly #table = new TableView();
   readonly #readout: Readout;
@@ -57,22 +61,30 @@ class PatchingGrid {
   ) {
     const id = `iw-${uuid().slice(0, 8)}`;
     this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
-    this.#data = new GridData(model.get("spec"), model.get("arrays"));
+    this.#data = dataOf(model);
     this.#grid = this.#shown();
     const actions = this.#actions();
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip(actions, this.#messages.live);
     this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
     this.#each = new EachPair(actions);
-    const plots = h("div", {}, this.#panels.element, this.#each.element);
-    this.#readout = new Readout(actions);
+    this.#strips = new Strips(
+      id,
+      actions,
+      this.#messages,
+      () => this.#redraw(),
+      () => this.#point(),
+      this.#stop.signal,
+    );
+    const plots = h("div", {}, this.#panels.element, this.#each.element, this.#strips.element);
+    this.#readout = new Readout(actions, this.#strips);
     this.#legend = new Legend(actions);
     this.#controls = new Controls(actions);
     this.#code = new CodePanel(actions);
     this.#footer = new Footer(
       actions,
       { plots, table: this.#table, code: this.#code },
-      this.#messages.live ? () => this.#messages.request("html") : null,
+      this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       (scene) => gridToPng(scene, this.#look()),
     );
     this.#root = h(
@@ -105,8 +117,7 @@ class PatchingGrid {
 
   #connect(): void {
     const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec")
-        this.#data = new GridData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "arrays" || name === "spec") this.#data = dataOf(this.model);
       if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
       this.#redraw();
     });
@@ -128,6 +139,12 @@ class PatchingGrid {
         this.#write("selected", cell && nameCell(this.#data.spec, cell));
         if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
+      pin: (cell) => {
+        this.#write("selected", cell);
+        const pinned = this.#scene && pinnedIn(this.#scene);
+        if (pinned?.selected) this.#say(`Pinned. ${explain(pinned, pinned.selected)}`);
+      },
+      byPosition: (cell) => void this.#strips.open(cell),
       setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
       setPair: (pair) => {
         this.#wantsEach = pair === "each";
@@ -135,7 +152,10 @@ class PatchingGrid {
       },
       setLimit: (limit) => this.#write("color_limit", limit),
       cancel: () => this.#messages.send({ kind: "cancel" }),
-      zoom: (factor) => this.#panels.zoom(factor),
+      zoom: (factor) => {
+        this.#panels.zoom(factor);
+        this.#strips.panels.zoom(factor);
+      },
       announce: (text) => this.#say(text),
     };
   }
@@ -205,10 +225,13 @@ class PatchingGrid {
       limit: this.model.get("color_limit") > 0 ? this.model.get("color_limit") : 1,
       job: this.model.get("job"),
       selected: findCell(spec, this.model.get("selected")),
+      strips: null,
       palette,
       theme,
       width,
     };
+    const strips = this.model.get("strips") ?? null;
+    scene.strips = this.#stripScene(scene, strips, this.model.get("selected"));
     this.#scene = scene;
     this.#panels.element.hidden = scene.each;
     for (const part of [
@@ -217,15 +240,15 @@ class PatchingGrid {
       this.#panels,
       this.#each,
       this.#table,
-      this.#readout,
       this.#legend,
       this.#controls,
-      this.#code,
       this.#footer,
     ]) {
       part.update(scene);
     }
-    if (this.#panels.cursor) this.#point();
+    this.#strips.update(scene, strips?.heads ?? []);
+    for (const part of [this.#readout, this.#code]) part.update(pinnedIn(scene));
+    if (this.#panels.cursor || this.#strips.panels.cursor) this.#point();
     this.#root.dataset.ready = "true";
   }
 
@@ -240,24 +263,43 @@ class PatchingGrid {
     return width > 0 ? width : FALLBACK_WIDTH;
   }
 
+  /** Where the reader is: what a pointer is on goes before what has the focus. */
+  #pointed(scene: Scene): { panels: Panels; scene: Scene } {
+    const grids = [{ panels: this.#panels, scene }];
+    if (scene.strips) grids.push({ panels: this.#strips.panels, scene: scene.strips });
+    return (
+      grids.find(({ panels }) => panels.cursor?.by === "pointer") ??
+      grids.find(({ panels }) => panels.cursor) ??
+      grids[0]
+    );
+  }
+
   #point(): void {
-    const cursor = this.#panels.cursor;
-    const { spec } = this.#data;
-    this.#header.point(positionOf(spec, cursor?.cell ?? null) ?? positionOf(spec, this.#scene?.selected ?? null));
+    if (!this.#scene) return;
+    const { panels, scene } = this.#pointed(this.#scene);
+    const { cursor } = panels;
+    const pinned = pinnedIn(this.#scene);
+    this.#header.point(positionOf(scene.spec, cursor?.cell ?? null) ?? positionOf(pinned.spec, pinned.selected));
     // Of the pinned cell everything is in the read-out already.
-    if (!cursor || !this.#scene || sameCell(cursor.cell, this.#scene.selected)) {
+    if (!cursor || (scene === pinned && sameCell(cursor.cell, scene.selected))) {
       this.#tooltip.hide();
       return;
     }
-    const { cell, all } = this.#panels.onScreen(cursor.cell);
-    this.#tooltip.show(tipContent(this.#scene, cursor.cell), cell, all, this.#root);
+    const { cell, all } = panels.onScreen(cursor.cell);
+    this.#tooltip.show(tipContent(scene, cursor.cell), cell, all, this.#root);
   }
 }
 
-function render({ model, el, signal }: RenderProps<GridState>): () => void {
-  let view: PatchingGrid;
+function dataOf(model: Model<GridState>): GridData {
+  const [spec, arrays] = [model.get("spec"), model.get("arrays")];
+  if (!spec || !arrays) throw new Error("there is no result yet");
+  return new GridData(spec, arrays);
+}
+
+function open(model: Model<GridState>, el: HTMLElement): () => void {
   try {
-    view = new PatchingGrid(model, el);
+    const view = new PatchingGrid(model, el);
+    return () => view.destroy();
   } catch (error) {
     fill(
       el,
@@ -269,7 +311,18 @@ function render({ model, el, signal }: RenderProps<GridState>): () => void {
     );
     return () => fill(el);
   }
-  const destroy = () => view.destroy();
+}
+
+function render({ model, el, signal }: RenderProps<GridState>): () => void {
+  let close: () => void;
+  if (isWaiting(model)) {
+    const waiting = new Waiting(model, el, () => {
+      close();
+      close = open(model, el);
+    });
+    close = () => waiting.destroy();
+  } else close = open(model, el);
+  const destroy = () => close();
   signal?.addEventListener("abort", destroy, { once: true });
   return destroy;
 }

@@ -5,7 +5,7 @@ import { type CellIndex, nameCell } from "./data";
 import type { Actions, Scene } from "./scene";
 import { nameOf } from "./words";
 
-/** The lines of nnsight that compute one cell; null if this grid came without them. */
+/** The lines of nnsight that compute one cell, of the pair that is shown or else the first; null where there are none. */
 export function codeOf({ spec, metric, grid }: Scene, cell: CellIndex): string | null {
   const pair = spec.pairs[grid.pairs[0]];
   const { site, role, ...numbers } = nameCell(spec, cell);
@@ -17,6 +17,8 @@ export function codeOf({ spec, metric, grid }: Scene, cell: CellIndex): string |
     role: JSON.stringify(role ?? null),
     clean_ids: `[${pair.clean_ids.join(", ")}]`,
     corrupt_ids: `[${pair.corrupt_ids.join(", ")}]`,
+    ...Object.fromEntries(Object.entries(spec.code_fills).map(([name, texts]) => [name, texts[grid.pairs[0]]])),
+    ...(grid.pairs.length > 1 ? spec.code_mean : {}),
     metric: substitute(expression, { answer: String(pair.answer_id), wrong_answer: String(pair.wrong_answer_id) }),
   });
 }
@@ -31,9 +33,13 @@ export class CodePanel {
     if (this.element.hidden) return;
     const cell = scene.selected ?? scene.grid.strongest() ?? { panel: 0, row: 0, column: 0 };
     const code = codeOf(scene, cell);
-    const which = scene.grid.pairs.length > 1 ? `, for the first ${scene.spec.story.noun}` : "";
+    const { code_mean, code_refused, panels, story } = scene.spec;
+    const whole = Object.keys(code_mean).length ? `, the mean of all ${story.noun}s` : `, for the first ${story.noun}`;
+    const which = scene.grid.pairs.length > 1 ? whole : "";
     if (code === null) {
-      fill(this.element, h("p", { class: "iw-quiet" }, "This result came without code for the cell."));
+      const reason = code_refused[panels[cell.panel].term.name];
+      const why = reason ? `There are no lines for the cell: ${reason}` : "This result came without code for the cell.";
+      fill(this.element, h("p", { class: "iw-quiet" }, why));
       return;
     }
     const pre = h("pre", { tabindex: 0, role: "region", "aria-label": "nnsight code of the cell" }, code);

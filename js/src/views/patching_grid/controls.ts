@@ -4,6 +4,7 @@ import { niceLimit } from "../../core/scales";
 import { type Option, Segmented } from "../../core/segmented";
 import { canShowEach } from "./each_pair";
 import type { Actions, PairChoice, Scene } from "./scene";
+import type { Survey } from "./shown";
 import { meanOf } from "./words";
 
 const MOST_BUTTONS = 9;
@@ -22,9 +23,9 @@ export class Legend {
   }
 
   update(scene: Scene): void {
-    if (!this.#changed(scene.spec, scene.grid, scene.version, scene.limit, scene.palette, scene.job.state)) return;
-    const { grid, limit, job } = scene;
-    const survey = grid.survey(limit);
+    const { grid, strips, limit, job } = scene;
+    if (!this.#changed(scene.spec, grid, strips?.grid, scene.version, limit, scene.palette, job.state)) return;
+    const survey = surveyOf(scene);
     const { negative, positive } = scene.spec.story;
     const colors = rampOf(scene);
     const bar = h("div", { class: "iw-ramp" });
@@ -36,6 +37,7 @@ export class Legend {
       marks.push(
         h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
       );
+    if (limit !== 1) marks.push(h("span", {}, limitInWords(limit)));
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
     if (survey.known) mark("known", "not run, known without it");
@@ -55,12 +57,26 @@ export class Legend {
       { value: 1, text: "±1", title: "the scale ends at an effect of 1" },
       { value: fit, text: `fit ±${formatLimit(fit)}`, title: "the scale ends at the largest effect" },
     ];
-    if (fit === 1) options.pop();
+    // A scale that ends not far above the largest effect is a fit already.
+    if (fit === 1 || (fit < limit && limit <= 2.5 * fit)) options.pop();
     if (!options.some(({ value }) => value === limit))
-      options.unshift({ value: limit, text: `±${formatLimit(limit)}`, title: "set from Python" });
+      options.unshift({ value: limit, text: `±${formatLimit(limit)}`, title: limitInWords(limit) });
     this.#limits.element.hidden = options.length < 2;
     this.#limits.update(options, limit);
   }
+}
+
+export function limitInWords(limit: number): string {
+  return `scale ends at ±${formatLimit(limit)}`;
+}
+
+/** What the legend tells of the grid and of its strips. */
+export function surveyOf({ grid, strips, limit }: Scene): Survey {
+  const own = grid.survey(limit);
+  if (!strips) return own;
+  const more = strips.grid.survey(limit);
+  for (const count of ["beyond", "pending", "known", "estimated", "undefined"] as const) own[count] += more[count];
+  return more.largest > own.largest ? { ...own, largest: more.largest, extreme: more.extreme } : own;
 }
 
 /** The colours of the scale from −limit to +limit. */

@@ -87,6 +87,7 @@ export class GridData {
   readonly ends: [host: number, donor: number][][];
   #values: Float32Array;
   #status: Uint8Array;
+  #estimates: Float32Array | null;
   #topIds: Int32Array;
   #topProbs: Float32Array;
   #vocab: Record<string, string>;
@@ -99,6 +100,7 @@ export class GridData {
     this.panels = spec.panels.map((_, panel) => sizeOf(spec, panel));
     this.#values = decode(arrays.values, "float32");
     this.#status = decode(arrays.status, "uint8");
+    this.#estimates = arrays.estimates && decode(arrays.estimates, "float32");
     this.#topIds = decode(arrays.top_ids, "int32");
     this.#topProbs = decode(arrays.top_probs, "float32");
     this.#vocab = { ...arrays.vocab };
@@ -146,6 +148,17 @@ export class GridData {
     return donor === host ? Number.NaN : (this.valueAt(metric, pair, at) - host) / (donor - host);
   }
 
+  get hasEstimates(): boolean {
+    return this.#estimates !== null || this.#status.some(isEstimate);
+  }
+
+  /** What a cell was estimated to be, in the metric's unit; NaN where it was not. */
+  estimateAt(metric: number, pair: number, at: number): number {
+    if (this.spec.metrics[metric].term.name !== this.spec.asked) return Number.NaN;
+    if (isEstimate(this.statusAt(pair, at))) return this.valueAt(metric, pair, at);
+    return this.#estimates?.[pair * this.size + at] ?? Number.NaN;
+  }
+
   top(pair: number, cell: CellIndex): WirePrediction[] {
     const k = this.spec.top_k;
     const start = (pair * this.size + this.at(cell)) * k;
@@ -155,6 +168,16 @@ export class GridData {
       if (id >= 0) found.push({ label: this.#vocab[id] ?? `token ${id}`, prob: this.#topProbs[at] });
     }
     return found;
+  }
+
+  /** Notes what was estimated of the cells of a row before other values take their place. */
+  #keepEstimates(pair: number, from: number, length: number): void {
+    const metric = this.spec.metrics.findIndex(({ term }) => term.name === this.spec.asked);
+    for (let at = from; at < from + length; at++) {
+      if (!isEstimate(this.#status[at])) continue;
+      this.#estimates ??= new Float32Array(this.pairs * this.size).fill(Number.NaN);
+      this.#estimates[at] = this.valueAt(metric, pair, at - pair * this.size);
+    }
   }
 
   /** Takes in the rows of a message. Its arrays have the row before the pair, those of the grid the pair first. */
@@ -172,6 +195,7 @@ export class GridData {
       for (let pair = 0; pair < pairs; pair++) {
         const to = pair * size + this.at({ panel, row, column: 0 });
         const from = (number * pairs + pair) * length;
+        this.#keepEstimates(pair, to, length);
         this.#status.set(status.subarray(from, from + length), to);
         this.#topIds.set(ids.subarray(from * k, (from + length) * k), to * k);
         this.#topProbs.set(probs.subarray(from * k, (from + length) * k), to * k);

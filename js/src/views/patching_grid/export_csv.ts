@@ -7,18 +7,31 @@ type Row = Partial<Record<(typeof COLUMNS)[number], string | number>>;
 
 const COLUMNS = [
   ...(["prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"] as const),
-  ...(["metric", "value", "effect", "status"] as const),
+  ...(["metric", "value", "estimate", "effect", "status"] as const),
 ];
 
-/** Every cell of every pair and metric, with the columns and the order of Python's `result.to_frame()`. */
-export function gridToCsv({ spec, data }: Pick<Scene, "spec" | "data">): string[] {
+type Grid = Pick<Scene, "spec" | "data">;
+
+/**
+ * Every cell of every pair and metric, with the columns and the order of Python's `result.to_frame()`; then those of
+ * the strips, whose rows have a position.
+ */
+export function gridToCsv(scene: Grid & { strips: Grid | null }): string[] {
+  const grids = scene.strips ? [scene, scene.strips] : [scene];
   const named = new Set<string>(["prompt", "metric", "value", "effect", "status"]);
-  spec.panels.forEach(({ columns }, panel) => {
-    for (const name of Object.keys(nameCell(spec, { panel, row: 0, column: 0 }))) named.add(name);
-    if (columns === "pos") named.add("token").add("token_corrupt");
-  });
+  for (const { spec, data } of grids) {
+    spec.panels.forEach(({ columns }, panel) => {
+      for (const name of Object.keys(nameCell(spec, { panel, row: 0, column: 0 }))) named.add(name);
+      if (columns === "pos") named.add("token").add("token_corrupt");
+    });
+    if (data.hasEstimates) named.add("estimate");
+  }
   const columns = COLUMNS.filter((name) => named.has(name));
-  const parts = [csvLine(columns)];
+  return [csvLine(columns), ...grids.flatMap((grid) => cells(grid, columns))];
+}
+
+function cells({ spec, data }: Grid, columns: readonly (typeof COLUMNS)[number][]): string[] {
+  const parts: string[] = [];
   data.panels.forEach((size, panel) => {
     spec.metrics.forEach(({ term }, metric) => {
       spec.pairs.forEach(({ clean, corrupt }, pair) => {
@@ -32,6 +45,7 @@ export function gridToCsv({ spec, data }: Pick<Scene, "spec" | "data">): string[
               prompt: pair,
               metric: term.name,
               value: shortestFloat32(data.valueAt(metric, pair, at)),
+              estimate: shortestFloat32(data.estimateAt(metric, pair, at)),
               effect: data.effectAt(metric, pair, at),
               status: STATUS_NAMES[data.statusAt(pair, at)],
             };

@@ -2,12 +2,12 @@ import { drawRuns, type Run } from "../../core/flow";
 import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
 import { Viewport } from "../../core/viewport";
-import { rampOf } from "./controls";
+import { limitInWords, rampOf, surveyOf } from "./controls";
 import { promptName, saysRuns, seen } from "./header";
 import { EDGE, layoutPanels } from "./layout";
 import { paintCells } from "./paint";
 import { framesOf, shapesOf } from "./panels";
-import type { Scene } from "./scene";
+import { pinnedIn, type Scene } from "./scene";
 import { ACCENTS, explain, hasTokens, meaningOf, nameOf, titleOf, whichPairs } from "./words";
 
 const SCALE = 2;
@@ -56,9 +56,12 @@ function draw(context: CanvasRenderingContext2D, scene: Scene, look: Look, full:
   y = text([plain(spec.story.cell)], y + 23);
   y = drawPrompts(context, scene, y + 12, { width, font, mono: look.mono });
   y = drawPanels(context, scene, look, y + 24, width);
-  if (scene.selected) {
-    const where = `${nameOf(scene, scene.selected)}  `;
-    y = text([{ text: where, color: fg, font: font(12.5, "bold") }, plain(explain(scene, scene.selected))], y + 14) + 6;
+  if (scene.strips) y = drawPanels(context, scene.strips, { ...look, views: [] }, y + 24, width);
+  const pinned = pinnedIn(scene);
+  if (pinned.selected) {
+    const where = `${nameOf(pinned, pinned.selected)}  `;
+    const said = explain(pinned, pinned.selected);
+    y = text([{ text: where, color: fg, font: font(12.5, "bold") }, plain(said)], y + 14) + 6;
   }
   y = drawLegend(context, scene, y + 26, font);
   return (
@@ -178,15 +181,11 @@ function drawPanels(
   return y - 10;
 }
 
-function drawLegend(
-  context: CanvasRenderingContext2D,
-  { spec, palette, limit, grid }: Scene,
-  y: number,
-  font: Fonts,
-): number {
+function drawLegend(context: CanvasRenderingContext2D, scene: Scene, y: number, font: Fonts): number {
+  const { spec, palette, limit } = scene;
   const { negative, positive } = spec.story;
   const end = formatLimit(limit);
-  const { beyond, extreme, estimated } = grid.survey(limit);
+  const { beyond, extreme, estimated } = surveyOf(scene);
   const write = (text: string, x: number, middle: number, size = 12) => {
     drawRuns(context, [{ text, color: palette.muted, font: font(size) }], { x, y: middle, width: 1e4, line: 19 });
     return x + context.measureText(text).width;
@@ -209,6 +208,7 @@ function drawLegend(
   for (const [text, at] of ends) write(text, left + at - (at / width) * context.measureText(text).width, y + 14, 11);
   const right = write(positive, left + width + 12, y);
   const marks = [
+    limit === 1 ? "" : limitInWords(limit),
     beyond ? `${beyond} beyond, up to ${formatEffect(extreme)}` : "",
     estimated ? "striped: estimate" : "",
   ];

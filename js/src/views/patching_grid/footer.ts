@@ -2,7 +2,7 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { download } from "../../core/download";
 import type { CodePanel } from "./code";
 import { gridToCsv } from "./export_csv";
-import type { Actions, Scene } from "./scene";
+import { type Actions, pinnedIn, type Scene } from "./scene";
 import type { TableView } from "./table_view";
 
 interface Views {
@@ -77,7 +77,7 @@ export class Footer {
       if (closes) closes.hidden = !opens.hidden;
       button.setAttribute("aria-expanded", String(!opens.hidden));
       if (!this.#scene) return;
-      this.views.code.update(this.#scene);
+      this.views.code.update(pinnedIn(this.#scene));
       this.views.table.update(this.#scene);
     });
     button.setAttribute("aria-expanded", "false");

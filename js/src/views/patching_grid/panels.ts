@@ -185,6 +185,7 @@ export class Panels {
     } else if (!control && (event.key === "+" || event.key === "=")) this.actions.zoom(1.5);
     else if (!control && event.key === "-") this.actions.zoom(1 / 1.5);
     else if (!control && event.key === "0") this.actions.zoom("reset");
+    else if (!control && event.key === "p") this.actions.byPosition(cell);
     else return;
     event.preventDefault();
     event.stopPropagation();

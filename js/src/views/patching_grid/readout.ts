@@ -3,6 +3,7 @@ import { formatEffect, formatNumber, formatProbability } from "../../core/format
 import { bare } from "../../core/labels";
 import { type CellIndex, positionOf } from "./data";
 import type { Actions, Scene } from "./scene";
+import type { Strips } from "./strips";
 import { placeNodes } from "./tip";
 import { explain, hasGap, noGap, topOf, whyNot, withUnit } from "./words";
 
@@ -11,11 +12,16 @@ export class Readout {
   readonly element = h("div", { class: "iw-readout" });
   #changed = changeDetector();
 
-  constructor(private readonly actions: Actions) {}
+  constructor(
+    private readonly actions: Actions,
+    /** What else can be done about a pinned cell. */
+    private readonly strips: Pick<Strips, "action" | "moment">,
+  ) {}
 
   update(scene: Scene): void {
     const { selected, grid, version, job, spec } = scene;
-    if (!this.#changed(spec, selected?.panel, selected?.row, selected?.column, grid, version, job.state)) return;
+    const place = [selected?.panel, selected?.row, selected?.column];
+    if (!this.#changed(spec, ...place, grid, version, job.state, this.strips.moment)) return;
     fill(this.element, ...(selected ? this.#pinned(scene, selected) : this.#hint(scene)));
   }
 
@@ -49,6 +55,8 @@ export class Readout {
       facts.push(h("span", {}, "says ", ...listed.flatMap((node, i) => (i ? [", ", node] : [node]))));
     }
     const words = h("p", { class: "iw-words" }, explain(scene, cell), ...this.#odd(scene, cell));
+    const action = this.strips.action(scene, cell);
+    if (action) facts.push(h("span", { class: "iw-act" }, action));
     return [h("div", { class: "iw-facts" }, ...facts), words, clear];
   }
 

@@ -1,4 +1,4 @@
-import type { GridSpec, JobStatus, Theme } from "../../core/protocol";
+import type { Cell, GridSpec, JobStatus, Theme } from "../../core/protocol";
 import type { Palette } from "../../core/theme";
 import type { CellIndex, GridData } from "./data";
 import type { ShownGrid } from "./shown";
@@ -17,6 +17,8 @@ export interface Scene {
   limit: number;
   job: JobStatus;
   selected: CellIndex | null;
+  /** Heads of this grid by position, as a grid of their own. */
+  strips: Scene | null;
   palette: Palette;
   theme: Theme;
   /** Width of the content in CSS pixels. */
@@ -25,9 +27,18 @@ export interface Scene {
 
 export type PairChoice = number | "each" | null;
 
+/** The scene that has the pinned cell: the grid's, or that of its strips. */
+export function pinnedIn(scene: Scene): Scene {
+  return scene.strips?.selected ? scene.strips : scene;
+}
+
 /** What a reader can do. */
 export interface Actions {
   select(cell: CellIndex | null): void;
+  /** Pins a cell of the grid or of a strip by its name. */
+  pin(cell: Cell): void;
+  /** Opens a head position by position. */
+  byPosition(cell: CellIndex): void;
   setMetric(metric: number): void;
   /** Shows a pair, the mean of all (null), or each as a small grid. */
   setPair(pair: PairChoice): void;

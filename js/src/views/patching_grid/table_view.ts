@@ -1,6 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { mean } from "../../core/statistics";
 import { type CellIndex, isEstimate, nameCell, Status, sameCell } from "./data";
 import type { Scene } from "./scene";
 import { axisNames, columnLabel, metricValue, rowLabel, tokenLabel, whyNot, whySo } from "./words";
@@ -26,14 +27,20 @@ export class TableView {
     // Sorting a long list for every row that streams in would hold up the page.
     const moment = long && job.state === "running" ? 0 : version;
     const pin = selected && grid.at(selected);
-    if (!this.#changed(spec, grid, moment, job.state, pin)) return;
-    if (!long) fill(this.element, ...spec.panels.map((_, panel) => panelTable(scene, panel)));
-    else fill(this.element, strongestTable(scene));
+    const { strips } = scene;
+    const stripPin = strips?.selected && strips.grid.at(strips.selected);
+    if (!this.#changed(spec, grid, moment, job.state, pin, strips?.grid, stripPin)) return;
+    const tables = long ? [strongestTable(scene)] : panelTables(scene);
+    fill(this.element, ...tables, ...(strips ? panelTables(strips) : []));
   }
 }
 
 function countOf({ data }: Scene): number {
   return data.panels.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+}
+
+function panelTables(scene: Scene): HTMLElement[] {
+  return scene.spec.panels.map((_, panel) => panelTable(scene, panel));
 }
 
 function panelTable(scene: Scene, panel: number): HTMLElement {
@@ -74,13 +81,22 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
       h("span", { class: "iw-hidden" }, reason),
     );
   const why = whySo(scene, cell);
-  const title = why ?? metricValue(scene, grid.value(cell));
+  const guess = estimateOf(scene, cell);
+  const title = why ?? `${metricValue(scene, grid.value(cell))}${guess && `, estimated ${guess}`}`;
   const estimate = isEstimate(grid.status[at]) ? "≈ " : "";
   return h(
     "td",
     { class: why ? "iw-quiet" : null, title, "aria-current": current },
     `${estimate}${formatEffect(grid.effect[at])}`,
   );
+}
+
+/** What a cell was estimated to be, in the metric's unit; nothing where it was not. */
+function estimateOf(scene: Scene, cell: CellIndex): string {
+  const { data, grid, metric } = scene;
+  const estimates = grid.pairs.map((pair) => data.estimateAt(metric, pair, grid.at(cell)));
+  const value = mean(estimates.filter((estimate) => !Number.isNaN(estimate)));
+  return Number.isNaN(value) ? "" : metricValue(scene, value);
 }
 
 const PARTS = [
@@ -96,6 +112,7 @@ function strongestTable(scene: Scene): HTMLElement {
   const tokens = spec.panels.some(({ columns }) => columns === "pos");
   const tokenOf = (pos: number | undefined) =>
     pos === undefined ? null : tokenElement(tokenLabel(spec, pair, pos).text);
+  const estimates = scene.data.hasEstimates && spec.metrics[metric].term.name === spec.asked;
   const order = [...grid.effect.keys()].filter(
     (at) => grid.status[at] !== Status.pending && !Number.isNaN(grid.effect[at]),
   );
@@ -112,11 +129,13 @@ function strongestTable(scene: Scene): HTMLElement {
       tokens ? h("td", {}, tokenOf(named[number].pos)) : null,
       h("td", {}, formatEffect(grid.effect[grid.at(cell)])),
       h("td", {}, metricValue(scene, grid.value(cell))),
+      estimates ? h("td", {}, estimateOf(scene, cell)) : null,
     ),
   );
   const all = countOf(scene).toLocaleString("en-US");
   const head = ["site", ...parts.map(([, name]) => name), ...(tokens ? ["token"] : []), "effect"];
   head.push(spec.metrics[metric].term.label);
+  if (estimates) head.push("estimate");
   return h(
     "table",
     { class: "iw-table" },

@@ -109,6 +109,34 @@ test("a row that the grid does not have is not written", () => {
   expect(data.valueAt(0, 0, data.at({ panel: 0, row: 0, column: 1 }))).toBe(1);
 });
 
+test("what was estimated stays known when an exact value comes, for the metric that was asked for", () => {
+  const of = spec();
+  const status = wire("uint8", [1, 2, 3, 4], new Array(24).fill(1).fill(5, 4, 8).fill(0, 8, 12));
+  const data = new GridData(of, { ...arrays(of), status });
+  const [exact, passing, pending] = [0, 1, 2].map((row) => data.at({ panel: 0, row, column: 2 }));
+  expect([exact, passing, pending].map((at) => data.estimateAt(0, 0, at))).toEqual([Number.NaN, 12, Number.NaN]);
+  expect(data.estimateAt(1, 0, passing)).toBeNaN();
+  const buffers = [new Float32Array(16).fill(99), new Uint8Array(8).fill(1), new Int32Array(16), new Float32Array(16)];
+  const rows = [
+    [0, 1],
+    [0, 2],
+  ];
+  data.apply(
+    { kind: "rows", seq: 1, rows, vocab: {} },
+    buffers.map(({ buffer }) => buffer),
+  );
+  expect(data.valueAt(0, 0, passing)).toBe(99);
+  expect([passing, pending].map((at) => data.estimateAt(0, 0, at))).toEqual([12, Number.NaN]);
+  const values = Array.from({ length: 24 }, (_, i) => (i === exact ? 7 : Number.NaN));
+  const later = new GridData(of, { ...arrays(of), estimates: wire("float32", [1, 2, 3, 4], values) });
+  expect([later.hasEstimates, later.estimateAt(0, 0, exact), later.estimateAt(1, 0, exact)]).toEqual([
+    true,
+    7,
+    Number.NaN,
+  ]);
+  expect(new GridData(of, arrays(of)).hasEstimates).toBe(false);
+});
+
 test("a cell is found by its site's name and its layer's number, and refused outside the grid", () => {
   expect(findCell(spec(), { site: "mlp_out", layer: 4, pos: 3 })).toEqual({ panel: 1, row: 1, column: 3 });
   for (const wrong of [{ site: "z" }, { layer: 1 }, { pos: 4 }, { pos: -1 }, { pos: 0.5 }]) {

@@ -37,6 +37,7 @@ function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, m
     metric,
     pair: pairShown,
     each: false,
+    strips: null,
     limit: 1,
     job,
     selected: null,
@@ -123,6 +124,18 @@ test("a position where pairs differ does not pretend to be one token", () => {
 test("the code of a cell is filled in from its templates", () => {
   expect(codeOf(scene(), cell)).toBe("h[4][1] [0, 1, 2, 3] [100, 101, 102, 103]\nprint(logits[7] - logits[8])");
   expect(codeOf(scene(), { ...cell, panel: 1 })).toBeNull();
+});
+
+test("what fills in for a pair gives way to what fills in for the mean of all", () => {
+  const of = spec({
+    pairs: [pair(["a", "b", "c", "d"], ["a", "x", "c", "d"]), pair(["a", "b", "c", "d"], ["a", "y", "c", "d"])],
+    metrics: spec().metrics.map((metric) => ({ ...metric, baselines: [metric.baselines[0], metric.baselines[0]] })),
+    code_sites: { resid_pre: "$places[$role] $samples" },
+    code_fills: { places: ["{'end': [1]}", "{'end': [2]}"], samples: ["[0]", "[1]"] },
+    code_mean: { samples: "range(2)" },
+  });
+  expect(codeOf(scene(of, 3, 1), cell)).toBe("{'end': [2]}[null] [1]");
+  expect(codeOf(scene(of, 3, null), cell)).toBe("{'end': [1]}[null] range(2)");
 });
 
 test("CSV has every cell in the order of the frame, with tokens quoted where they must be", () => {
@@ -232,7 +245,7 @@ test("an estimate says what it is, and what becomes of it", () => {
   expect(whySo({ ...estimate, ...passing }, cell)).toBe(stays);
   for (const { grid } of [estimate, passing]) expect(grid.survey(1).estimated).toBe(24);
   for (const shown of [estimate, { ...estimate, ...passing }])
-    expect(gridToCsv(shown).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,0.5,estimated");
+    expect(gridToCsv(shown).join("")).toContain("0,resid_pre,0,0,The,The,logit_diff,1,1,0.5,estimated");
 });
 
 test("CSV of panels that differ has the columns of all, empty where they do not apply", () => {
