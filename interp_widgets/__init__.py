@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.top_examples import run_top_examples
+    from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
+    from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
@@ -37,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CircuitResult",
+    "Concepts",
     "Description",
     "ExamplesResult",
     "FeatureResult",
@@ -46,6 +50,7 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "TopKSAE",
     "describe",
     "inspect",
     "run_ablation",
@@ -62,10 +67,12 @@ __all__ = [
     "show_patching",
     "show_path_patching",
     "teaching",
+    "train_sae",
 ]
 
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
+    "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
@@ -75,6 +82,7 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
@@ -90,6 +98,7 @@ _HOME = {
     "show_causal_trace": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
+    "train_sae": "interp_widgets.experiments.train_sae",
 }
 
 

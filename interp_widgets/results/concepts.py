@@ -1,64 +1,161 @@
-"""What people call latents, in a small file of its own: it can be read, edited and passed on."""
+"""What people call latents and write about them, in a small file of its own."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from interp_widgets.results.dictionary import DictionaryInfo
-from interp_widgets.results.errors import ResultError
+from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 
-Words = Mapping[int, str]
+_WRITTEN_BY = "Concepts"
 
 
-def write_concepts(path: str | Path, dictionary: DictionaryInfo, names: Words, notes: Words) -> Path:
-    """Write names and notes of latents as JSON, with the dictionary that they belong to.
+@dataclass(frozen=True)
+class Concepts:
+    """Names and notes of the latents of one dictionary. Nothing here changes: each method returns new concepts.
 
-    Raises:
-        ResultError: the folder does not exist.
+    A file of them is JSON that a person can read and edit, and that goes into version control.
+
+    Example:
+        >>> from interp_widgets.results.concepts import Concepts
+        >>> concepts = Concepts("my SAE", fingerprint="5f0c", n_latents=64).named(7, "a city").noted(7, "not Rome")
+        >>> concepts.names, concepts.notes, concepts.latent("a city")
+        ({7: 'a city'}, {7: 'not Rome'}, 7)
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ResultError(f"there is no folder {path.parent} to save into. Make it first.")
-    latents = {
-        str(latent): {kind: words[latent] for kind, words in (("name", names), ("note", notes)) if latent in words}
-        for latent in sorted({*names, *notes})
-    }
-    belongs = {"name": dictionary.name, "fingerprint": dictionary.fingerprint}
-    text = json.dumps({"dictionary": belongs, "latents": latents}, indent=2, ensure_ascii=False)
-    path.write_text(f"{text}\n", encoding="utf-8")
-    return path
 
+    dictionary: str
+    """Name of the dictionary, for readers."""
+    fingerprint: str
+    """What tells the dictionary apart from others: that of `DictionaryInfo`."""
+    n_latents: int
+    names: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[int, str] = field(default_factory=dict)
 
-def read_concepts(path: str | Path, dictionary: DictionaryInfo) -> tuple[dict[int, str], dict[int, str]]:
-    """Read the names and the notes of latents that `write_concepts` wrote.
+    def __post_init__(self) -> None:
+        for which in ("names", "notes"):
+            texts: Mapping[int, str] = getattr(self, which)
+            for latent in texts:
+                self._check(latent)
+            # Sorted, and without the empty ones, so that the same concepts make the same file.
+            object.__setattr__(self, which, {latent: texts[latent] for latent in sorted(texts) if texts[latent]})
 
-    Raises:
-        ResultError: no such file, or names of another dictionary's latents.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ResultError(f"there is no file {path}. Pass one that `save_concepts` wrote.")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        belongs, latents = data["dictionary"], data["latents"]
-        found = tuple(
-            {int(latent): str(said[kind]) for latent, said in latents.items() if kind in said}
-            for kind in ("name", "note")
-        )
-        name, fingerprint = belongs["name"], belongs["fingerprint"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultError(
-            f"{path} holds no names of latents ({error!r}). Pass one that `save_concepts` wrote."
-        ) from error
-    if fingerprint != dictionary.fingerprint:
-        raise ResultError(
-            f"{path} names latents of {name}, whose weights (fingerprint {fingerprint}) are not those of "
-            f"{dictionary.name} ({dictionary.fingerprint}): the same number is another latent there."
-        )
-    names, notes = found
-    beyond = [latent for latent in (*names, *notes) if not 0 <= latent < dictionary.n_latents]
-    if beyond:
-        raise ResultError(f"{path} names latent {beyond[0]}, but they run from 0 to {dictionary.n_latents - 1}.")
-    return names, notes
+    @classmethod
+    def of(cls, info: DictionaryInfo, names: Mapping[int, str] | None = None) -> Concepts:
+        """Begin the concepts of a dictionary, which `dictionary.info` describes.
+
+        Raises:
+            SelectionError: a name for a latent that it does not have.
+        """
+        return cls(info.name, info.fingerprint, info.n_latents, names or {})
+
+    def __len__(self) -> int:
+        return len(self.names.keys() | self.notes.keys())
+
+    def named(self, latent: int, name: str) -> Concepts:
+        """Give a latent a name, in place of the one that it has; an empty one takes it away.
+
+        Raises:
+            SelectionError: there is no such latent.
+        """
+        return replace(self, names={**self.names, latent: name.strip()})
+
+    def noted(self, latent: int, note: str) -> Concepts:
+        """Write a note about a latent, in place of the one that it has; an empty one takes it away.
+
+        Raises:
+            SelectionError: there is no such latent.
+        """
+        return replace(self, notes={**self.notes, latent: note.strip()})
+
+    def latent(self, name: str) -> int:
+        """Return the latent of that name, the first if there are several.
+
+        Raises:
+            UnknownNameError: no latent is called so.
+        """
+        for latent, given in self.names.items():
+            if given == name:
+                return latent
+        raise unknown_name("concept", name, self.names.values())
+
+    def merged(self, other: Concepts) -> Concepts:
+        """Add the concepts of another file; where both say something, the other counts.
+
+        Raises:
+            ResultError: they are about another dictionary.
+        """
+        self._check_same(other.dictionary, other.fingerprint)
+        return replace(self, names={**self.names, **other.names}, notes={**self.notes, **other.notes})
+
+    def check(self, info: DictionaryInfo) -> None:
+        """Refuse a dictionary that these concepts are not about.
+
+        Raises:
+            ResultError: it has other weights.
+        """
+        self._check_same(info.name, info.fingerprint)
+
+    def save(self, path: str | Path) -> None:
+        """Write a JSON file."""
+        latents = sorted(self.names.keys() | self.notes.keys())
+        concepts = {
+            str(latent): {
+                kind: texts[latent] for kind, texts in (("name", self.names), ("note", self.notes)) if latent in texts
+            }
+            for latent in latents
+        }
+        content = {
+            "interp_widgets": _WRITTEN_BY,
+            "dictionary": self.dictionary,
+            "fingerprint": self.fingerprint,
+            "n_latents": self.n_latents,
+            "concepts": concepts,
+        }
+        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Concepts:
+        """Read a file that `save` wrote.
+
+        Raises:
+            ResultError: it is something else.
+        """
+        if not Path(path).is_file():
+            raise ResultError(f"there is no file {path}. Pass a file that `Concepts.save` wrote.")
+        try:
+            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ResultError(f"{path} is no JSON file: {error}. Pass a file that `Concepts.save` wrote.") from error
+        if not isinstance(content, dict) or content.get("interp_widgets") != _WRITTEN_BY:
+            raise ResultError(f"{path} holds no concepts. Pass a file that `Concepts.save` wrote.")
+        try:
+            concepts = {int(latent): dict(texts) for latent, texts in content["concepts"].items()}
+            return cls(
+                str(content["dictionary"]),
+                str(content["fingerprint"]),
+                int(content["n_latents"]),
+                *({n: str(texts[kind]) for n, texts in concepts.items() if kind in texts} for kind in ("name", "note")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ResultError(
+                f"{path} was edited into something that cannot be read, or written by another version of "
+                f"interp_widgets ({error!r})."
+            ) from error
+
+    def _check_same(self, dictionary: str, fingerprint: str) -> None:
+        if fingerprint != self.fingerprint:
+            raise ResultError(
+                f"These concepts are about {self.dictionary} with the fingerprint {self.fingerprint}, and not about "
+                f"{dictionary} with {fingerprint}: the same numbers mean other latents there. Open the dictionary that "
+                "they were written for."
+            )
+
+    def _check(self, latent: int) -> None:
+        if not 0 <= latent < self.n_latents:
+            raise SelectionError(
+                f"There is no latent {latent}: {self.dictionary} has latents 0 to {self.n_latents - 1}."
+            )

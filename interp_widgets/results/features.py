@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.results.concepts import read_concepts, write_concepts
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Fit
 from interp_widgets.results.equality import same_content
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
@@ -242,22 +241,20 @@ class FeatureResult(Saved):
 
         return summary(self)
 
-    def save_concepts(self, path: str | Path) -> Path:
-        """Write the names and notes of latents to a small JSON file of their own.
+    @property
+    def concepts(self) -> Concepts:
+        """What people call its latents and wrote about them, to be saved in a small file of their own."""
+        info = self.dictionary
+        return Concepts(info.name, info.fingerprint, info.n_latents, self.names, self.notes)
+
+    def with_concepts(self, concepts: Concepts) -> FeatureResult:
+        """The same result with more names and notes; where both say something, the new ones count.
 
         Raises:
-            ResultError: the folder does not exist.
+            ResultError: they are about another dictionary.
         """
-        return write_concepts(path, self.dictionary, self.names, self.notes)
-
-    def with_concepts(self, path: str | Path) -> FeatureResult:
-        """The same result with the names and notes of a file that `save_concepts` wrote, in front of its own.
-
-        Raises:
-            ResultError: no such file, or names of another dictionary's latents.
-        """
-        names, notes = read_concepts(path, self.dictionary)
-        return replace(self, names={**self.names, **names}, notes={**self.notes, **notes})
+        merged = self.concepts.merged(concepts)
+        return replace(self, names=merged.names, notes=merged.notes)
 
     def shape_in_words(self) -> str:
         """How much there is, such as "1024 latents on 31 tokens"."""

@@ -10,7 +10,8 @@ import torch
 
 from interp_widgets import Description, describe, run_features, run_latent_cards, teaching
 from interp_widgets.experiments.features import features
-from interp_widgets.results.errors import FeatureError, NonFiniteError, PromptError, SelectionError
+from interp_widgets.results.concepts import Concepts
+from interp_widgets.results.errors import FeatureError, NonFiniteError, PromptError, ResultError, SelectionError
 from interp_widgets.results.features import FeatureResult
 from tests.latents import Sparse, hooked
 from tests.models.own_modules import Judge, weighty
@@ -123,6 +124,14 @@ def test_directions_are_read_with_their_sign() -> None:
     assert (dense(result) < 0).any()
 
 
+def test_names_are_those_of_the_dictionary_and_the_readers() -> None:
+    sae = Sparse()
+    assert run_features(MODEL, TEXT, sae, fit=False, names={3: "stores"}).names == {3: "stores"}
+    sae.concepts = Concepts.of(sae.info, {3: "shops", 4: "drinks"}).noted(4, "also food")
+    result = run_features(MODEL, TEXT, sae, fit=False, names={3: "stores"})
+    assert (result.names, result.notes) == ({3: "stores", 4: "drinks"}, {4: "also food"})
+
+
 def test_steps_begin_with_the_tokens_and_grow() -> None:
     steps = list(features(MODEL, [TEXT, OTHER], Sparse(), fit=False, max_tokens=8))
     assert [int(step.computed.sum()) for step in steps] == [0, len(ids_of(OTHER)), len(ids_of(TEXT) + ids_of(OTHER))]
@@ -194,7 +203,12 @@ def test_what_is_no_number_is_refused_with_its_place() -> None:
         ({"against": ""}, PromptError, "The against text is empty"),
         ({"features": Sparse(64)}, FeatureError, "64 wide, and resid_post of layer 1 of .* is 128 wide"),
         ({"latents": [96]}, SelectionError, "latents holds 96, but they run from 0 to 95"),
-        ({"names": {96: "years"}}, SelectionError, "names holds 96, but latents run from 0 to 95"),
+        ({"names": {96: "years"}}, SelectionError, "There is no latent 96: random latents has latents 0 to 95"),
+        (
+            {"names": Concepts("another", "4567", 96)},
+            ResultError,
+            "These concepts are about random latents .* not about",
+        ),
         ({"threshold": -1}, ValueError, "threshold=-1 must be a number from 0 on"),
         ({"threshold": float("nan")}, ValueError, "threshold=nan must be"),
         ({"keep": 0}, ValueError, "keep=0 must be a whole number from 1 on"),

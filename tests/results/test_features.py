@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Fit, Place
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError
 from interp_widgets.results.features import FeatureResult
@@ -222,26 +223,12 @@ def test_another_result_is_not_equal(change: dict[str, object]) -> None:
     assert replace(made(), cards={3: replace(CARD)}) == whole
 
 
-def test_names_and_notes_are_kept_in_a_file_of_their_own(tmp_path: Path) -> None:
+def test_names_and_notes_are_concepts(tmp_path: Path) -> None:
     named = replace(made(), notes={0: "Is this about 🐕?"})
-    path = named.save_concepts(tmp_path / "concepts.json")
-    assert "🐕" in path.read_text(encoding="utf-8")  # to be read and edited
-    bare = replace(made(), names={0: "animals", 3: "felines"})
-    found = bare.with_concepts(path)
+    named.concepts.save(tmp_path / "concepts.json")
+    kept = Concepts.load(tmp_path / "concepts.json")
+    found = replace(made(), names={0: "animals", 3: "felines"}).with_concepts(kept)
     assert (found.names, found.notes) == ({0: "animals", 3: "cats"}, {0: "Is this about 🐕?"})
     other = replace(made(), dictionary=replace(made().dictionary, fingerprint="4567"))
-    with pytest.raises(
-        ResultError, match=r"names latents of by hand, whose weights \(fingerprint 0123\) are not those"
-    ):
-        other.with_concepts(path)
-    with pytest.raises(ResultError, match="there is no folder"):
-        named.save_concepts(tmp_path / "none" / "concepts.json")
-    with pytest.raises(ResultError, match="there is no file"):
-        named.with_concepts(tmp_path / "none.json")
-    for text in ("", "[]", '{"dictionary": 1, "latents": {}}', '{"dictionary": {}, "latents": []}'):
-        path.write_text(text)
-        with pytest.raises(ResultError, match="holds no names of latents"):
-            named.with_concepts(path)
-    path.write_text('{"dictionary": {"name": "by hand", "fingerprint": "0123"}, "latents": {"9": {"name": "x"}}}')
-    with pytest.raises(ResultError, match="names latent 9, but they run from 0 to 3"):
-        named.with_concepts(path)
+    with pytest.raises(ResultError, match="the same numbers mean other latents there"):
+        other.with_concepts(kept)

@@ -22,7 +22,10 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
     Raises:
         FeatureError: no matrix of numbers, or a direction that is zero, NaN or infinite.
     """
-    tensor = torch.as_tensor(matrix)
+    try:
+        tensor = torch.as_tensor(matrix)
+    except TypeError:
+        raise FeatureError(f"Directions are rows of real numbers, and these are of type {matrix.dtype}.") from None
     if tensor.ndim == 1:
         tensor = tensor[None]
     if tensor.ndim != 2 or 0 in tensor.shape:
@@ -30,7 +33,7 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
             f"Directions are the rows of a matrix, (direction, number), and this has the shape {tuple(tensor.shape)}."
         )
     if tensor.is_complex():
-        raise FeatureError("Directions are rows of real numbers, and these are complex.")
+        raise FeatureError(f"Directions are rows of real numbers, and these are of type {tensor.dtype}.")
     tensor = tensor.detach().float()
     squares = tensor.square().sum(1, keepdim=True)
     if not bool((squares > 0).all()):

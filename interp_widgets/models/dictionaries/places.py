@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.harvest import check_place
@@ -86,9 +86,9 @@ def parse_place(site: object, layer: object) -> Place:
     """
     if site not in READABLE:
         raise unknown_name("site", site, READABLE)
-    if isinstance(layer, bool) or not isinstance(layer, int):
+    if isinstance(layer, bool) or not isinstance(layer, SupportsIndex):
         raise SelectionError(f"layer={layer!r} is no layer: give its number, counted from 0.")
-    return Place(site, layer)
+    return Place(site, layer.__index__())
 
 
 def width_of(access: Access, place: Place) -> int:
