@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
+    from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.latent import LatentCard
+    from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
@@ -46,6 +48,7 @@ __all__ = [
     "FeatureResult",
     "GroupResult",
     "LatentCard",
+    "MemoriesResult",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
@@ -59,6 +62,7 @@ __all__ = [
     "run_features",
     "run_group_patching",
     "run_latent_cards",
+    "run_memories",
     "run_patching",
     "run_path_patching",
     "run_top_examples",
@@ -78,6 +82,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
+    "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
@@ -91,6 +96,7 @@ _HOME = {
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
+    "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_top_examples": "interp_widgets.experiments.top_examples",
