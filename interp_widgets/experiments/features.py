@@ -141,6 +141,13 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         SelectionError: a layer or a latent that does not exist.
         ResultError: concepts that are about another dictionary.
 
+    Example:
+        >>> from interp_widgets import run_features, teaching
+        >>> text = "When Mary and John went to the store, John gave a drink to"
+        >>> result = run_features(teaching.load(), text, "neurons", layer=0)
+        >>> [latent for latent, _ in result.ranked("max", 2)]
+        [4, 414]
+
     References:
         Bricken et al. 2023, "Towards Monosemanticity: Decomposing Language Models With Dictionary Learning"
             (latents on text, their densities).

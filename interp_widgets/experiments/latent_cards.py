@@ -120,6 +120,12 @@ def run_latent_cards(steps: Generator[Cards, None, Cards]) -> Cards:
         FeatureError: no latents, or latents that do not belong to the model.
         SelectionError: a layer or a latent that does not exist.
 
+    Example:
+        >>> from interp_widgets import run_latent_cards, teaching
+        >>> (card,) = run_latent_cards(teaching.load(), "neurons", 3, layer=3, n=3)
+        >>> [str(word.token) for word in card.promotes]
+        ['␣Lisbon', '␣chess', '␣01']
+
     References:
         nostalgebraist 2020, "interpreting GPT: the logit lens".
         Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary

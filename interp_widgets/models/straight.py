@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,13 +24,14 @@ from interp_widgets.results.dictionary import Place
 
 @dataclass(frozen=True)
 class Norm:
-    """A norm, held fixed but for its size. Without a module it hands on what it gets."""
+    """A norm, held fixed but for its size. Without `apply` it hands on what it gets."""
 
     gain: torch.Tensor
     """(d,)."""
     bias: torch.Tensor
     centres: bool
-    module: nn.Module | None
+    apply: Callable[[torch.Tensor], torch.Tensor] | None
+    """Calls the norm itself."""
 
     def through(self, directions: torch.Tensor) -> torch.Tensor:
         """Return what directions, (..., d), become for a size of 1, the bias apart."""
@@ -42,9 +44,9 @@ class Norm:
     @torch.no_grad()
     def size(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the norm divides by at each token, (..., 1)."""
-        if self.module is None:
+        if self.apply is None:
             return torch.ones_like(x[..., :1])
-        after = apply_norm(self.module, x) - self.bias.to(x.device)
+        after = self.apply(x) - self.bias.to(x.device)
         before = self.through(x.float())
         return before.square().sum(-1, keepdim=True) / (before * after).sum(-1, keepdim=True)
 
@@ -53,26 +55,31 @@ class Norm:
 
 
 @torch.no_grad()
-def examine_norm(module: nn.Module, width: int) -> Norm | None:
+def examine_norm(access: Access, module: nn.Module, width: int) -> Norm | None:
     """Find out what a norm multiplies and adds, by calling it; None if it is no such norm."""
     weight = next(module.parameters(), torch.empty(0))
     device = torch.device("cpu") if weight.is_meta else weight.device  # accelerate moves what it has put aside
+    apply = partial(apply_norm, access, module)
+    # A mean of 0 and a mean square of 1, so that what comes out is the gain with signs.
+    signs = torch.ones(width, device=device)
+    signs[::2] = -1
+    if width % 2:
+        signs[-3:] = torch.tensor([2.0, -1.0, -1.0]) / 2**0.5
+    noise = torch.randn(4, width, generator=torch.Generator().manual_seed(0)).to(device)
+    # So large that what is added to the variance, against a division by zero, does not show.
+    given = 64 * torch.cat(
+        [torch.zeros(1, width, device=device), torch.ones(1, width, device=device), signs[None], noise]
+    )
     try:
-        bias = apply_norm(module, torch.zeros(1, width, device=device))[0]
-        # A mean of 0 and a mean square of 1, so that what comes out is the gain with signs.
-        signs = torch.ones(width, device=device)
-        signs[::2] = -1
-        if width % 2:
-            signs[-3:] = torch.tensor([2.0, -1.0, -1.0]) / 2**0.5
-        flat = apply_norm(module, torch.full((1, width), 64.0, device=device))[0] - bias
-        # So large that what is added to the variance, against a division by zero, does not show.
-        gain = (apply_norm(module, 64 * signs[None])[0] - bias) / signs
-        noise = 64 * torch.randn(4, width, generator=torch.Generator().manual_seed(0)).to(device)
-        normed = apply_norm(module, noise) - bias
-    except (RuntimeError, TypeError, ValueError):  # whatever a module says that is no norm
+        made = apply(given)
+    except (RuntimeError, TypeError, ValueError):  # whatever a module says that takes more, or something else
         return None
+    if made.shape != given.shape:
+        return None
+    bias, flat, signed, normed = made[0], made[1] - made[0], made[2] - made[0], made[3:] - made[0]
+    gain = signed / signs
     centres = float(flat.abs().max()) < 1e-2 * float(gain.abs().max())
-    found = Norm(gain, bias, centres, module)
+    found = Norm(gain, bias, centres, apply)
     x = found._centred(noise)
     expected = gain * x / x.square().mean(-1, keepdim=True).sqrt()
     allowed = max(1e-4, 8 * torch.finfo(weight.dtype).eps) * float(expected.abs().max())
@@ -138,7 +145,7 @@ def norm_before(
         return no_norm(width, target.device)
     for module, given, output in handed:
         if _same(output, target) and given.shape[-1] == width:
-            return examine_norm(module, width)
+            return examine_norm(access, module, width)
     return None
 
 
@@ -338,5 +345,5 @@ class Straight:
             return None  # a hook point, which hands on what it gets
         norm: Norm | None = no_norm(self._width, access.opened.device)
         if projection not in set(whole.modules()):
-            norm = examine_norm(whole, self._width)
+            norm = examine_norm(access, whole, self._width)
         return None if norm is None else Ending(projection, norm, access.scale)
