@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
+    from interp_widgets.show import show_ablation, show_causal_trace, show_memories, show_patching, show_path_patching
+    from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "FeatureResult",
     "GroupResult",
     "LatentCard",
+    "MemoriesFigure",
     "MemoriesResult",
     "ModelReport",
     "PatchingGrid",
@@ -68,6 +70,7 @@ __all__ = [
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
+    "show_memories",
     "show_patching",
     "show_path_patching",
     "teaching",
@@ -82,6 +85,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
+    "MemoriesFigure": "interp_widgets.views._memories_figure",
     "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
@@ -102,6 +106,7 @@ _HOME = {
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
+    "show_memories": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
     "train_sae": "interp_widgets.experiments.train_sae",
