@@ -294,7 +294,7 @@ class _Taking:
     def _memories(self, activations: NDArray[np.float32], contributions: NDArray[np.float32]) -> tuple[Memory, ...]:
         order = np.argsort(-np.abs(contributions), axis=None, kind="stable")[: self._wanted.top]
         places = [divmod(int(place), contributions.shape[1]) for place in order]
-        cards = {}
+        cards: dict[tuple[int, int], LatentCard] = {}
         for row in {row for row, _ in places}:
             own = [neuron for other, neuron in places if other == row]
             cards |= {(row, card.latent): card for card in self._values(self._wanted.layers[row], own)}

@@ -173,15 +173,17 @@ class MemoriesResult(Saved):
         import pandas as pd
 
         contributions = [part.contribution for part in self.parts]
-        columns = {
-            "component": [part.component for part in self.parts],
-            "contribution": contributions,
-            "sum": np.cumsum(contributions),
-            "top": [part.top.label for part in self.parts],
-            "top_prob": [part.top_prob for part in self.parts],
-            "answer_prob": [part.answer_prob for part in self.parts],
-        }
-        return pd.DataFrame(columns)
+        table: pd.DataFrame = pd.DataFrame(
+            {
+                "component": [part.component for part in self.parts],
+                "contribution": contributions,
+                "sum": np.cumsum(contributions),
+                "top": [part.top.label for part in self.parts],
+                "top_prob": [part.top_prob for part in self.parts],
+                "answer_prob": [part.answer_prob for part in self.parts],
+            }
+        )
+        return table
 
     def summary(self) -> str:
         """Say in words what adds up to the prediction, and which neurons stand out."""
