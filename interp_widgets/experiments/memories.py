@@ -153,6 +153,14 @@ def run_memories(steps: Generator[MemoriesResult, None, MemoriesResult]) -> Memo
             Space", arXiv:2203.14680 (values as tokens that they promote, predictions that change layer by layer).
         Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (direct paths to the logits).
         nostalgebraist 2020, "interpreting GPT: the logit lens".
+
+    Example:
+        >>> from interp_widgets import run_memories, teaching
+        >>> result = run_memories(teaching.load(), "The Silver Tower is in the city of", " Madrid", " Rome")
+        >>> result.memories[0].name, result.parts[-1].top.label
+        ('3.388', '␣Madrid')
+        >>> abs(result.total - result.logit) < 1e-4
+        True
     """
     return finish(steps)
 

@@ -110,7 +110,12 @@ def readout(access: Access, straight: Straight, stream: torch.Tensor, logits: to
             come about.
     """
     norm, unembedding = straight.last, straight.unembedding
-    if norm is None or unembedding is None:
+    if unembedding is None:
+        raise ModelError(
+            f"The unembedding of {access.opened.name}, which makes logits of its last stream, is not known. If you "
+            "describe the model, name it: Description(..., unembedding='path')."
+        )
+    if norm is None:
         raise ModelError(
             f"It is not known how {access.opened.name} makes logits of its last stream: no layer norm or RMS norm was "
             "found right before its unembedding. What components do to the logits directly cannot be told."

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from interp_widgets import MemoriesResult, run_memories, run_top_examples, teaching
+from interp_widgets import Description, MemoriesResult, describe, run_memories, run_top_examples, teaching
 from interp_widgets.experiments.memories import memories
 from interp_widgets.results.errors import (
     AnswerError,
+    FeatureError,
     ModelError,
     NonFiniteError,
     PromptError,
@@ -22,6 +23,8 @@ from interp_widgets.results.errors import (
 from tests.experiments import zoo
 from tests.experiments.test_latent_cards import gain_of, last_norm, through
 from tests.latents import hooked
+from tests.models.hooked import HookedTransformer
+from tests.models.own_modules import Judge, Stack, weighty
 
 torch.set_num_threads(1)
 MODEL = teaching.load()
@@ -299,3 +302,41 @@ def test_nan_is_told_with_its_layer() -> None:
         model.transformer.h[1].mlp.c_proj.bias[0] = torch.nan
     with pytest.raises(NonFiniteError, match="first in the output of layer 1"):
         run_memories(model, IDS)
+
+
+def test_a_model_with_hook_points_adds_up_too() -> None:
+    net, ids = HookedTransformer().eval(), IDS[:5]
+    with torch.no_grad():
+        net.ln_final.bias.normal_(generator=torch.Generator().manual_seed(0))
+        logits = net(torch.tensor([ids]))[0, -1]
+    result = run_memories(net, ids, ANSWER, WRONG)
+    assert result.total == pytest.approx(float(logits[ANSWER] - logits[WRONG]), abs=1e-4)
+    mlps = [part.contribution for part in result.parts if part.component.startswith("MLP")]
+    np.testing.assert_allclose(result.contributions.sum(1) + result.biases, mlps, atol=1e-5)
+
+
+def judge(**said: Any) -> Any:
+    parts = {"attention": "look", "mlp": "think", "down_proj": "think.3", "logits": 1, "causal": False, "context": 12}
+    return describe(weighty(Judge()), Description(blocks="layers", **parts, **said))
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error", "message"),
+    [
+        (judge, {}, ModelError, r"The unembedding of Judge.* name it: Description\(\.\.\., unembedding='path'\)"),
+        (lambda: judge(unembedding="verdict"), {}, ModelError, "no layer norm or RMS norm was found right before"),
+        (judge, {"position": 1}, SelectionError, "positions of Judge see what comes after them"),
+    ],
+)
+def test_described_models_whose_logits_come_about_otherwise_are_refused(
+    make: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_memories(make(), [3, 4, 5, 6], 2, 3, **options)
+
+
+def test_a_norm_behind_the_mlp_that_takes_means_off_is_refused_by_name() -> None:
+    parts = {"attention": "mixer", "mlp_out": "tame", "down_proj": "narrow", "unembedding": "speak"}
+    stack = describe(weighty(Stack()), Description(blocks="tower", logits="scores", **parts))
+    with pytest.raises(FeatureError, match="A LayerNorm follows the neurons"):
+        run_memories(stack, [3, 4, 5, 6], 2, 3)
