@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
 
@@ -10,6 +10,8 @@ from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.cards_on_request import cards_on_request
 from interp_widgets.experiments.causal_trace import causal_trace
 from interp_widgets.experiments.features import features as features_steps
+from interp_widgets.experiments.finish import finish
+from interp_widgets.experiments.memories import memories
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
@@ -19,6 +21,8 @@ from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.texts import Corpus
 from interp_widgets.results.examples import ExamplesResult
+from interp_widgets.results.memories import MemoriesResult
+from interp_widgets.views._memories_figure import MemoriesFigure
 from interp_widgets.views._strips import Steps
 from interp_widgets.views.features import FeatureView
 from interp_widgets.views.patching_grid import PatchingGrid
@@ -266,3 +270,15 @@ def show_superposition(steps: ToySteps) -> Superposition:
         'pentagon'
     """
     return Superposition(steps)
+
+
+@over(memories)
+def show_memories(steps: Generator[MemoriesResult, None, MemoriesResult]) -> MemoriesFigure:
+    """Show a prediction as a sum over the neurons of MLPs, as a picture: MLPs as key-value memories.
+
+    The arguments are those of `run_memories`. On the left is what embedding, attention and MLPs add to the answer's
+    logit, one after the other, and what the model would say after each; on the right are the neurons that do most, the
+    tokens that their values promote and, with a corpus, those that fire them. `view.result` has the numbers, and
+    `MemoriesFigure(result)` shows a result that you have.
+    """
+    return MemoriesFigure(finish(steps))

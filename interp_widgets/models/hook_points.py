@@ -90,9 +90,15 @@ def _adapt(module: Any, places: dict[str, str], setup: str, handle: str) -> Desc
         mlp_out=there.get("mlp_out"),
         down_proj=there.get("down_proj"),
         embedding="embed",
+        # What is capped after it is not what it returns.
+        unembedding="unembed" if _has(module, "unembed") and not _capped(cfg) else None,
         context=int(cfg.n_ctx),
     )
     name = str(getattr(cfg, "model_name", "") or type(module).__name__)
     options = {"use_cache": False} if places is _BRIDGE else {}
     adapted = Adapted(module, description, Path(name).name if Path(name).is_dir() else name, options)
     return Described(adapted, tokenizer=getattr(module, "tokenizer", None), setup=setup, handle=handle)
+
+
+def _capped(cfg: Any) -> bool:
+    return (getattr(cfg, "output_logits_soft_cap", None) or 0) > 0

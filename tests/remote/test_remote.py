@@ -29,6 +29,7 @@ from interp_widgets import (
     run_circuit_check,
     run_features,
     run_group_patching,
+    run_memories,
     run_patching,
     run_path_patching,
     run_top_examples,
@@ -231,6 +232,16 @@ def test_latents_on_text_are_those_of_a_run_here(far: TransformersModel, near: T
     assert found.ids.tolist() == own.ids.tolist()
     with pytest.raises(PromptError, match="The text is empty"):
         run_features(far, "", directions, remote=Watching(host), **asked)
+
+
+def test_memories_are_those_of_a_run_here(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked: dict[str, Any] = GIVEN | {"corpus": list(PROMPTS), "k": 1, "top": 3}
+    there = run_memories(far, PAIR.clean, remote=Watching(host), **asked)
+    here = run_memories(near, PAIR.clean, **asked)
+    assert [memory.name for memory in there.memories] == [memory.name for memory in here.memories]
+    assert [memory.triggers for memory in there.memories] == [memory.triggers for memory in here.memories]
+    np.testing.assert_allclose(there.contributions, here.contributions, rtol=1e-4, atol=1e-5)
+    assert there.total == pytest.approx(here.total, abs=1e-4)
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
