@@ -41,8 +41,11 @@ def show_patching(started: Started) -> PatchingGrid:
     The arguments are those of `run_patching`, which returns the numbers without a view. Prompts and names are checked
     and both runs are made before the call returns, so that errors are raised here; rows then fill in while other cells
     run, in a large grid over an estimate of every cell that comes first. `view.result` waits for the whole,
-    `view.job.cancel()` stops and keeps what is there. With `remote` the call returns when the server has read the
-    prompts; until then nnsight's status line shows the job's place in the queue.
+    `view.job.cancel()` stops and keeps what is there.
+
+    With `remote`, in a notebook, the call returns as soon as the server has the request: the view then tells of the
+    job's place in the queue, and what the server refuses is said in the view and raised by `view.result`. Cancelling
+    stops listening and keeps what arrived; servers offer no way to stop a job, so theirs runs to its end.
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,

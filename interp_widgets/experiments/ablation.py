@@ -59,6 +59,8 @@ def ablation(
     seed: int = 0,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -70,7 +72,7 @@ def ablation(
         The result so far.
     """
     how = parse_ablation(how)
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     seed = parse_seed(seed)
     grouping = Grouping(
         sites=parse_sites(sites),
@@ -139,6 +141,9 @@ def run_ablation(steps: Steps) -> PatchingResult:
         seed: of the draw of "resample".
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
+        preview: whether all cells are estimated before they are run, as for `run_patching`: the gradient of `metric` in
+            the intact run, times what is put in minus what was there. Not for "kl", which is at its minimum there.
+        exact: how many cells of each layer and site to run, as for `run_patching`; all by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`.
 

@@ -75,6 +75,8 @@ def causal_trace(
     roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,
+    preview: bool | None = None,
+    exact: int | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -85,7 +87,7 @@ def causal_trace(
     Yields:
         The result so far.
     """
-    options = parse_options(metric, top_k, max_rows)
+    options = parse_options(metric, top_k, max_rows, preview, exact)
     noise = _parse_noise(noise)
     if not (is_whole(samples) and samples >= 1):
         raise ValueError(f"samples={samples!r} must be a whole number from 1 on.")
@@ -149,6 +151,9 @@ def run_causal_trace(steps: Steps) -> PatchingResult:
         roles: names of places in the prompt, each with its position or (start, stop), where they are to be columns.
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most cells that run in one batch; chosen to suit the device by default.
+        preview: whether all cells are estimated before they are run, as for `run_patching`: the gradient of `metric` in
+            the run with noise, times the clean activation minus the one with noise.
+        exact: how many cells of each layer and site to run, as for `run_patching`; all by default.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`.
 

@@ -16,7 +16,6 @@ from interp_widgets.models.harvest import check_place, read_site
 from interp_widgets.models.layer import Layer
 from interp_widgets.models.probe import logits_of
 from interp_widgets.results.dictionary import Place
-from interp_widgets.results.errors import SiteError
 from interp_widgets.results.terms import HEAD_SITES
 
 _CHUNK = 1 << 24
@@ -52,14 +51,12 @@ def token_losses(access: Access, ids: torch.Tensor, replacement: Replacement | N
         replacement: what to put at a place on the way.
 
     Raises:
-        SiteError: a place that the architecture lacks, or that cannot be written.
+        SiteError: a place that the architecture lacks.
         SelectionError: there is no such layer.
     """
     if replacement is not None:
         check_place(access, replacement.reads)
         check_place(access, replacement.writes)
-        if replacement.writes.site == "mlp_in":
-            raise SiteError("mlp_in can be read and not written. Transcoders write mlp_out.")
     at_once = max(1, _BATCH // (ids.shape[1] * access.n_vocab))
     return sum(_run(access, part, replacement) for part in torch.split(ids.to(access.opened.device), at_once))
 
@@ -97,6 +94,9 @@ def _write(layer: Layer, place: Place, stream: torch.Tensor, change: Callable[[t
 
     if place.site == "resid_pre":
         layer.block.input = changed(stream)
+    elif place.site == "mlp_in" and layer.enters is not None:
+        entering = layer.enters.input
+        layer.enters.input = changed(entering.reshape(*stream.shape[:2], -1)).reshape(entering.shape)
     elif place.site != "mlp_in":
         layer.write({place.site: changed}, stream)
 

@@ -26,8 +26,9 @@ def norm_before_mlp(access: Access, layer: int) -> nn.Module | None:
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         # A hook point, which hands on what it gets, makes nothing.
         given = args[0] if args else None
-        tensors = isinstance(given, torch.Tensor) and isinstance(output, torch.Tensor)
-        if tensors and given.shape == output.shape and not torch.equal(given, output):
+        if not isinstance(given, torch.Tensor) or not isinstance(output, torch.Tensor):
+            return
+        if given.shape == output.shape and not torch.equal(given, output):
             handed.append((module, output.clone()))
 
     with exclusive(access.opened.module), ExitStack() as hooks:

@@ -51,7 +51,9 @@ class _Submitting(AsyncRemoteBackend):  # type: ignore[misc]  # nnsight has no t
 
     def note(self, response: ResponseModel) -> bool:
         if response.status in _STATES:
-            self.tell(f"{_STATES[response.status]} at {self.host}. {response.description}".strip())
+            # What a server says of a job that runs is only that.
+            more = "" if response.status is Status.RUNNING else response.description
+            self.tell(f"{_STATES[response.status]} at {self.host}{f': {more}' if more else ''}")
         completed: bool = self.own.note(response)
         return completed
 

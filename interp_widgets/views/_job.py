@@ -8,14 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from interp_widgets.results.errors import ResultError
 from interp_widgets.views.protocol import JobState, JobStatus
 
 R = TypeVar("R")
 
 _BREATH = 0.005
 """Seconds between two steps. Long enough for a kernel to start a waiting cell, which `sleep(0)` is not."""
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """Steps that are taken elsewhere, where one may have to wait for the first."""
+
+    note: str | None
+    """How things stand there, in words."""
+
+    def wait(self) -> bool:
+        """Listen for a moment, and return whether there is a first partial result."""
 
 
 class Job(Generic[R]):
@@ -31,15 +43,18 @@ class Job(Generic[R]):
         steps: Generator[R, None, R],
         measure: Callable[[R], tuple[int, int]],
         *,
-        on_step: Callable[[R], None],
+        on_step: Callable[[R | None], None],
         on_end: Callable[[], None],
     ) -> None:
         """Take the first step, so that errors in what was asked for are raised here and now.
 
+        Steps that are taken elsewhere are only started: until `begin`, or the background, has waited for the first of
+        them, `partial` is None.
+
         Args:
             steps: yields partial results and returns the whole.
             measure: what of a partial result is done, and out of how much.
-            on_step: called with every later partial result.
+            on_step: called with every later partial result, and with None where there is news but no result yet.
             on_end: called once, when no further step will come.
         """
         self._steps = steps
@@ -52,26 +67,49 @@ class Job(Generic[R]):
         self.state: JobState = "running"
         self.error: BaseException | None = None
         self.seconds = 0.0
+        self.partial: R | None = None
+        self._setup = 0.0
+        self._done_at_start = 0
+        if not isinstance(steps, Distant) or steps.wait():
+            self.begin()
+
+    def begin(self) -> None:
+        """Take the first step, if it is not taken yet.
+
+        Raises:
+            Exception: whatever the experiment says to what was asked for.
+        """
+        if self.partial is not None:
+            return
         started = time.perf_counter()
         try:
-            self.partial: R = next(steps)
+            partial = next(self._steps)
         except StopIteration as stop:
-            self.partial = stop.value
+            partial = stop.value
             self.state = "done"
-        self.seconds = time.perf_counter() - started
+        self.seconds += time.perf_counter() - started
+        self._first(partial)
+
+    def _first(self, partial: R) -> None:
+        self.partial = partial
         self._setup = self.seconds
-        self._done_at_start = measure(self.partial)[0]
+        self._done_at_start = self._measure(partial)[0]
+
+    @property
+    def note(self) -> str | None:
+        """How the work stands where it is done, if that is elsewhere, while it goes on."""
+        return self._steps.note if self.state == "running" and isinstance(self._steps, Distant) else None
 
     @property
     def progress(self) -> float:
         """Share of the work that is done, from 0 to 1."""
-        done, total = self._measure(self.partial)
-        return done / total if total else 1.0
+        done, total = self._counts()
+        return done / total if total else float(self.partial is not None)
 
     @property
     def eta(self) -> float | None:
         """Seconds of work that are left at the pace so far; None before the first step or after the end."""
-        done, total = self._measure(self.partial)
+        done, total = self._counts()
         gained = done - self._done_at_start
         if self.state != "running" or not gained:
             return None
@@ -79,7 +117,7 @@ class Job(Generic[R]):
 
     def status(self) -> JobStatus:
         """The job in plain values, for the page."""
-        done, total = self._measure(self.partial)
+        done, total = self._counts()
         error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
         return {
             "state": self.state,
@@ -88,7 +126,11 @@ class Job(Generic[R]):
             "seconds": self.seconds,
             "eta": self.eta,
             "error": error,
+            "note": self.note,
         }
+
+    def _counts(self) -> tuple[int, int]:
+        return (0, 0) if self.partial is None else self._measure(self.partial)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Carry on in the background of this thread's event loop."""
@@ -100,10 +142,13 @@ class Job(Generic[R]):
 
         Raises:
             Exception: whatever the experiment raised, again on every call; `partial` keeps what was computed.
+            ResultError: it was cancelled before there was anything to keep.
         """
         self.drain()
         if self.state == "failed" and self.error is not None:
             raise self.error
+        if self.partial is None:
+            raise ResultError("The run was cancelled before anything of it was computed. Start it again.")
         return self.partial
 
     def drain(self) -> None:
@@ -136,7 +181,7 @@ class Job(Generic[R]):
                 return
             started = time.perf_counter()
             try:
-                self.partial = next(self._steps)
+                partial = self._next()
             except StopIteration as stop:
                 self.partial = stop.value
                 self._end("done", since=started)
@@ -151,7 +196,16 @@ class Job(Generic[R]):
                 self._end("failed", since=started)
             else:
                 self.seconds += time.perf_counter() - started
-                self._on_step(self.partial)
+                if partial is not None and self.partial is None:
+                    self._first(partial)
+                self.partial = partial
+                self._on_step(partial)
+
+    def _next(self) -> R | None:
+        """Take a step, or where the first is yet to come wait for it a moment."""
+        if self.partial is None and isinstance(self._steps, Distant) and not self._steps.wait():
+            return None
+        return next(self._steps)
 
     def _end(self, state: JobState, since: float | None = None) -> None:
         if since is not None:

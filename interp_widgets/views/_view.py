@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anywidget
 import traitlets
 
+from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 from interp_widgets.views._kernel import watching_loop
 from interp_widgets.views._page import Snapshot, page
@@ -49,15 +50,22 @@ class View(anywidget.AnyWidget):
         """Start the work and follow it.
 
         Args:
-            steps: yields partial results and returns the whole; errors of its first step are raised here.
+            steps: yields partial results and returns the whole; errors of its first step are raised here. Where steps
+                are taken on a server, and somebody watches, the view opens before the first, and is filled when it is
+                there.
             state: traits of the subclass that hold whatever the result is.
         """
         self._displays: list[str] = []
         self._flushed = 0.0
+        self._noted: str | None = None
         job: Job[Any] = Job(steps, self._measure, on_step=self._on_step, on_end=self._on_end)
-        super().__init__(job=job, **self._open(job.partial), **state)
-        self.on_msg(self._on_message)
         loop = watching_loop()
+        if loop is None:
+            job.begin()
+        opened = {} if job.partial is None else self._open(job.partial)
+        super().__init__(job=job, **opened, **state)
+        self._opened = job.partial is not None
+        self.on_msg(self._on_message)
         if loop is None:
             job.finish()
         else:
@@ -94,7 +102,14 @@ class View(anywidget.AnyWidget):
 
     @property
     def partial(self) -> Any:
-        """What is computed so far, without computing more."""
+        """What is computed so far, without computing more.
+
+        Raises:
+            ResultError: nothing has come from the server yet.
+        """
+        if self.job.partial is None:
+            how = self.job.note or self.job.error or self.job.state
+            raise ResultError(f"there is no result yet ({how}). `view.result` waits for it.")
         return self.job.partial
 
     def snapshot(self) -> Snapshot:
@@ -133,7 +148,7 @@ class View(anywidget.AnyWidget):
         refused = set(sync_data) - set(allowed)
         try:
             super().set_state(allowed)
-        except traitlets.TraitError:
+        except (traitlets.TraitError, ResultError):
             refused |= set(allowed)
         if refused & set(self.keys):
             self.send_state(sorted(refused & set(self.keys)))
@@ -147,7 +162,7 @@ class View(anywidget.AnyWidget):
         metadata: dict[str, Any] = {}
         if self.comm is not None:
             data, metadata = super()._repr_mimebundle_() or (data, metadata)
-        if self.job.state != "running":
+        if self.job.state != "running" and self.job.partial is not None:
             data["image/png"] = self.figure()._repr_png_()
         return data, metadata
 
@@ -162,7 +177,7 @@ class View(anywidget.AnyWidget):
     def _page(self) -> str:
         state = self.get_state([*self._page_state])
         if state["job"]["state"] == "running":
-            state["job"]["state"] = "cancelled"  # no further row will reach a saved page
+            state["job"] |= {"state": "cancelled", "note": None}  # no further row will reach a saved page
         return page(state, bundle=str(self._esm), title=self._title())
 
     @abstractmethod
@@ -170,6 +185,12 @@ class View(anywidget.AnyWidget):
         """The question that the view answers, as plain text."""
 
     def _on_step(self, result: Any) -> None:
+        if result is None:
+            if self.job.note != self._noted:  # a server says how the job stands, which may be so for hours
+                self._noted = self.job.note
+                self.send_state("job")
+            return
+        self._show(result)
         if time.monotonic() - self._flushed >= _FLUSH:
             self._stream(result)
             self.send_state("job")
@@ -178,8 +199,19 @@ class View(anywidget.AnyWidget):
     def _on_end(self) -> None:
         # First, so that the page hears of the end even if somebody who observes the result fails.
         self.send_state("job")
-        self._commit(self.job.partial)
-        self._add_picture()
+        if self.job.partial is not None:
+            self._show(self.job.partial)
+            self._commit(self.job.partial)
+            self._add_picture()
+
+    def _show(self, result: Any) -> None:
+        """Give a page that was opened before there was a result what it needs to show one."""
+        if self._opened:
+            return
+        self._opened = True
+        with self.hold_sync():
+            for name, value in self._open(result).items():
+                self.set_trait(name, value)
 
     def _add_picture(self) -> None:
         """Give outputs that were shown while the work went on the picture for places where no script runs."""
@@ -197,7 +229,8 @@ class View(anywidget.AnyWidget):
             case {"kind": "cancel"}:
                 self.job.cancel()
             case {"kind": "resync"}:
-                self._commit(self.job.partial)
+                if self.job.partial is not None:
+                    self._commit(self.job.partial)
             case {"kind": "request", "id": str(request), "name": "html"}:
                 self._reply(request)
             case _:

@@ -76,9 +76,11 @@ class PatchingGrid(View):
     _page_writes = frozenset({"selected", "metric", "pair", "color_limit", "theme"})
     _page_state = ("spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme")
 
-    spec = traitlets.Dict(help="All that is shown apart from the cells.").tag(sync=True)
-    arrays = traitlets.Instance(PatchingResult, help="The result whose cells the page holds.").tag(
-        sync=True, to_json=lambda result, _view: grid_arrays(result)
+    spec = traitlets.Dict(
+        allow_none=True, default_value=None, help="All that is shown apart from the cells; None before a first result."
+    ).tag(sync=True)
+    arrays = traitlets.Instance(PatchingResult, allow_none=True, help="The result whose cells the page holds.").tag(
+        sync=True, to_json=lambda result, _view: result and grid_arrays(result)
     )
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     metric = traitlets.Unicode().tag(sync=True, echo_update=False)
@@ -179,7 +181,9 @@ class PatchingGrid(View):
         if chosen["site"] not in sites:
             raise ResultError(f"{chosen['site']} has no heads in this grid. Choose a cell of {' or '.join(sites)}.")
         view = PatchingGrid(self._positions_of(chosen))
-        for trait in ("metric", "pair", "color_limit", "theme"):
+        # What the new grid can be of is only known when it is there, which on a server takes a while.
+        of_result = () if view.job.partial is None else ("metric", "pair")
+        for trait in (*of_result, "color_limit", "theme"):
             view.set_trait(trait, getattr(self, trait))
         return view
 
@@ -200,6 +204,8 @@ class PatchingGrid(View):
         return draw_scatter(self.partial)
 
     def __repr__(self) -> str:
+        if self.job.partial is None:
+            return f"PatchingGrid({self.job.note or self.job.state})"
         result = self.partial
         return f"PatchingGrid({result.shape_in_words()}, {result.direction}, {self.metric}, {self.job.state})"
 

@@ -162,7 +162,8 @@ class Cell(CellPlace, total=False):
 
 
 class JobStatus(TypedDict):
-    """How far the computation is. `eta` is the time left in seconds, null when unknown."""
+    """How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+    server, null where it is done here or has ended."""
 
     state: JobState
     done: int
@@ -170,6 +171,7 @@ class JobStatus(TypedDict):
     seconds: float
     eta: float | None
     error: str | None
+    note: str | None
 
 
 class RowsMessage(TypedDict):
@@ -223,8 +225,9 @@ ToPython = CancelMessage | ResyncMessage | RequestMessage
 class GridState(TypedDict):
     """The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`."""
 
-    spec: GridSpec
-    arrays: GridArrays
+    spec: GridSpec | None
+    """Null, as are the arrays, while a server is yet to say anything of the result."""
+    arrays: GridArrays | None
     job: JobStatus
     selected: Cell | None
     metric: str

@@ -109,7 +109,7 @@ export function state(overrides: Partial<GridState> = {}, of = spec()): GridStat
   return {
     spec: of,
     arrays: arrays(of),
-    job: { state: "done", done: 24, total: 24, seconds: 1, eta: null, error: null },
+    job: { state: "done", done: 24, total: 24, seconds: 1, eta: null, error: null, note: null },
     selected: null,
     metric: "logit_diff",
     pair: null,

@@ -390,6 +390,72 @@ def test_noised_and_ablated_runs_are_estimated_from_what_they_are(
         np.testing.assert_allclose(cells.estimated, cells.exact, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["zero", "mean", "resample"])
+def test_what_an_ablation_takes_away_is_estimated_as_gradient_times_what_is_put_in(how: Any) -> None:
+    model, sites = zoo.model("gpt2"), ("resid_pre", "attn_out", "mlp_out")
+    others = [CORRUPT] if how == "resample" else [CORRUPT, [5, 19, 3, 22, 44, 7]]
+    asked: dict[str, Any] = {} if how == "zero" else {"reference": others}
+    found = run_ablation(model, CLEAN, how=how, sites=sites, by="pos", preview=True, **asked, **GIVEN)
+    assert found.complete
+    assert found.estimates is not None
+
+    here, logits = streams(model, CLEAN)
+    slopes = dict(zip(here, torch.autograd.grad(logits[ANSWER] - logits[WRONG], list(here.values())), strict=True))
+    runs = [streams(model, ids)[0] for ids in others]
+    value = (logits[ANSWER] - logits[WRONG]).item()
+    for number, site in enumerate(sites):
+        for layer in range(3):
+            place = (site, layer)
+            put_in = 0 * here[place] if how == "zero" else sum(run[place] for run in runs) / len(runs)
+            wanted = value + (slopes[place] * (put_in - here[place]))[0].sum(-1).detach().numpy()
+            estimated = found.estimates.values[0, number, layer]
+            asked_for = np.isfinite(estimated)
+            assert asked_for.any()
+            np.testing.assert_allclose(estimated[asked_for], wanted[asked_for], atol=1e-4 * np.abs(wanted).max())
+
+
+def test_what_a_trace_restores_is_estimated_from_the_run_with_noise() -> None:
+    model, noised, samples = zoo.model("gpt2"), [1, 2], 2
+    found = run_causal_trace(
+        model, CLEAN, subject=noised, samples=samples, sites=("resid_post", "mlp_out"), preview=True, exact=1,
+        metric="logprob", **GIVEN,
+    )  # fmt: skip
+    assert found.estimates is not None
+    assert (found.status == Status.COMPUTED).sum(axis=-1).max() == 1
+    clean, _ = streams(model, CLEAN)
+    table = model.transformer.wte.weight.detach()
+    generator = torch.Generator().manual_seed(0)
+    for sample in range(samples):
+        noise = 3 * float(table.std(correction=0)) * torch.randn(2, table.shape[1], generator=generator)
+
+        def add(_m: Any, _a: Any, output: torch.Tensor, noise: torch.Tensor = noise) -> torch.Tensor:
+            changed = output.clone()
+            changed[0, noised] += noise
+            return changed
+
+        hook = model.transformer.wte.register_forward_hook(add)
+        here, logits = streams(model, CLEAN)
+        hook.remove()
+        logprob = logits.log_softmax(-1)[ANSWER]
+        slopes = dict(zip(here, torch.autograd.grad(logprob, list(here.values())), strict=True))
+        for number, site in enumerate(("resid_post", "mlp_out")):
+            for layer in range(3):
+                place = (site, layer)
+                change = (slopes[place] * (clean[place] - here[place]))[0].sum(-1).detach().numpy()
+                estimated = found.estimates.values[sample, number, layer] - logprob.item()
+                asked = np.isfinite(estimated)
+                assert asked.any() or (site, layer) == ("resid_post", 2)
+                np.testing.assert_allclose(estimated[asked], change[asked], atol=1e-3 * max(1, np.abs(change).max()))
+
+
+def test_metrics_at_their_best_in_the_intact_run_have_no_estimates_of_ablations() -> None:
+    with pytest.raises(MetricError, match="kl is at its minimum in the clean run"):
+        run_ablation(zoo.model("gpt2"), CLEAN, metric="kl", preview=True, **GIVEN)
+    assert run_causal_trace(zoo.model("gpt2"), CLEAN, subject=1, samples=1, metric="kl", preview=True, **GIVEN).complete
+    with pytest.raises(ValueError, match=r"exact=2 runs the cells with the largest estimates, so it needs preview"):
+        run_ablation(zoo.model("gpt2"), CLEAN, exact=2, preview=False, **GIVEN)
+
+
 def test_the_strongest_neurons_of_noised_and_ablated_runs_are_run() -> None:
     model = zoo.model("gpt2")
     for result in (

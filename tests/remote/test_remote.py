@@ -44,6 +44,7 @@ from interp_widgets.results.errors import (
     NoGapError,
     PromptError,
     RemoteRunError,
+    ResultError,
     SelectionError,
     SiteError,
     UnknownNameError,
@@ -218,8 +219,8 @@ def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel
     while not steps.wait():
         notes.append(steps.note)
     told = list(dict.fromkeys(filter(None, [*notes, steps.note])))
-    assert f"in the queue at {host}. You are number 1." in told
-    assert told[-1] == f"running at {host}. Your job has started running."
+    assert f"in the queue at {host}: You are number 1." in told
+    assert told[-1] == f"running at {host}"
     assert steps.wait()  # nothing is skipped, however often one asks
     assert next(steps) == next(patching(far, *PROMPTS, remote=Watching(host), **GIVEN))
     steps.close()
@@ -350,6 +351,91 @@ def test_a_lost_connection_keeps_what_arrived(far: TransformersModel, host: str,
     whole = run_patching(far, *PROMPTS, remote=Watching(host), **GIVEN)
     done = partial.status == CellStatus.COMPUTED
     np.testing.assert_allclose(partial.value()[done], whole.value()[done], atol=1e-5)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, far: TransformersModel, *prompts: str, **asked: Any) -> PatchingGrid:
+    """Show a grid where somebody watches, look at it while it waits, and let it go on to its end."""
+
+    async def notebook() -> PatchingGrid:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = show_patching(far, *prompts, **asked, **GIVEN)
+        assert view.get_state(["spec", "arrays"]) == {"spec": None, "arrays": None}
+        with pytest.raises(ResultError, match=r"no result yet \(.* at http.*\). `view.result` waits for it"):
+            _ = view.partial
+        assert " at http" in repr(view)
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    return asyncio.run(notebook())
+
+
+def test_a_view_opens_while_the_job_is_in_the_queue_and_tells_of_it(
+    far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str | None] = []
+    send = PatchingGrid.send_state
+
+    def told(view: PatchingGrid, key: Any = None) -> None:
+        if key == "job":
+            notes.append(view.job.status()["note"])
+        send(view, key)
+
+    monkeypatch.setattr(PatchingGrid, "send_state", told)
+    view = watched(monkeypatch, far, *PROMPTS, remote=Watching(host), max_rows=4)
+    assert f"in the queue at {host}: You are number 1." in notes
+    assert notes[-2:] == [f"running at {host}", None]
+    waiting = notes[: notes.index(f"running at {host}")]
+    assert len(waiting) == len(set(waiting))  # each is told once, however long it lasts
+    assert view.result == run_patching(near, *PROMPTS, max_rows=4, **GIVEN)
+    state = view.get_state(["spec", "arrays", "metric"])
+    assert len(state["spec"]["panels"]) == 1
+    assert state["arrays"]["status"]["shape"] == list(view.result.status.shape)
+    assert state["metric"] == "logit_diff"
+
+
+def test_what_the_server_refuses_is_said_in_the_view_and_by_its_result(
+    far: TransformersModel, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = watched(monkeypatch, far, "one two", "one two three", remote=Watching(host))
+    assert view.job.state == "failed"
+    assert str(view.job.status()["error"]).startswith("PromptError: ")
+    with pytest.raises(PromptError, match="so their positions cannot be matched"):
+        _ = view.result
+    for use in (view.figure, view.code, view.snapshot, lambda: view.to_html(tmp_path / "page.html")):
+        with pytest.raises(ResultError, match=r"there is no result yet .*positions cannot be matched"):
+            use()
+    view.close()
+
+
+def test_a_head_by_position_waits_for_the_server_too(
+    far: TransformersModel, near: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def notebook() -> PatchingGrid:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = heads.by_position({"site": "z", "layer": 2, "head": 1})
+        assert view.job.partial is None
+        with pytest.raises(ResultError, match="no result yet"):
+            view.metric = "prob"
+        view.set_state({"metric": "prob"})  # from the page, which cannot know better
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    heads = show_patching(far, *PROMPTS, remote=Watching(host), sites="z", layers=2, **GIVEN)
+    heads.color_limit = 2
+    view = asyncio.run(notebook())
+    assert (view.color_limit, view.metric) == (2, "logit_diff")
+    assert view.result == run_patching(near, *PROMPTS, sites="z", layers=2, heads=1, by="pos", **GIVEN)
+
+
+def test_what_can_be_known_before_the_queue_is_raised_at_once(
+    far: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RemoteRunError, match="This API key is not known"):
+        watched(monkeypatch, far, *PROMPTS, remote=Watching(host, "unknown"))
+    with pytest.raises(RemoteRunError, match="names no server"):
+        watched(monkeypatch, far, *PROMPTS, remote="local")
 
 
 def test_a_view_that_loses_its_server_keeps_what_arrived(

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Generator
 from itertools import pairwise
 
 import pytest
 
+from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 
 
@@ -151,3 +153,73 @@ def test_time_left_follows_the_pace_of_the_steps_so_far():
     job._step()
     job.seconds = job._setup + 2.0
     assert job.eta == pytest.approx(2.0 * 4)
+
+
+class Far(Generator):
+    """Steps on a server, which says three things before there is a first result."""
+
+    def __init__(self, steps, said=("received", "in the queue", "running")):
+        self.steps = steps
+        self.said = list(said)
+        self.note = None
+
+    def wait(self):
+        if self.said:
+            self.note = self.said.pop(0)
+        return not self.said
+
+    def send(self, value):
+        while not self.wait():
+            pass
+        return next(self.steps)
+
+    def throw(self, *error):
+        return self.steps.throw(*error)
+
+    def close(self):
+        self.steps.close()
+
+
+def test_steps_on_a_server_are_waited_for_in_the_background():
+    async def notebook():
+        job = job_of(Far(counting()), seen)
+        seen.append(job.note)
+        assert (job.partial, job.progress, job.status()["total"]) == (None, 0.0, 0)
+        job.start(asyncio.get_running_loop())
+        await job._task
+        return job
+
+    seen = []
+    job = asyncio.run(notebook())
+    assert seen == ["received", None, 0, 1, 2, 3, 4]
+    assert (job.partial, job.state, job.note) == (5, "done", None)
+
+
+def test_where_nobody_watches_one_waits_for_them():
+    job = job_of(Far(counting()))
+    job.begin()
+    assert (job.partial, job.note) == (0, "running")
+    job.begin()
+    assert job.partial == 0, "the first step is taken once"
+    assert job_of(Far(counting())).finish() == 5
+    assert job_of(Far(counting(), ["running"])).partial == 0
+
+
+def test_a_wait_that_is_cancelled_or_fails_leaves_nothing():
+    events = []
+    job = job_of(Far(counting(events=events)))
+    job.cancel()
+    assert (job.state, job.partial, job.note) == ("cancelled", None, None)
+    with pytest.raises(ResultError, match="cancelled before anything of it was computed"):
+        job.finish()
+
+    class Refusing(Far):
+        def wait(self):
+            if len(self.said) == 1:
+                raise ValueError("no such site")
+            return super().wait()
+
+    refused = job_of(Refusing(counting()))
+    with pytest.raises(ValueError, match="no such site"):
+        refused.finish()
+    assert (refused.state, refused.status()["error"]) == ("failed", "ValueError: no such site")

@@ -14,17 +14,41 @@ from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError
 
 
-def past_gain(weights: Weights, access: Access, reads: Spot, name: str) -> Weights:
+def past_gain(
+    weights: Weights, access: Access, reads: Spot, name: str, *, transcodes: bool, normalises: bool = False
+) -> Weights:
     """Make weights that read what is before the gain read what is after it, mlp_in; others stay as they are.
 
+    Args:
+        weights: of the dictionary.
+        access: the model.
+        reads: where it reads.
+        name: of the dictionary.
+        transcodes: whether it writes elsewhere; else what it writes is past the gain too.
+        normalises: whether it normalises what it reads, which it could then not do as before.
+
     Raises:
-        FeatureError: no norm is known to come before the MLP, or its gain is zero somewhere.
+        FeatureError: no norm is known to come before the MLP, or its gain cannot be made up for.
     """
     if not reads.before_gain:
         return weights
     gain = _gain(access, reads.place.layer, name).to(weights.encoder.device)
+    if normalises and bool((gain != 1).any()):
+        raise FeatureError(
+            f"{name} normalises what is before the gain of the norm in layer {reads.place.layer}, which is not "
+            "supported: it can only be read after the gain here."
+        )
     skip = None if weights.skip is None else weights.skip / gain
-    return replace(weights, encoder=weights.encoder / gain, skip=skip)
+    inward = replace(weights, encoder=weights.encoder / gain, skip=skip)
+    if transcodes:
+        return inward
+    bias, centre = weights.decoder_bias, weights.centre
+    return replace(
+        inward,
+        decoder=weights.decoder * gain,
+        decoder_bias=None if bias is None else bias * gain,
+        centre=None if centre is None else centre * gain,
+    )
 
 
 def _gain(access: Access, layer: int, name: str) -> torch.Tensor:

@@ -77,7 +77,7 @@ def _coder(tensors: dict[str, torch.Tensor], access: Access, reads: Spot, writes
         skip=None if affine is None else affine.T,
     )
     return Coder(
-        past_gain(weights, access, reads, name),
+        past_gain(weights, access, reads, name, transcodes=transcodes),
         JumpReLU(tensors["threshold"]),
         name=name,
         kind="transcoder" if transcodes else "sae",

@@ -166,14 +166,23 @@ def from_saelens(
         centre=tensors["b_dec"] if subtracts else None,
         skip=tensors.get("W_skip"),
     )
+    normalisation = NORMALISATIONS["none" if scaled is not None else config.normalisation]()
+    weights = past_gain(
+        weights,
+        access,
+        reads,
+        name,
+        transcodes=config.transcodes,
+        normalises=not isinstance(normalisation, AsTheyAre),
+    )
     return Coder(
-        past_gain(weights, access, reads, name),
+        weights,
         activation,
         name=name,
         kind="transcoder" if config.transcodes else "sae",
         reads=reads.place,
         writes=writes,
-        normalisation=NORMALISATIONS["none" if scaled is not None else config.normalisation](),
+        normalisation=normalisation,
     )
 
 

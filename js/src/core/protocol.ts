@@ -149,7 +149,10 @@ export interface Cell extends CellPlace {
   role?: string;
 }
 
-/** How far the computation is. `eta` is the time left in seconds, null when unknown. */
+/**
+ * How far the computation is. `eta` is the time left in seconds, null when unknown; `note` says how it stands on a
+ * server, null where it is done here or has ended.
+ */
 export interface JobStatus {
   state: JobState;
   done: number;
@@ -157,6 +160,7 @@ export interface JobStatus {
   seconds: number;
   eta: number | null;
   error: string | null;
+  note: string | null;
 }
 
 /**
@@ -205,8 +209,9 @@ export type ToPython = CancelMessage | ResyncMessage | RequestMessage;
 
 /** The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`. */
 export interface GridState {
-  spec: GridSpec;
-  arrays: GridArrays;
+  /** Null, as are the arrays, while a server is yet to say anything of the result. */
+  spec: GridSpec | null;
+  arrays: GridArrays | null;
   job: JobStatus;
   selected: Cell | null;
   metric: string;

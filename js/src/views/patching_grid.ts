@@ -20,6 +20,7 @@ import { ShownGrid } from "./patching_grid/shown";
 import css from "./patching_grid/style.css";
 import { TableView } from "./patching_grid/table_view";
 import { tipContent } from "./patching_grid/tip";
+import { isWaiting, Waiting } from "./patching_grid/waiting";
 import { explain } from "./patching_grid/words";
 
 const TRAITS = ["spec", "arrays", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
@@ -57,7 +58,7 @@ class PatchingGrid {
   ) {
     const id = `iw-${uuid().slice(0, 8)}`;
     this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
-    this.#data = new GridData(model.get("spec"), model.get("arrays"));
+    this.#data = dataOf(model);
     this.#grid = this.#shown();
     const actions = this.#actions();
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
@@ -105,8 +106,7 @@ class PatchingGrid {
 
   #connect(): void {
     const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec")
-        this.#data = new GridData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "arrays" || name === "spec") this.#data = dataOf(this.model);
       if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
       this.#redraw();
     });
@@ -254,10 +254,16 @@ class PatchingGrid {
   }
 }
 
-function render({ model, el, signal }: RenderProps<GridState>): () => void {
-  let view: PatchingGrid;
+function dataOf(model: Model<GridState>): GridData {
+  const [spec, arrays] = [model.get("spec"), model.get("arrays")];
+  if (!spec || !arrays) throw new Error("there is no result yet");
+  return new GridData(spec, arrays);
+}
+
+function open(model: Model<GridState>, el: HTMLElement): () => void {
   try {
-    view = new PatchingGrid(model, el);
+    const view = new PatchingGrid(model, el);
+    return () => view.destroy();
   } catch (error) {
     fill(
       el,
@@ -269,7 +275,18 @@ function render({ model, el, signal }: RenderProps<GridState>): () => void {
     );
     return () => fill(el);
   }
-  const destroy = () => view.destroy();
+}
+
+function render({ model, el, signal }: RenderProps<GridState>): () => void {
+  let close: () => void;
+  if (isWaiting(model)) {
+    const waiting = new Waiting(model, el, () => {
+      close();
+      close = open(model, el);
+    });
+    close = () => waiting.destroy();
+  } else close = open(model, el);
+  const destroy = () => close();
   signal?.addEventListener("abort", destroy, { once: true });
   return destroy;
 }

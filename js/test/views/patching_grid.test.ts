@@ -93,7 +93,7 @@ test("metric, pair and colour limit are written, and Python's changes are shown"
 
 test("a view that opens while rows stream asks for what it missed, follows, and can cancel", async () => {
   const model = new FakeModel(
-    state({ job: { state: "running", done: 3, total: 24, seconds: 1, eta: 12, error: null } }),
+    state({ job: { state: "running", done: 3, total: 24, seconds: 1, eta: 12, error: null, note: null } }),
   );
   view.render({ model, el });
   expect(model.sent).toEqual([{ kind: "resync" }]);
@@ -107,14 +107,14 @@ test("a view that opens while rows stream asks for what it missed, follows, and 
   await drawn();
   one(".iw-cancel").click();
   expect(model.sent.at(-1)).toEqual({ kind: "cancel" });
-  model.set("job", { state: "cancelled", done: 5, total: 24, seconds: 2, eta: null, error: null });
+  model.set("job", { state: "cancelled", done: 5, total: 24, seconds: 2, eta: null, error: null, note: null });
   await drawn();
   expect(one(".iw-job").textContent).toContain("5 of 24 cells computed");
   expect(el.querySelector(".iw-cancel")).toBeNull();
 });
 
 test("the strip of a job that was watched stays when it is done, and a finished grid has none", async () => {
-  const running = { state: "running", done: 3, total: 24, seconds: 1, eta: null, error: null } as const;
+  const running = { state: "running", done: 3, total: 24, seconds: 1, eta: null, error: null, note: null } as const;
   const model = new FakeModel(state({ job: running }));
   view.render({ model, el });
   model.set("job", { ...running, state: "done", done: 24, seconds: 2.1 });
@@ -127,12 +127,54 @@ test("the strip of a job that was watched stays when it is done, and a finished 
 test("an error is an alert, and what was computed stays", () => {
   view.render({
     model: new FakeModel(
-      state({ job: { state: "failed", done: 5, total: 24, seconds: 2, eta: null, error: "OutOfMemoryError: 2 GiB" } }),
+      state({
+        job: {
+          state: "failed",
+          done: 5,
+          total: 24,
+          seconds: 2,
+          eta: null,
+          error: "OutOfMemoryError: 2 GiB",
+          note: null,
+        },
+      }),
     ),
     el,
   });
   expect(one("[role=alert]").textContent).toContain("OutOfMemoryError: 2 GiB");
   expect(el.querySelectorAll("canvas.iw-cells")).toHaveLength(2);
+});
+
+const queued = { state: "running", done: 0, total: 0, seconds: 1, eta: null, error: null } as const;
+
+test("while a server has yet to say what the grid is, its word on the job is shown, and then the grid", async () => {
+  const { spec: of, arrays } = state();
+  const job = { ...queued, note: "in the queue at https://host: You are number 2." };
+  const model = new FakeModel(state({ spec: null, arrays: null, job }));
+  const stop = view.render({ model, el });
+  expect(one("[role=status]").textContent).toContain("in the queue at https://host: You are number 2.");
+  model.set("job", { ...queued, note: "running at https://host" });
+  expect(one("[role=status]").textContent).toContain("running at https://host");
+  one(".iw-cancel").click();
+  expect(model.sent).toEqual([{ kind: "cancel" }]);
+  model.set("job", { ...queued, done: 3, total: 24, note: "running at https://host" });
+  model.set("spec", of);
+  model.set("arrays", arrays);
+  expect(one(".iw-view").dataset.ready).toBe("true");
+  expect(one(".iw-job").textContent).toContain("3 of 24 cells · running at https://host");
+  expect(el.querySelectorAll(".iw-view")).toHaveLength(1);
+  stop();
+  expect([el.childElementCount, model.listening]).toEqual([0, 0]);
+});
+
+test("what a server refuses is an alert in place of the grid, and a cancelled wait says so", () => {
+  const model = new FakeModel(state({ spec: null, arrays: null, job: { ...queued, note: null } }));
+  view.render({ model, el });
+  model.set("job", { ...queued, state: "cancelled", note: null });
+  expect(one(".iw-job").textContent).toContain("Cancelled before it began.");
+  expect(one(".iw-cancel").hidden).toBe(true);
+  model.set("job", { ...queued, state: "failed", error: "PromptError: <b>too long</b>", note: null });
+  expect(one("[role=alert]").textContent).toBe("The computation failed. PromptError: <b>too long</b>");
 });
 
 test("the table has every cell under its token and layer", () => {
@@ -157,7 +199,8 @@ test("everything ends with the cleanup function, and with the signal", () => {
 
 test("a state that cannot be shown says so instead of staying blank", () => {
   const broken = state();
-  broken.arrays.status = { ...broken.arrays.status, shape: [9] };
+  const { arrays } = broken;
+  if (arrays) arrays.status = { ...arrays.status, shape: [9] };
   view.render({ model: new FakeModel(broken), el });
   expect(one("[role=alert]").textContent).toContain("cannot be shown");
 });

@@ -35,7 +35,7 @@ export class JobStrip {
   }
 
   update({ job, data }: Scene): void {
-    const { state, done, total, eta, error } = job;
+    const { state, done, total, eta, error, note } = job;
     const cells = `${done.toLocaleString("en-US")} of ${formatCount(total, "cell")}`;
     this.#ran ||= state === "running";
     if (this.#newState(state, error, data)) this.#show(job, cells);
@@ -43,7 +43,8 @@ export class JobStrip {
     const share = total > 0 ? done / total : 0;
     this.#bar.style.width = `${100 * share}%`;
     this.#track.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    fill(this.#text, eta === null ? cells : `${cells} · about ${formatDuration(eta)} left`);
+    const left = eta === null ? null : `about ${formatDuration(eta)} left`;
+    fill(this.#text, [cells, left, note].filter(Boolean).join(" · "));
   }
 
   #show({ state, error, seconds }: JobStatus, cells: string): void {
