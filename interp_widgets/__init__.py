@@ -13,28 +13,39 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.top_examples import run_top_examples
+    from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
+    from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
+    from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
-    from interp_widgets.show import show_ablation, show_causal_trace, show_patching, show_path_patching
+    from interp_widgets.show import (
+        show_ablation,
+        show_causal_trace,
+        show_feature_patching,
+        show_patching,
+        show_path_patching,
+    )
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CircuitResult",
+    "Concepts",
     "Description",
     "ExamplesResult",
     "FeatureResult",
@@ -43,11 +54,13 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "TopKSAE",
     "describe",
     "inspect",
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
+    "run_feature_patching",
     "run_features",
     "run_group_patching",
     "run_patching",
@@ -55,13 +68,16 @@ __all__ = [
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
+    "show_feature_patching",
     "show_patching",
     "show_path_patching",
     "teaching",
+    "train_sae",
 ]
 
 _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
+    "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
@@ -70,11 +86,13 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
@@ -82,8 +100,10 @@ _HOME = {
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
+    "show_feature_patching": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
+    "train_sae": "interp_widgets.experiments.train_sae",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.feature_patching import feature_patching
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
@@ -132,5 +133,30 @@ def show_path_patching(steps: Steps) -> PatchingGrid:
         >>> view = show_path_patching(teaching.load(), clean, corrupt, receivers=Receiver("final"))
         >>> view.result.panels[0].site, view.result.strongest()["site"] in ("z", "mlp_out")
         ('z', True)
+    """
+    return PatchingGrid(steps)
+
+
+@over(feature_patching)
+def show_feature_patching(steps: Steps) -> PatchingGrid:
+    """Show which latents of a dictionary carry the answer, as a live grid of latents by tokens.
+
+    The arguments are those of `run_feature_patching`, which returns the numbers without a view. Errors are raised here,
+    before the call returns; cells then fill in while other cells of the notebook run.
+
+    Returns:
+        The view: the strongest latents at the top, above them all latents together, and at the bottom the dictionary's
+        error. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
+
+    Raises:
+        InterpWidgetsError: see `run_feature_patching`.
+
+    Example:
+        >>> from interp_widgets import show_feature_patching, teaching
+        >>> clean = "When Mary and John went to the store, John gave a drink to"
+        >>> corrupt = "When Mary and John went to the store, Mary gave a drink to"
+        >>> view = show_feature_patching(teaching.load(), clean, corrupt, "neurons", layer=2, n_latents=4)
+        >>> [line.latent for line in view.result.panels[0].lines][::5]
+        ['error', 'all']
     """
     return PatchingGrid(steps)

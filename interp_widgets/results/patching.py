@@ -405,7 +405,7 @@ class PatchingResult(Saved):
         """The panels and their sizes, such as "z: 12 layers x 12 heads"."""
         sizes: dict[str, list[str]] = {}
         for panel in self.panels:
-            rows = "layers" if panel.lines[0].head is None else "heads"
+            rows = f"{panel.rows}s"
             columns = {"pos": "tokens", "layer": ""}.get(panel.columns, f"{panel.columns}s")
             size = f"{len(panel.lines)} {rows}" + (f" x {panel.width(self.length)} {columns}" if columns else "")
             sizes.setdefault(size, []).append(panel.site)

@@ -69,10 +69,11 @@ class WireMetric(TypedDict):
 
 
 class WireLine(TypedDict):
-    """A row of a panel: a layer, or one head of it."""
+    """A row of a panel: a layer, one head of it, or one latent of a dictionary: its number, "all" or "error"."""
 
     layer: int
     head: int | None
+    latent: int | str | None
 
 
 class WirePanel(TypedDict):
@@ -156,6 +157,7 @@ class Cell(CellPlace, total=False):
     """A cell of the grid, named by what its panel's rows and columns are."""
 
     head: int
+    latent: int | str
     pos: int
     neuron: int
     role: str

@@ -52,7 +52,7 @@ export const noising: WireStory = { ...denoising, deed: "Copying $what from the 
 export const term = (name: string, label = name, unit = "") => ({ name, label, meaning: `what ${label} is`, unit });
 
 export function panel(name: string, overrides: Partial<WirePanel> = {}): WirePanel {
-  const lines = [0, 4, 8].map((layer) => ({ layer, head: null }));
+  const lines = [0, 4, 8].map((layer) => ({ layer, head: null, latent: null }));
   return { term: term(name), lines, columns: "pos", labels: [], notes: [], ...overrides };
 }
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Kind
 
 _KINDS: dict[Kind, str] = {
@@ -23,6 +24,8 @@ class Dictionary(ABC):
     """
 
     info: DictionaryInfo
+    concepts: Concepts | None = None
+    """What its latents are called, where it comes with names."""
 
     def __repr__(self) -> str:
         info = self.info

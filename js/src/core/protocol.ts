@@ -56,10 +56,11 @@ export interface WireMetric {
   baselines: number[][];
 }
 
-/** A row of a panel: a layer, or one head of it. */
+/** A row of a panel: a layer, one head of it, or one latent of a dictionary: its number, "all" or "error". */
 export interface WireLine {
   layer: number;
   head: number | null;
+  latent: number | string | null;
 }
 
 /** One site of a grid: what its rows and columns stand for. */
@@ -144,6 +145,7 @@ export interface CellPlace {
 /** A cell of the grid, named by what its panel's rows and columns are. */
 export interface Cell extends CellPlace {
   head?: number;
+  latent?: number | string;
   pos?: number;
   neuron?: number;
   role?: string;

@@ -4,7 +4,7 @@ import { strongest } from "../../core/pooling";
 import type { GridSpec } from "../../core/protocol";
 import type { Viewport } from "../../core/viewport";
 import type { ColumnAxis } from "./column_axis";
-import { type CellIndex, sameCell, sizeOf } from "./data";
+import { type CellIndex, isByHead, sameCell, sizeOf } from "./data";
 import { EDGE, type PanelBox } from "./layout";
 import { paintCells } from "./paint";
 import type { RowAxis } from "./row_axis";
@@ -152,7 +152,7 @@ export class Panel {
   /** The cell here that is at the same place as one of another panel; its column is −1 where only rows agree. */
   #beside({ spec, data }: Scene, { panel, row, column }: CellIndex): CellIndex | null {
     const [own, other] = [data.panels[this.number], data.panels[panel]];
-    const heads = (number: number) => spec.panels[number].lines[0]?.head !== null;
+    const heads = (number: number) => isByHead(spec.panels[number].lines);
     if (own.rows !== other.rows || heads(this.number) !== heads(panel)) return null;
     const alike = own.columns === other.columns && spec.panels[this.number].columns === spec.panels[panel].columns;
     return { panel: this.number, row, column: alike ? column : -1 };
