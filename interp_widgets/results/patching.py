@@ -298,8 +298,8 @@ class PatchingResult(Saved):
     def to_frame(self) -> pd.DataFrame:
         """One row for each cell, pair and metric (needs pandas).
 
-        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `pos`, `token` and
-        `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in the metric's unit),
+        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `latent`, `pos`,
+        `token` and `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in its unit),
         `estimate` (of the same, where cells were estimated first), `effect` (share of the gap), `status`.
         """
         from interp_widgets.results.tables import frame
@@ -310,7 +310,7 @@ class PatchingResult(Saved):
         """`value`, `effect`, `status` and, if there are any, `estimate` as arrays with named axes (needs xarray).
 
         The axes are (metric, prompt, site, layer, pos) where all panels are made alike; what columns are takes the
-        place of `pos`, and rows that are heads are called `row`.
+        place of `pos`, and rows that are heads or latents are called `row`.
 
         Raises:
             ResultError: the panels differ; `to_frame` holds any of them.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _COLUMNS = (
-    *("prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"),
+    *("prompt", "site", "layer", "head", "latent", "pos", "token", "token_corrupt", "neuron", "role"),
     *("metric", "value", "estimate", "effect", "status"),
 )
 """Columns of a table, in order, as far as they apply."""

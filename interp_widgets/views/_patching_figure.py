@@ -209,7 +209,7 @@ def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
         rows = _thin(len(lines), round(_height(panel) / 0.13))
         by_latent = panel.rows == "latent"
         labels = [str(lines[row].latent if by_latent else lines[row].layer) for row in rows]
-        name = panel.rows
+        name = str(panel.rows)
     elif len(lines) <= _ROOM_FOR_GAPS:
         rows = _thin(len(lines), round(_height(panel) / 0.13))
         labels = [f"{lines[row].layer}.{lines[row].head}" for row in rows]

@@ -57,7 +57,10 @@ export function panel(name: string, overrides: Partial<WirePanel> = {}): WirePan
 }
 
 /** Two heads in each of two layers. */
-export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head })));
+export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head, latent: null })));
+
+/** What a dictionary of latents carries: its error, one latent, and all of them. */
+export const latents = ["error", 532, "all"].map((latent) => ({ layer: 1, head: null, latent }));
 
 /** Two sites, three layers (of which the middle one is layer 4), four tokens: a transposed axis cannot go unnoticed. */
 export function spec(overrides: Partial<GridSpec> = {}): GridSpec {

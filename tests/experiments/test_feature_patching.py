@@ -11,10 +11,11 @@ import torch
 from interp_widgets import PatchingResult, run_feature_patching, run_patching, show_feature_patching
 from interp_widgets.experiments.latent_difference import LatentDifference
 from interp_widgets.models.access import resolve
-from interp_widgets.models.dictionaries.activations import Relu
+from interp_widgets.models.dictionaries.activations import ReLU
 from interp_widgets.models.dictionaries.coder import Coder, Weights
 from interp_widgets.models.dictionaries.normalisation import Standardised
 from interp_widgets.models.dictionaries.opening import open_dictionary
+from interp_widgets.models.harvest import harvest
 from interp_widgets.models.opening import open_model
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError, MetricError, SelectionError, UnknownNameError
@@ -38,7 +39,7 @@ def normalised(kind: Any = "sae") -> Coder:
     weights = Weights(*(torch.randn(40, D, generator=generator) / D**0.5 for _ in range(2)))
     place = Place("resid_mid" if kind == "sae" else "mlp_in", 0)
     writes = place if kind == "sae" else Place("mlp_out", 0)
-    return Coder(weights, Relu(), name="it", kind=kind, reads=place, writes=writes, normalisation=Standardised())
+    return Coder(weights, ReLU(), name="it", kind=kind, reads=place, writes=writes, normalisation=Standardised())
 
 
 def said(logits: torch.Tensor) -> float:
@@ -64,7 +65,7 @@ def test_a_cell_equals_a_plain_hook(name, site):
                 )
                 moved = moved if latent == "all" else donor - host - moved
             expected = said(plain.run(CORRUPT, [Put(site, 1, pos, (host + moved)[pos])]))
-            cell = result.index({"site": site, "layer": 1, "latent": latent, "pos": pos})
+            cell = result.find({"site": site, "layer": 1, "latent": latent, "pos": pos})
             assert result.values["logit_diff"][0][cell] == pytest.approx(expected, abs=1e-5)
 
 
@@ -89,13 +90,13 @@ def test_all_latents_and_the_error_are_the_site(name, features, direction):
     sides = (CLEAN, CORRUPT) if direction == "noising" else (CORRUPT, CLEAN)
     runs = access.read(torch.tensor(sides), [writes.site])
     there = runs.site(writes.site, writes.layer)
-    from interp_widgets.models.harvest import harvest
-
     read = harvest(access, torch.tensor(sides), dictionary.info.reads, lambda there: there)
     by = dictionary.encode(read[1]) - dictionary.encode(read[0])
     difference = LatentDifference(dictionary, read[0], by, there[1] - there[0])
     together = sum(difference.moved(latent) for latent in range(dictionary.info.n_latents))
-    if name != "gemma2" or features != "neurons":  # there a norm follows, so that neurons do not simply add up
+    if (
+        name != "gemma2" or dictionary.info.kind != "neurons"
+    ):  # there a norm follows, so that neurons do not simply add up
         assert torch.allclose(together, difference.moved("all"), atol=1e-5)
     whole = difference.moved("all") + difference.moved("error")
     logits = access.run(
@@ -103,9 +104,7 @@ def test_all_latents_and_the_error_are_the_site(name, features, direction):
         lambda place: (lambda old: old + whole) if place == (writes.site, writes.layer) else None,
     )[0]
     given = {"direction": direction, **GIVEN}
-    patched = run_patching(
-        zoo.model(name), CLEAN, CORRUPT, sites=writes.site, layers=writes.layer, by="layer", **given
-    )
+    patched = run_patching(zoo.model(name), CLEAN, CORRUPT, sites=writes.site, layers=writes.layer, by="layer", **given)
     assert said(logits) == pytest.approx(float(patched.values["logit_diff"][0, 0, 0, 0]), abs=1e-5)
 
 
@@ -113,8 +112,7 @@ def test_the_error_of_neurons_is_nothing_and_all_of_them_are_the_mlp():
     result = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, "neurons", layer=0, n_latents=3, by=None, **GIVEN)
     mlp = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, sites="mlp_out", layers=0, by="layer", **GIVEN)
     rows = {line.latent: row for row, line in enumerate(result.panels[0].lines)}
-    assert list(rows)[0] == "error"
-    assert list(rows)[-1] == "all"
+    assert [list(rows)[0], list(rows)[-1]] == ["error", "all"]
     effect = result.effect()[0, 0, :, 0]
     assert effect[rows["error"]] == pytest.approx(0, abs=1e-4)
     assert effect[rows["all"]] == pytest.approx(mlp.effect()[0, 0, 0, 0], abs=1e-4)
@@ -122,20 +120,24 @@ def test_the_error_of_neurons_is_nothing_and_all_of_them_are_the_mlp():
 
 def test_the_latents_that_are_shown_are_those_that_matter_most():
     dictionary = sparse("resid_post", 0)
-    every = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=range(40), preview=True, **GIVEN)
+    every = run_feature_patching(
+        zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=range(40), preview=True, **GIVEN
+    )
     estimated = np.abs(every.estimated_effect()[0, 0])
     by_latent = {line.latent: row for row, line in enumerate(every.panels[0].lines)}
     strongest = sorted(range(40), key=lambda latent: -np.nanmax(np.nan_to_num(estimated[by_latent[latent]])))
     few = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, n_latents=5, **GIVEN)
     assert [line.latent for line in few.panels[0].lines] == ["error", *strongest[:5][::-1], "all"]
     for latent in strongest[:5]:
-        at = [result.index({"site": "resid_post", "layer": 0, "latent": latent, "pos": 4}) for result in (few, every)]
+        at = [result.find({"site": "resid_post", "layer": 0, "latent": latent, "pos": 4}) for result in (few, every)]
         assert few.effect()[0][at[0]] == pytest.approx(every.effect()[0][at[1]], abs=1e-5)
 
 
 def test_an_estimate_is_the_slope_of_small_changes():
     dictionary = sparse("resid_post", 0)
-    close = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=range(40), preview=True, **GIVEN)
+    close = run_feature_patching(
+        zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=range(40), preview=True, **GIVEN
+    )
     access = resolve(open_model(zoo.model("gpt2")))
     host, donor = (hooked(zoo.model("gpt2"), "transformer.h.0", torch.tensor([ids]))[0] for ids in (CORRUPT, CLEAN))
     by = dictionary.encode(donor) - dictionary.encode(host)
@@ -151,7 +153,7 @@ def test_an_estimate_is_the_slope_of_small_changes():
         return said(access.run(torch.tensor([CORRUPT]), lambda p: change if p == ("resid_post", 0) else None)[0])
 
     slope = (add(1) - add(-1)) / 2e-2
-    cell = close.index({"site": "resid_post", "layer": 0, "latent": latent, "pos": 2})
+    cell = close.find({"site": "resid_post", "layer": 0, "latent": latent, "pos": 2})
     assert close.estimates is not None
     found = close.estimates.values[0][cell] - close.baselines["logit_diff"][0, 1]
     assert found == pytest.approx(slope, rel=0.02, abs=2e-4)
@@ -173,7 +175,7 @@ def test_it_is_saved_shown_and_named(tmp_path):
     assert "5 latents x 6 tokens" in repr(result)
     assert view.figure().axes
     with pytest.raises(SelectionError, match="no latent 999 of layer 1 in this grid"):
-        result.index({"site": "resid_post", "layer": 1, "latent": 999, "pos": 2})
+        result.find({"site": "resid_post", "layer": 1, "latent": 999, "pos": 2})
 
 
 def test_a_latent_that_is_the_same_in_both_runs_is_not_run():

@@ -86,6 +86,7 @@ function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
 const PARTS = [
   ["layer", "layer"],
   ["head", "head"],
+  ["latent", "latent"],
   ["pos", "position"],
   ["neuron", "neuron"],
   ["role", "role"],
