@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.steering import run_steering
     from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.experiments.train_sae import train_sae
     from interp_widgets.models.describe import describe
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
+    from interp_widgets.results.steering import SteeringResult
     from interp_widgets.show import (
         show_ablation,
         show_causal_trace,
@@ -54,6 +56,7 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "SteeringResult",
     "TopKSAE",
     "describe",
     "inspect",
@@ -65,6 +68,7 @@ __all__ = [
     "run_group_patching",
     "run_patching",
     "run_path_patching",
+    "run_steering",
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
@@ -86,6 +90,7 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "SteeringResult": "interp_widgets.results.steering",
     "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
@@ -97,6 +102,7 @@ _HOME = {
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_steering": "interp_widgets.experiments.steering",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",

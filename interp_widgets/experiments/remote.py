@@ -30,6 +30,7 @@ from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.saved import Saved
+from interp_widgets.results.steering import SteeringResult
 
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
@@ -39,7 +40,8 @@ R = TypeVar("R", bound=Saved)
 Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 
 _RESULTS: dict[str, type[Saved]] = {
-    kind.__name__: kind for kind in (CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult)
+    kind.__name__: kind
+    for kind in (CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult, SteeringResult)
 }
 """What experiments return, by the name under which it travels."""
 

@@ -112,7 +112,7 @@ def test_the_error_of_neurons_is_nothing_and_all_of_them_are_the_mlp():
     result = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, "neurons", layer=0, n_latents=3, by=None, **GIVEN)
     mlp = run_patching(zoo.model("gpt2"), CLEAN, CORRUPT, sites="mlp_out", layers=0, by="layer", **GIVEN)
     rows = {line.latent: row for row, line in enumerate(result.panels[0].lines)}
-    assert [list(rows)[0], list(rows)[-1]] == ["error", "all"]
+    assert [*rows][:: len(rows) - 1] == ["error", "all"]
     effect = result.effect()[0, 0, :, 0]
     assert effect[rows["error"]] == pytest.approx(0, abs=1e-4)
     assert effect[rows["all"]] == pytest.approx(mlp.effect()[0, 0, 0, 0], abs=1e-4)
