@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.directions import difference_of_means
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
+    from interp_widgets.results.directions import Directions
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
@@ -49,6 +51,7 @@ __all__ = [
     "CircuitResult",
     "Concepts",
     "Description",
+    "Directions",
     "ExamplesResult",
     "FeatureResult",
     "GroupResult",
@@ -59,6 +62,7 @@ __all__ = [
     "SteeringResult",
     "TopKSAE",
     "describe",
+    "difference_of_means",
     "inspect",
     "run_ablation",
     "run_causal_trace",
@@ -83,6 +87,7 @@ _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
+    "Directions": "interp_widgets.results.directions",
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
@@ -93,6 +98,7 @@ _HOME = {
     "SteeringResult": "interp_widgets.results.steering",
     "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
+    "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",

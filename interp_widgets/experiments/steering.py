@@ -198,7 +198,9 @@ def parse_vector(direction: object, width: int, where: str) -> torch.Tensor:
         FeatureError: another width, no numbers, zero, NaN or infinite.
     """
     try:
-        vector = torch.as_tensor(cast("Any", direction)).detach()
+        # A copy: torch warns of arrays that cannot be written, as those of a result are.
+        given = np.array(direction) if isinstance(direction, np.ndarray) else cast("Any", direction)
+        vector = torch.as_tensor(given).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise FeatureError(f"direction is {kind_of(direction)}. Pass one number for each of {where}.") from error
     if vector.is_complex() or tuple(vector.shape) != (width,):

@@ -22,7 +22,8 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
     Raises:
         FeatureError: no matrix of numbers, or a direction that is zero, NaN or infinite.
     """
-    tensor = torch.as_tensor(matrix)
+    # A copy: torch warns of arrays that cannot be written, as those of a result are.
+    tensor = torch.as_tensor(np.array(matrix) if isinstance(matrix, np.ndarray) else matrix)
     if tensor.ndim == 1:
         tensor = tensor[None]
     if tensor.ndim != 2 or 0 in tensor.shape:
