@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.steering import SteeringResult
@@ -55,6 +57,7 @@ __all__ = [
     "ExamplesResult",
     "FeatureResult",
     "GroupResult",
+    "LatentCard",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
@@ -70,6 +73,7 @@ __all__ = [
     "run_feature_patching",
     "run_features",
     "run_group_patching",
+    "run_latent_cards",
     "run_patching",
     "run_path_patching",
     "run_steering",
@@ -91,6 +95,7 @@ _HOME = {
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
+    "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
@@ -106,6 +111,7 @@ _HOME = {
     "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_steering": "interp_widgets.experiments.steering",

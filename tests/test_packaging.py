@@ -77,7 +77,10 @@ def test_the_wheel_holds_the_bundles_the_model_and_the_types(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        for source in [*PACKAGE.glob("static/*.js"), *PACKAGE.glob("teaching/data/*"), PACKAGE / "py.typed"]:
+        data = [
+            path for path in (PACKAGE / "teaching").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+        ]
+        for source in [*PACKAGE.glob("static/*.js"), *data, PACKAGE / "py.typed"]:
             name = source.relative_to(ROOT).as_posix()
             assert name in names, f"{name} is missing from the wheel"
             assert archive.read(name) == source.read_bytes()

@@ -26,8 +26,9 @@ from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.reading import batch_tokens, read
 from interp_widgets.models.texts import Batch, Cutter, Window, batches
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import Fit
-from interp_widgets.results.errors import NonFiniteError, SelectionError
+from interp_widgets.results.errors import NonFiniteError
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.tokens import Tokens
 
@@ -55,7 +56,7 @@ def features(
     latents: Sequence[int] | int | None = None,
     keep: int | None = None,
     fit: bool = True,
-    names: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | Concepts | None = None,
     stride: int | None = None,
     max_tokens: int | None = None,
     tokenizer: Any | None = None,
@@ -93,7 +94,8 @@ def features(
     )
     labels = opened.labels
     texts = tuple(labels.tokens(ids) for ids in documents)
-    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, checked_names(names, n_latents)).steps()
+    concepts = _concepts(dictionary, names)
+    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, concepts).steps()
 
 
 @over(features)
@@ -116,7 +118,8 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
             directions, which are all on all the time. Statistics count every latent in any case.
         fit: whether to measure how well a sparse autoencoder or a transcoder stands for the model on the texts, their
             first 8,192 tokens or so. One that does not seem to belong there is warned of.
-        names: what to call latents.
+        names: what to call latents, by number, or `Concepts` with notes too, as `Concepts.load` reads them from a file;
+            in front of names that the dictionary comes with.
         stride: by how many tokens the windows of a long document lie apart; half the context by default. A token sees
             at least `context - stride` tokens before it, or all that there are.
         max_tokens: most tokens that run in one batch; chosen to suit the device by default, and halved when memory
@@ -136,6 +139,14 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         FeatureError: no latents, or latents that do not belong to the model.
         SiteError: a site that its architecture does not have.
         SelectionError: a layer or a latent that does not exist.
+        ResultError: concepts that are about another dictionary.
+
+    Example:
+        >>> from interp_widgets import run_features, teaching
+        >>> text = "When Mary and John went to the store, John gave a drink to"
+        >>> result = run_features(teaching.load(), text, "neurons", layer=0)
+        >>> [latent for latent, _ in result.ranked("max", 2)]
+        [4, 414]
 
     References:
         Bricken et al. 2023, "Towards Monosemanticity: Decomposing Language Models With Dictionary Learning"
@@ -148,16 +159,10 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
     return finish(steps)
 
 
-def checked_names(names: Mapping[int, str] | None, n_latents: int) -> dict[int, str]:
-    """Refuse names of latents that do not exist.
-
-    Raises:
-        SelectionError: there is no such latent.
-    """
-    for latent in names or {}:
-        if not (is_whole(latent) and 0 <= latent < n_latents):
-            raise SelectionError(f"names holds {latent!r}, but latents run from 0 to {n_latents - 1}.")
-    return {int(latent): str(name) for latent, name in (names or {}).items()}
+def _concepts(dictionary: Dictionary, names: Mapping[int, str] | Concepts | None) -> Concepts:
+    """What latents are called: by the dictionary itself, or else by whoever reads them."""
+    own = dictionary.concepts or Concepts.of(dictionary.info)
+    return own.merged(names if isinstance(names, Concepts) else Concepts.of(dictionary.info, names))
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ class _Reading:
         texts: tuple[Tokens, ...],
         sides: tuple[str, ...],
         wanted: _Wanted,
-        names: Mapping[int, str],
+        concepts: Concepts,
     ) -> None:
         self._access = access
         self._cutter = cutter
@@ -214,7 +219,7 @@ class _Reading:
         self._texts = texts
         self._sides = sides
         self._wanted = wanted
-        self._names = names
+        self._concepts = concepts
         self._begins = np.cumsum([0, *map(len, texts)])
         shape = (len(texts), dictionary.info.n_latents)
         self._maximum = np.zeros(shape, np.float32)
@@ -325,7 +330,8 @@ class _Reading:
             fit=self._fit,
             provenance=self._ledger.provenance(),
             columns={latent: column.copy() for latent, column in zip(self._wanted.columns, self._columns, strict=True)},
-            names=self._names,
+            names=self._concepts.names,
+            notes=self._concepts.notes,
         )
 
     def _firing(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

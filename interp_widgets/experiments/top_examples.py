@@ -124,6 +124,13 @@ def run_top_examples(steps: Generator[ExamplesResult, None, ExamplesResult]) -> 
         SiteError: a site that its architecture does not have.
         SelectionError: a layer or a latent that does not exist.
 
+    Example:
+        >>> from interp_widgets import run_top_examples, teaching
+        >>> corpus = ["Mary and John went to the store.", "Tom has a dog."]
+        >>> result = run_top_examples(teaching.load(), "neurons", corpus, layer=0, latents=7, k=1)
+        >>> result.examples(7)[0].tokens.labels
+        ('Tom', '␣h', 'as', '␣a', '␣dog', '.')
+
     References:
         Bricken et al. 2023, "Towards Monosemanticity: Decomposing Language Models With Dictionary Learning".
         Bills et al. 2023, "Language models can explain neurons in language models" (strongest examples).

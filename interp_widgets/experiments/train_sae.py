@@ -235,7 +235,7 @@ def _recipe(
 
 
 def _settings(recipe: Recipe) -> dict[str, str]:
-    return {name: f"{value:g}" if name == "rate" else str(value) for name, value in vars(recipe).items()}
+    return {name: str(value) for name, value in vars(recipe).items()}
 
 
 def _place(site: object, layer: object) -> Place:
@@ -321,7 +321,7 @@ class _Run:
                 f"This training was begun on {then.model} with the fingerprint {then.fingerprint}, and this is "
                 f"{now.model} with {now.fingerprint}. Go on with the same weights."
             )
-        for name in then.settings.keys() | now.settings.keys():
+        for name in (*now.settings, *then.settings):
             was, is_now = (settings.get(name) for settings in (then.settings, now.settings))
             if was != is_now:
                 raise ResultError(

@@ -17,7 +17,7 @@ from torch import nn
 from interp_widgets.models.adapted import model_class
 from interp_widgets.models.guard import exclusive
 from interp_widgets.models.heads import HeadLayout
-from interp_widgets.models.inside import Inside, examine_inside
+from interp_widgets.models.inside import Inside, examine_inside, find_entrance
 from interp_widgets.models.layer import HeadPlaces, Layer
 from interp_widgets.models.opening import Opened
 from interp_widgets.models.prefix import Past, Prefix, Recorder
@@ -76,7 +76,9 @@ class Access:
     Printing it says what was found.
     """
 
-    def __init__(self, opened: Opened, anatomy: Anatomy, find_inside: Callable[[], Inside]) -> None:
+    def __init__(
+        self, opened: Opened, anatomy: Anatomy, find_inside: Callable[[], Inside], find_entrance: Callable[[], str]
+    ) -> None:
         self.opened = opened
         self.model: Any = opened.envoy
         self.anatomy = anatomy
@@ -86,6 +88,7 @@ class Access:
         self.layers = [self._layer(block) for block in anatomy.blocks]
         """The blocks with their sites; heads and neurons only once one of their sites was asked about."""
         self._find_inside = find_inside
+        self._find_entrance = find_entrance
         self.edited = any(envoy._edits for envoy in (self.model, *self.model.interleaver.envoys.values()))
         """Whether the user stored edits on the model, which need every layer of every row to run."""
         self.grows = True
@@ -125,9 +128,19 @@ class Access:
                 layer.heads = self._head_places(inside.heads, block)
             if inside.down:
                 layer.down = self._envoy(block.get_submodule(inside.down))
-            if inside.enters:
-                layer.enters = self._envoy(block.get_submodule(inside.enters))
         return inside
+
+    @cached_property
+    def entrance(self) -> str:
+        """Where in a block the module is that gets what the MLP gets, looked for when it is first asked about.
+
+        Empty where there is none.
+        """
+        path = self._find_entrance()
+        if path:
+            for layer, block in zip(self.layers, self.anatomy.blocks, strict=True):
+                layer.enters = self._envoy(block.get_submodule(path))
+        return path
 
     @property
     def n_heads(self) -> int | None:
@@ -413,6 +426,7 @@ class _Found:
     anatomy: Anatomy
     shortcuts: tuple[bool, bool, int] | None = None
     inside: Inside | None = None
+    entrance: str | None = None
 
 
 _found: weakref.WeakKeyDictionary[nn.Module, _Found] = weakref.WeakKeyDictionary()
@@ -432,7 +446,7 @@ def resolve(opened: Opened) -> Access:
     if found is None or (found.modules, found.implementation) != (modules, implementation):
         with exclusive(module):
             found = _found[module] = _Found(modules, implementation, examine(module, opened.config))
-    access = Access(opened, found.anatomy, partial(_look_inside, opened, found))
+    access = Access(opened, found.anatomy, partial(_look_inside, opened, found), partial(_look_before, opened, found))
     if access.edited:  # every row will run from its tokens, and edits inside a skipped block would fail
         return access
     if found.shortcuts is None:
@@ -446,6 +460,14 @@ def _look_inside(opened: Opened, found: _Found) -> Inside:
         with exclusive(opened.module):
             found.inside = examine_inside(opened.module, opened.config, found.anatomy)
     return found.inside
+
+
+def _look_before(opened: Opened, found: _Found) -> str:
+    if found.entrance is None:
+        down = _look_inside(opened, found).down
+        with exclusive(opened.module):
+            found.entrance = find_entrance(opened.module, found.anatomy, down)
+    return found.entrance
 
 
 def _probe_shortcuts(access: Access) -> tuple[bool, bool]:

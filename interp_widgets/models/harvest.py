@@ -32,7 +32,7 @@ def check_place(access: Access, place: Place) -> None:
         )
     if place.site != "mlp_in":
         access.check_site(place.site)
-    elif not access.inside.enters:
+    elif not access.entrance:
         raise SiteError(
             f"mlp_in does not exist in {model_class(access.opened.module)}: its blocks have no MLP, or no module was "
             "found that gets what the MLP gets."

@@ -32,8 +32,6 @@ class Inside:
     down: str
     """Where in the block the MLP's last projection is; empty where there is no one row of neurons."""
     d_mlp: int | None
-    enters: str
-    """Where in the block the module is that gets what the MLP gets; empty where it was not found."""
     missing: Mapping[Site, str]
     """Why a site does not exist."""
 
@@ -69,14 +67,13 @@ _NO_HEADS = "no projections of queries, keys, values and attention's output were
 def examine_inside(module: nn.Module, config: Any, anatomy: Anatomy) -> Inside:
     """Run the model on a few tokens and find the heads and neurons of its blocks."""
     if anatomy.parts is None:
-        return Inside(None, "", None, "", dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
+        return Inside(None, "", None, dict.fromkeys((*HEAD_SITES, *NEURON_SITES), _NO_PARTS))
     search = _Search(missing=dict.fromkeys(HEAD_SITES, _NO_ATTENTION))
     if anatomy.parts.attn:
         search = _find_heads(module, config, anatomy, anatomy.parts)
     down, d_mlp, reason = _find_neurons(module, anatomy, anatomy.parts) if anatomy.parts.mlp else ("", None, _NO_MLP)
-    enters = _find_entrance(module, anatomy, anatomy.parts, down) if anatomy.parts.mlp else ""
     missing = search.missing | ({} if down else {"mlp_post": reason})
-    return Inside(search.layout, down, d_mlp, enters, missing)
+    return Inside(search.layout, down, d_mlp, missing)
 
 
 def count_heads(module: nn.Module, config: Any, anatomy: Anatomy) -> int | None:
@@ -345,8 +342,19 @@ def _find_neurons(module: nn.Module, anatomy: Anatomy, parts: Parts) -> tuple[st
     return "", None, "no last projection of its MLP was found whose output is what the MLP adds."
 
 
-def _find_entrance(module: nn.Module, anatomy: Anatomy, parts: Parts, down: str) -> str:
-    """Return where the module is whose input is what the MLP gets: what the MLP adds follows from it alone."""
+def find_entrance(module: nn.Module, anatomy: Anatomy, down: str) -> str:
+    """Return where in a block the module is whose input is what the MLP gets; empty where there is none.
+
+    What the MLP adds follows from that input alone, position by position.
+
+    Args:
+        module: the model.
+        anatomy: what is known of it.
+        down: where in the block the MLP's last projection is, empty if it is not known.
+    """
+    parts = anatomy.parts
+    if parts is None or not parts.mlp:
+        return ""
     ids = probe_ids(module)
     added = [block.get_submodule(parts.mlp) for block in anatomy.blocks]
     for path in entrance_candidates(parts, down):
@@ -364,7 +372,8 @@ def _find_entrance(module: nn.Module, anatomy: Anatomy, parts: Parts, down: str)
             not isinstance(tensor, torch.Tensor) or tensor.numel() != ids.numel() * width for tensor in inputs
         ):
             continue
-        if all(_follows(module, ids, *pair, calls) for pair in zip(entrances, added, strict=True)):
+        some = {0, len(added) // 2, len(added) - 1}  # each takes a run of the model
+        if all(_follows(module, ids, entrances[number], added[number], calls) for number in some):
             return path
     return ""
 

@@ -99,7 +99,7 @@ class Layer:
     scale: float
     mlp_first: bool
     heads: HeadPlaces | None = None
-    """Heads, `down` and `enters` are looked for when one of their sites is first asked for."""
+    """Heads, `down` and `enters` are each looked for when one of their sites is first asked for."""
     down: Any | None = None
     enters: Any | None = None
     """The module that gets what the MLP gets."""

@@ -16,7 +16,7 @@ from interp_widgets.models.probe import probe_ids
 def norm_before_mlp(access: Access, layer: int) -> nn.Module | None:
     """Return the module that hands an MLP what it gets, None where there is none: a model whose MLPs enter a stream."""
     block = access.anatomy.blocks[layer]
-    entrance = block.get_submodule(access.inside.enters)
+    entrance = block.get_submodule(access.entrance)
     entering: list[torch.Tensor] = []
     handed: list[tuple[nn.Module, torch.Tensor]] = []
 
@@ -46,21 +46,21 @@ def norm_before_mlp(access: Access, layer: int) -> nn.Module | None:
     return next(found, None)
 
 
-def apply_norm(norm: nn.Module, activations: torch.Tensor) -> torch.Tensor:
-    """Call a norm on float32 activations, whatever the dtype of its weights is; float32."""
+def apply_norm(access: Access, norm: nn.Module, activations: torch.Tensor) -> torch.Tensor:
+    """Call a norm of the model on float32 activations, whatever the dtype of its weights is; also inside a trace."""
     dtype = next((weight.dtype for weight in norm.parameters()), activations.dtype)
-    normed: torch.Tensor = norm(activations.to(dtype))
+    normed: torch.Tensor = access.envoy_of(norm)(activations.to(dtype))  # a trace would watch the module itself
     return normed.float()
 
 
 @torch.no_grad()
-def rms_gain(norm: nn.Module, width: int) -> torch.Tensor | None:
+def rms_gain(access: Access, norm: nn.Module, width: int) -> torch.Tensor | None:
     """Return what an RMS norm multiplies each number by, once their root mean square is 1; None if it is none."""
     weight = next(norm.parameters(), torch.empty(0))
     device = torch.device("cpu") if weight.is_meta else weight.device  # accelerate moves what it has put aside
-    gain = apply_norm(norm, torch.ones(1, width, device=device))[0]
+    gain = apply_norm(access, norm, torch.ones(1, width, device=device))[0]
     noise = torch.randn(4, width, generator=torch.Generator().manual_seed(0)).to(device)
     noise = noise / noise.square().mean(-1, keepdim=True).sqrt()
-    normed = apply_norm(norm, noise)
+    normed = apply_norm(access, norm, noise)
     allowed = max(1e-4, 8 * torch.finfo(weight.dtype).eps) * float(normed.abs().max())
     return gain if float((normed - noise * gain).abs().max()) <= allowed else None

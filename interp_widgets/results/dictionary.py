@@ -17,8 +17,8 @@ class Place:
     """Where in a model latents are read or written: a site of a layer."""
 
     site: Site | Literal["mlp_in"]
-    """`mlp_in` is what the MLP gets, after its norm: it is read by transcoders and nothing else. At `z` the heads lie
-    side by side, (position, head * d_head)."""
+    """`mlp_in` is what the MLP gets, after its norm: it is what transcoders read. At `z` the heads lie side by side,
+    (position, head * d_head)."""
     layer: int
 
     def __str__(self) -> str:

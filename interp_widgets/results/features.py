@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Fit
 from interp_widgets.results.equality import same_content
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
@@ -239,6 +240,21 @@ class FeatureResult(Saved):
         from interp_widgets.results.features_in_words import summary
 
         return summary(self)
+
+    @property
+    def concepts(self) -> Concepts:
+        """What people call its latents and wrote about them, to be saved in a small file of their own."""
+        info = self.dictionary
+        return Concepts(info.name, info.fingerprint, info.n_latents, self.names, self.notes)
+
+    def with_concepts(self, concepts: Concepts) -> FeatureResult:
+        """The same result with more names and notes; where both say something, the new ones count.
+
+        Raises:
+            ResultError: they are about another dictionary.
+        """
+        merged = self.concepts.merged(concepts)
+        return replace(self, names=merged.names, notes=merged.notes)
 
     def shape_in_words(self) -> str:
         """How much there is, such as "1024 latents on 31 tokens"."""

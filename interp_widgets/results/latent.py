@@ -13,8 +13,11 @@ from interp_widgets.results.tokens import Token, Tokens
 
 @dataclass(frozen=True)
 class Weighted:
-    """A token with a logit: what a latent's decoder adds to it for one unit of activation, the mean over the
-    vocabulary taken off, through the final norm's weights and the unembedding, with the norm's scale left at 1."""
+    """A token with a logit: what one unit of a latent adds to it, the mean over the vocabulary taken off.
+
+    That is W (g * c(row)) with the decoder's row as it reaches the stream, c taking its mean off where the final norm
+    does so, g what that norm multiplies by, W the unembedding; what the norm divides by is left at 1.
+    """
 
     token: Token
     logit: float
@@ -74,9 +77,11 @@ class LatentCard:
     suppresses: tuple[Weighted, ...] | None = None
     nearest: tuple[Neighbour, ...] | None = None
     written_by: tuple[Link, ...] | None = None
-    """What writes to it on the given text, by direct attribution to its activation where it is strongest."""
+    """What writes to it on the given text, by direct attribution to its activation where it is strongest: the largest
+    first, then the sum of all others, then the biases. Together they are the activation."""
     feeds: tuple[Link, ...] | None = None
-    """What reads it, by direct weights."""
+    """What reads it, by direct weights: heads with the length of what they make of a unit of it, and then neurons with
+    the dot product with their input weights, what norms divide by left at 1."""
     examples: tuple[Example, ...] | None = None
     histogram: Histogram | None = None
     density: float | None = None

@@ -3,13 +3,14 @@
     >>> from interp_widgets import teaching
     >>> model = teaching.load()
     >>> pairs = teaching.prompts("ioi", n=8)
+    >>> sae = teaching.sae()
 
 Importing this module imports torch and transformers' model classes, which takes seconds; loading then takes a tenth of
 one.
 """
 
-from .loading import load
+from .loading import load, sae
 from .pairs import PromptPair, PromptSet, Span
 from .prompt_sets import Task, prompts
 
-__all__ = ["PromptPair", "PromptSet", "Span", "Task", "load", "prompts"]
+__all__ = ["PromptPair", "PromptSet", "Span", "Task", "load", "prompts", "sae"]

@@ -59,14 +59,12 @@ def make(
     compared: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The card as data: counts such as the seed and the steps, how the seed was chosen, and every claimed figure."""
-    return {
-        **counts,
-        "compared": list(compared),
-        "figures": [
-            {"name": f.name, "value": round(f.value, 4), "tolerance": f.tolerance, "how": f.how}
-            for f in claimed(figures.values())
-        ],
-    }
+    return {**counts, "compared": list(compared), "figures": listed(claimed(figures.values()))}
+
+
+def listed(figures: Iterable[Figure]) -> list[dict[str, Any]]:
+    """Figures as data."""
+    return [{"name": f.name, "value": round(f.value, 4), "tolerance": f.tolerance, "how": f.how} for f in figures]
 
 
 def write(data: Mapping[str, Any]) -> None:
@@ -82,7 +80,12 @@ def read() -> dict[str, Any]:
 
 
 def page(data: Mapping[str, Any]) -> str:
-    """The page for people. ``{{name}}`` in the template is a figure, ``{{table:topic}}`` the figures of a topic."""
+    """The page for people."""
+    return filled(TEMPLATE.read_text(), data)
+
+
+def filled(template: str, data: Mapping[str, Any]) -> str:
+    """A page: ``{{name}}`` in its template is a figure or a count, ``{{table:topic}}`` the figures of a topic."""
     values = {figure["name"]: figure["value"] for figure in data["figures"]}
 
     def fill(match: re.Match[str]) -> str:
@@ -95,7 +98,7 @@ def page(data: Mapping[str, Any]) -> str:
             return f"{values[name]:.2f}"
         return f"{data[name]:,}"
 
-    return re.sub(r"\{\{([^}]+)\}\}", fill, TEMPLATE.read_text())
+    return re.sub(r"\{\{([^}]+)\}\}", fill, template)
 
 
 def _table(figures: Sequence[Mapping[str, Any]]) -> str:

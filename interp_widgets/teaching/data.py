@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FOLDER: Final = Path(__file__).parent / "data"
+SAE_FOLDER: Final = FOLDER / "sae"
 CARD: Final = Path(__file__).parent / "card.json"
 CARD_PAGE: Final = Path(__file__).parent / "MODEL_CARD.md"
 

@@ -10,9 +10,10 @@ from nnsight import TransformersModel
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from interp_widgets.models.dictionaries.topk import TopKSAE
 from interp_widgets.results.errors import ModelError
 
-from .data import FOLDER
+from .data import FOLDER, SAE_FOLDER
 from .tokenizer import END_OF_TEXT
 
 NAME = "interp_widgets.teaching"
@@ -50,6 +51,26 @@ def load(device: str | torch.device = "cpu") -> TransformersModel:
         model_max_length=network.config.n_positions,
     )
     return TransformersModel(network, tokenizer=tokenizer, task="text-generation", device=network.device)
+
+
+def sae() -> TopKSAE:
+    """Load the bundled sparse autoencoder of the teaching model's stream, as it leaves layer 1. Works offline.
+
+    How well it stands for the model, and what some of its 1024 latents mean, is written in ``SAE_CARD.md`` beside this
+    file; ``concepts`` has the names.
+
+    Returns:
+        A fresh one on each call, in fp32 (stored in fp16).
+
+    Example:
+        >>> from interp_widgets import teaching
+        >>> sae = teaching.sae()
+        >>> sae.info.reads
+        Place(site='resid_post', layer=1)
+        >>> sae.concepts.latent("a season") in range(1024)
+        True
+    """
+    return TopKSAE.load(SAE_FOLDER)
 
 
 def read_network(folder: Path, attention: str | None = None) -> GPT2LMHeadModel:

@@ -121,7 +121,8 @@ def _resume(run: Run, model: GPT2LMHeadModel, optimiser: Optimiser) -> tuple[int
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     given = parser.parse_args(arguments)
     words = tokenizer.build()
-    with _threads(given.threads):
+    with threads(given.threads):
         for seed in given.seeds:
             train(Run(seed, given.steps, given.out / f"seed{seed}"), words, report=lambda line: print(line, flush=True))
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets import run_features, teaching
+from interp_widgets import Description, describe, run_features, run_latent_cards, teaching
 from interp_widgets.experiments.features import features
-from interp_widgets.results.errors import FeatureError, NonFiniteError, PromptError, SelectionError
+from interp_widgets.results.concepts import Concepts
+from interp_widgets.results.errors import FeatureError, NonFiniteError, PromptError, ResultError, SelectionError
 from interp_widgets.results.features import FeatureResult
 from tests.latents import Sparse, hooked
+from tests.models.own_modules import Judge, weighty
 
 MODEL = teaching.load()
 NET = MODEL._module
@@ -122,6 +124,14 @@ def test_directions_are_read_with_their_sign() -> None:
     assert (dense(result) < 0).any()
 
 
+def test_names_are_those_of_the_dictionary_and_the_readers() -> None:
+    sae = Sparse()
+    assert run_features(MODEL, TEXT, sae, fit=False, names={3: "stores"}).names == {3: "stores"}
+    sae.concepts = Concepts.of(sae.info, {3: "shops", 4: "drinks"}).noted(4, "also food")
+    result = run_features(MODEL, TEXT, sae, fit=False, names={3: "stores"})
+    assert (result.names, result.notes) == ({3: "stores", 4: "drinks"}, {4: "also food"})
+
+
 def test_steps_begin_with_the_tokens_and_grow() -> None:
     steps = list(features(MODEL, [TEXT, OTHER], Sparse(), fit=False, max_tokens=8))
     assert [int(step.computed.sum()) for step in steps] == [0, len(ids_of(OTHER)), len(ids_of(TEXT) + ids_of(OTHER))]
@@ -193,7 +203,12 @@ def test_what_is_no_number_is_refused_with_its_place() -> None:
         ({"against": ""}, PromptError, "The against text is empty"),
         ({"features": Sparse(64)}, FeatureError, "64 wide, and resid_post of layer 1 of .* is 128 wide"),
         ({"latents": [96]}, SelectionError, "latents holds 96, but they run from 0 to 95"),
-        ({"names": {96: "years"}}, SelectionError, "names holds 96, but latents run from 0 to 95"),
+        ({"names": {96: "years"}}, SelectionError, "There is no latent 96: random latents has latents 0 to 95"),
+        (
+            {"names": Concepts("another", "4567", 96)},
+            ResultError,
+            "These concepts are about random latents .* not about",
+        ),
         ({"threshold": -1}, ValueError, "threshold=-1 must be a number from 0 on"),
         ({"threshold": float("nan")}, ValueError, "threshold=nan must be"),
         ({"keep": 0}, ValueError, "keep=0 must be a whole number from 1 on"),
@@ -222,3 +237,29 @@ def test_the_fit_is_measured_on_the_texts() -> None:
     assert run_features(MODEL, " Mary", exact).fit is None
     steps = list(features(MODEL, TEXT, exact))
     assert [step.fit for step in steps] == [None, None]  # the last step is returned
+
+
+def test_where_positions_see_what_follows_texts_are_not_padded_and_windows_meet_in_the_middle() -> None:
+    net = weighty(Judge())
+    model = describe(
+        net, Description(blocks="layers", attention="look", mlp="think", logits=1, causal=False, context=12)
+    )
+    sae = Sparse(16, 32)
+    texts = [[3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14], list(range(1, 20))]
+
+    def by_hand(ids: list[int]) -> torch.Tensor:
+        return sae.encode(hooked(net, "layers.1", torch.tensor([ids])))[0]
+
+    *short, long = texts
+    windows = torch.cat([by_hand(long[:12])[:9], by_hand(long[6:18])[3:7], by_hand(long[7:])[6:]])
+    result = run_features(model, texts, sae, site="resid_post", layer=1, fit=False)
+    expected = torch.cat([*map(by_hand, short), windows])
+    np.testing.assert_allclose(dense(result), expected.numpy(), rtol=1e-4, atol=1e-5)
+    (card,) = run_latent_cards(model, sae, result.ranked()[0][0], text=texts)
+    assert card.promotes is None  # a mean over positions stands between the stream and the classes
+    assert card.written_by is not None
+    assert sum(link.weight for link in card.written_by) == pytest.approx(result.ranked()[0][1], abs=1e-4)
+    with pytest.warns(UserWarning, match="does not fit"):
+        fitted = run_features(model, texts, sae)
+    assert fitted.fit is not None
+    assert "of the loss" not in fitted.summary()

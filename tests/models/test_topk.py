@@ -10,11 +10,15 @@ import torch
 from safetensors.numpy import load_file
 from torch.nn import functional
 
+from interp_widgets import teaching
+from interp_widgets.models.access import resolve
+from interp_widgets.models.dictionaries.opening import open_dictionary
 from interp_widgets.models.dictionaries.strongest import strongest
 from interp_widgets.models.dictionaries.topk import TopKSAE
 from interp_widgets.models.dictionaries.topk_parts import TopKWeights
+from interp_widgets.models.opening import open_model
 from interp_widgets.results.dictionary import Place
-from interp_widgets.results.errors import ResultError
+from interp_widgets.results.errors import FeatureError, ResultError
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.training import CURVES, TrainingCurves
 
@@ -199,6 +203,25 @@ def test_a_folder_with_the_names_of_another_dictionary_is_refused(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ResultError, match=r"nowhere holds no dictionary that `TopKSAE.save` wrote"):
         TopKSAE.load(tmp_path / "nowhere")
+
+
+def test_a_folder_opens_as_any_dictionary_and_by_the_reader_of_saelens_folders(tmp_path):
+    access = resolve(open_model(teaching.load()))
+    sae = teaching.sae()
+    sae.save(tmp_path)
+    opened = open_dictionary(str(tmp_path), access)
+    assert isinstance(opened, TopKSAE)
+    assert (opened.info, opened.concepts) == (sae.info, sae.concepts)
+    with pytest.raises(FeatureError, match="reads resid_post of layer 1"):
+        open_dictionary(tmp_path, access, layer=2)
+    for name in ("curves.safetensors", "concepts.json"):
+        (tmp_path / name).unlink()
+    theirs = open_dictionary(tmp_path, access)
+    assert not isinstance(theirs, TopKSAE)
+    assert theirs.info.reads == sae.info.reads
+    x = torch.randn(40, 128, generator=torch.Generator().manual_seed(0)) * 3
+    torch.testing.assert_close(theirs.encode(x), sae.encode(x))
+    torch.testing.assert_close(theirs.decode(theirs.encode(x), x), sae.decode(sae.encode(x), x))
 
 
 def test_curves_as_a_table_and_in_words():

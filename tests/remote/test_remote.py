@@ -27,9 +27,11 @@ from interp_widgets import (
     run_ablation,
     run_causal_trace,
     run_circuit_check,
+    run_features,
     run_group_patching,
     run_patching,
     run_path_patching,
+    run_top_examples,
     show_patching,
     teaching,
 )
@@ -210,6 +212,25 @@ def test_errors_of_groups_and_circuits_are_those_of_a_run_here(far: Transformers
     partial: CircuitResult = caught.value.partial  # type: ignore[attr-defined]
     assert not partial.complete
     assert np.isfinite(partial.ends["logit_diff"][:, 0]).all()
+
+
+def test_latents_on_text_are_those_of_a_run_here(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    directions = torch.randn(5, 128, generator=torch.Generator().manual_seed(0))
+    asked: dict[str, Any] = {"site": "resid_post", "layer": 1}
+    there = run_features(far, PAIR.clean, directions, against=PAIR.corrupt, latents=[3], remote=Watching(host), **asked)
+    here = run_features(near, PAIR.clean, directions, against=PAIR.corrupt, latents=[3], **asked)
+    assert there.texts == here.texts
+    assert there.latents.tolist() == here.latents.tolist()
+    np.testing.assert_allclose(there.activations, here.activations, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(there.column(3), here.column(3), rtol=1e-4, atol=1e-4)
+    found, own = (
+        run_top_examples(model, directions, list(PROMPTS), k=1, **asked, **options)
+        for model, options in ((far, {"remote": Watching(host)}), (near, {}))
+    )
+    assert found.documents.tolist() == own.documents.tolist()
+    assert found.ids.tolist() == own.ids.tolist()
+    with pytest.raises(PromptError, match="The text is empty"):
+        run_features(far, "", directions, remote=Watching(host), **asked)
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:

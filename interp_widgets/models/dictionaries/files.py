@@ -69,7 +69,7 @@ def read_npz(path: Path) -> dict[str, torch.Tensor]:
         FeatureError: it is missing or broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {key: torch.from_numpy(np.asarray(arrays[key], np.float32)) for key in arrays}
     except FileNotFoundError:
         raise _missing(path) from None

@@ -65,7 +65,7 @@ def _gain(access: Access, layer: int, name: str) -> torch.Tensor:
         raise FeatureError(
             f"{name} reads what a norm hands to the MLP of layer {layer}, and {access.opened.name} has no such norm."
         )
-    gain = rms_gain(norm, width)
+    gain = rms_gain(access, norm, width)
     if gain is None:
         return torch.ones(width)
     if not bool((gain != 0).all()):

@@ -22,8 +22,11 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
     Raises:
         FeatureError: no matrix of numbers, or a direction that is zero, NaN or infinite.
     """
-    # A copy: torch warns of arrays that cannot be written, as those of a result are.
-    tensor = torch.as_tensor(np.array(matrix) if isinstance(matrix, np.ndarray) else matrix)
+    try:
+        # A copy: torch warns of arrays that cannot be written, as those of a result are.
+        tensor = torch.as_tensor(np.array(matrix) if isinstance(matrix, np.ndarray) else matrix)
+    except TypeError:
+        raise FeatureError(f"Directions are rows of real numbers, and these are of type {matrix.dtype}.") from None
     if tensor.ndim == 1:
         tensor = tensor[None]
     if tensor.ndim != 2 or 0 in tensor.shape:
@@ -31,7 +34,7 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
             f"Directions are the rows of a matrix, (direction, number), and this has the shape {tuple(tensor.shape)}."
         )
     if tensor.is_complex():
-        raise FeatureError("Directions are rows of real numbers, and these are complex.")
+        raise FeatureError(f"Directions are rows of real numbers, and these are of type {tensor.dtype}.")
     tensor = tensor.detach().float()
     squares = tensor.square().sum(1, keepdim=True)
     if not bool((squares > 0).all()):

@@ -45,9 +45,15 @@ class Neurons(Dictionary):
             n_latents=d_mlp,
             d_in=d_mlp,
             normalised="",
-            fingerprint=fingerprint(access.anatomy.blocks[layer].get_submodule(access.anatomy.parts.mlp)),  # type: ignore[union-attr]  # else the site would not exist
+            fingerprint=fingerprint(access.anatomy.blocks[layer]),
             signed=True,
         )
+        self._failure: FeatureError | None = None
+        if self._down is None:  # found by traces, which could not begin inside another
+            try:
+                _ = self._projection
+            except FeatureError as error:
+                self._failure = error
 
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
         """Return the neurons."""
@@ -60,7 +66,8 @@ class Neurons(Dictionary):
     def decode(self, latents: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
         """Return what the MLP adds, (..., d_model), if its neurons are the latents."""
         projected = self._projected(latents)
-        return (projected if self._norm is None else apply_norm(self._norm, projected)) * self._access.scale
+        added = projected if self._norm is None else apply_norm(self._access, self._norm, projected)
+        return added * self._access.scale
 
     @property
     def decoder(self) -> torch.Tensor:
@@ -82,7 +89,7 @@ class Neurons(Dictionary):
             return super().scale(activations)
         projected = self._projected(activations.float())
         gained = projected * self._gain.to(projected.device)
-        return (apply_norm(self._norm, projected) * gained).sum(-1, keepdim=True) / gained.square().sum(
+        return (apply_norm(self._access, self._norm, projected) * gained).sum(-1, keepdim=True) / gained.square().sum(
             -1, keepdim=True
         )
 
@@ -107,7 +114,7 @@ class Neurons(Dictionary):
     def _gain(self) -> torch.Tensor:
         """What the norm multiplies each number by, once their root mean square is 1."""
         assert self._norm is not None
-        gain = rms_gain(self._norm, self._projection[0].shape[1])
+        gain = rms_gain(self._access, self._norm, self._projection[0].shape[1])
         if gain is None:
             raise FeatureError(
                 f"A {type(self._norm).__name__} follows the neurons of {self.info.reads}, and does more than divide "
@@ -119,18 +126,21 @@ class Neurons(Dictionary):
     @torch.no_grad()
     def _projection(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights, (d_mlp, d_model), and bias of the last projection, float32."""
+        if self._failure is not None:
+            raise self._failure
         if self._down is None:
             return self._traced()
+        project = self._access.envoy_of(self._down)  # a trace would watch the module itself
         zeros = torch.zeros(1, self.info.n_latents).to(_like(self._down))
-        bias = self._down(zeros)[0].float()
+        bias = project(zeros)[0].float()
         noise = torch.randn(4, zeros.shape[1], generator=torch.Generator().manual_seed(0)).to(zeros)
         weight = getattr(self._down, "weight", None)
         if isinstance(weight, torch.Tensor) and weight.is_floating_point() and weight.ndim == 2:
             for rows in (weight.T, weight):  # a Linear has outputs first, a Conv1D inputs
                 fits = rows.shape == (len(noise[0]), len(bias))
-                if fits and _agree(noise.float() @ rows.float() + bias, self._down(noise)):
+                if fits and _agree(noise.float() @ rows.float() + bias, project(noise)):
                     return rows.detach().float(), bias
-        rows = torch.cat([self._down(units.to(zeros)).float() - bias for units in _units(zeros.shape[1], _ROWS)])
+        rows = torch.cat([project(units.to(zeros)).float() - bias for units in _units(zeros.shape[1], _ROWS)])
         return rows, bias
 
     def _traced(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,8 @@ from interp_widgets.models.dictionaries.own import Coding, Own
 from interp_widgets.models.dictionaries.places import Asked, check_width, width_of
 from interp_widgets.models.dictionaries.saelens import from_saelens_object, is_saelens
 from interp_widgets.models.dictionaries.sparsify import from_sparsify_object, is_sparsify
+from interp_widgets.models.dictionaries.topk import TopKSAE
+from interp_widgets.models.dictionaries.topk_folder import is_ours
 from interp_widgets.models.numbers import kind_of
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError
@@ -42,6 +44,7 @@ def open_dictionary(
 
     Raises:
         FeatureError: no latents, a file that is none of them, or latents that do not belong to the model.
+        ResultError: a folder of `TopKSAE.save` that was damaged.
         UnknownNameError: no such site.
         SiteError: the architecture lacks the site.
         SelectionError: there is no such layer, or none was named where one is needed.
@@ -52,7 +55,10 @@ def open_dictionary(
     if isinstance(features, str) and features == "neurons":
         return _neurons(access, asked)
     if isinstance(features, (str, Path)):
-        return _checked(open_folder(Path(features), access, asked), access)
+        folder = Path(features).expanduser()
+        if is_ours(folder):  # SAELens' format, and names and curves that its reader would leave behind
+            return _checked(_as_asked(TopKSAE.load(folder), asked), access)
+        return _checked(open_folder(folder, access, asked), access)
     if isinstance(features, (torch.Tensor, np.ndarray)):
         place = Asked(site or "resid_post", layer).place("directions")
         return _checked(directions(features, place), access)

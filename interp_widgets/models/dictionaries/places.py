@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.harvest import check_place
 from interp_widgets.models.norms import norm_before_mlp
+from interp_widgets.models.probe import submodule
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError, SelectionError, unknown_name
 from interp_widgets.results.terms import HEAD_SITES, SITES, Site
@@ -86,9 +87,9 @@ def parse_place(site: object, layer: object) -> Place:
     """
     if site not in READABLE:
         raise unknown_name("site", site, READABLE)
-    if isinstance(layer, bool) or not isinstance(layer, int):
+    if isinstance(layer, bool) or not isinstance(layer, SupportsIndex):
         raise SelectionError(f"layer={layer!r} is no layer: give its number, counted from 0.")
-    return Place(site, layer)
+    return Place(site, layer.__index__())
 
 
 def width_of(access: Access, place: Place) -> int:
@@ -147,7 +148,8 @@ def spot_of_hook(hook: str, access: Access, name: str) -> Spot:
     path, end = rest, "output"
     if rest in ("input", "output") or rest.endswith((".input", ".output")):
         path, _, end = rest.rpartition(".")
-    site = _inputs(access).get(path) if end == "input" else _outputs(access, layer).get(path)
+    check_place(access, Place("resid_post", layer))
+    site = _getting(access, path) if end == "input" else _returning(access, layer, path)
     if site is None:
         raise FeatureError(
             f"{name} reads or writes {hook}, and what is there is none of the sites of {access.opened.name} "
@@ -156,28 +158,29 @@ def spot_of_hook(hook: str, access: Access, name: str) -> Spot:
     return Spot(Place(site, layer))
 
 
-def _inputs(access: Access) -> dict[str, PlaceSite]:
-    sites: dict[str, PlaceSite] = {"": "resid_pre"}
-    inside = access.inside
-    if inside.heads is not None:
-        sites[f"{inside.heads.where.attention}.{inside.heads.where.out}"] = "z"
-    return (
-        sites
-        | ({inside.enters: "mlp_in"} if inside.enters else {})
-        | ({inside.down: "mlp_post"} if inside.down else {})
-    )
+def _getting(access: Access, path: str) -> PlaceSite | None:
+    """Return the site of what a module of a block gets."""
+    heads = access.inside.heads
+    if not path:
+        return "resid_pre"
+    if heads is not None and path == f"{heads.where.attention}.{heads.where.out}":
+        return "z"
+    if path == access.inside.down:
+        return "mlp_post"
+    return "mlp_in" if path == access.entrance else None
 
 
-def _outputs(access: Access, layer: int) -> dict[str, PlaceSite]:
-    sites: dict[str, PlaceSite] = {"": "resid_post"}
-    parts = access.anatomy.parts
-    if parts is not None:
-        sites |= {parts.attn: "attn_out", parts.mlp: "mlp_out"}
-    norm = norm_before_mlp(access, layer) if access.inside.enters else None
-    for path, module in access.anatomy.blocks[layer].named_modules():
-        if module is norm:
-            sites[path] = "mlp_in"
-    return sites
+def _returning(access: Access, layer: int, path: str) -> PlaceSite | None:
+    """Return the site of what a module of a block returns."""
+    parts, block = access.anatomy.parts, access.anatomy.blocks[layer]
+    if not path:
+        return "resid_post"
+    if parts is not None and path in (parts.attn, parts.mlp):
+        return "attn_out" if path == parts.attn else "mlp_out"
+    module = submodule(block, path)
+    if module is None or not access.entrance:
+        return None
+    return "mlp_in" if module is norm_before_mlp(access, layer) else None
 
 
 def names_layer(name: str) -> int | None:

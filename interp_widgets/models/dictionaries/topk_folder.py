@@ -64,6 +64,11 @@ def write(parts: TopKParts, folder: Path, dtype: torch.dtype) -> None:
         (folder / STATE).unlink(missing_ok=True)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether `write` wrote a folder, which other folders of SAELens' format can be told from by their curves."""
+    return (folder / CURVES).is_file()
+
+
 def read(folder: Path) -> TopKParts:
     """Read what `write` wrote.
 

@@ -127,9 +127,7 @@ def test_a_folder_of_many_layers_is_opened_by_the_layer(access: Access, tmp_path
     with pytest.raises(FeatureError, match=r"holds 0 dictionaries of layer 7\. Pass the folder of one: h\.0, h\.1"):
         open_dictionary(tmp_path, access, layer=7)
     folder(tmp_path, "topk", "h.2.mlp")
-    with pytest.raises(
-        FeatureError, match=r"holds 2 dictionaries of layer 2\. Pass the folder of one: h\.2, h\.2\.mlp"
-    ):
+    with pytest.raises(FeatureError, match=r"holds 2 dictionaries of layer 2\. .*: h\.2, h\.2\.mlp"):
         open_dictionary(tmp_path, access, layer=2)
 
 
