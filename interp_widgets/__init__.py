@@ -42,9 +42,11 @@ if TYPE_CHECKING:
         show_ablation,
         show_causal_trace,
         show_feature_patching,
+        show_features,
         show_patching,
         show_path_patching,
     )
+    from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
 
 __version__ = "0.1.0"
@@ -56,6 +58,7 @@ __all__ = [
     "Directions",
     "ExamplesResult",
     "FeatureResult",
+    "FeatureView",
     "GroupResult",
     "LatentCard",
     "ModelReport",
@@ -81,6 +84,7 @@ __all__ = [
     "show_ablation",
     "show_causal_trace",
     "show_feature_patching",
+    "show_features",
     "show_patching",
     "show_path_patching",
     "teaching",
@@ -94,6 +98,7 @@ _HOME = {
     "Directions": "interp_widgets.results.directions",
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
+    "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
@@ -119,6 +124,7 @@ _HOME = {
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
     "show_feature_patching": "interp_widgets.show",
+    "show_features": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
     "train_sae": "interp_widgets.experiments.train_sae",

@@ -44,7 +44,7 @@ const shared = {
 
 const views = {
   ...shared,
-  entryPoints: ["src/views/patching_grid.ts"],
+  entryPoints: ["src/views/features.ts", "src/views/patching_grid.ts"],
   format: "esm",
   plugins: [cssAsText, safeInsideScript],
 };

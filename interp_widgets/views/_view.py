@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,18 +58,18 @@ class View(anywidget.AnyWidget):
         self._displays: list[str] = []
         self._flushed = 0.0
         self._noted: str | None = None
+        self._loop = watching_loop()
         job: Job[Any] = Job(steps, self._measure, on_step=self._on_step, on_end=self._on_end)
-        loop = watching_loop()
-        if loop is None:
+        if self._loop is None:
             job.begin()
         opened = {} if job.partial is None else self._open(job.partial)
         super().__init__(job=job, **opened, **state)
         self._opened = job.partial is not None
         self.on_msg(self._on_message)
-        if loop is None:
+        if self._loop is None:
             job.finish()
         else:
-            job.start(loop)
+            job.start(self._loop)
 
     @abstractmethod
     def _measure(self, result: Any) -> tuple[int, int]:
@@ -117,7 +117,7 @@ class View(anywidget.AnyWidget):
 
         Finishes the work first; if it fails, the page has what was computed and says so.
         """
-        self.job.drain()
+        self._drain()
         return Snapshot(self._page())
 
     def to_html(self, path: str | Path) -> Path:
@@ -126,7 +126,7 @@ class View(anywidget.AnyWidget):
         Finishes the work first; if it fails, the page has what was computed and says so. Returns the path.
         """
         path = Path(path)
-        self.job.drain()
+        self._drain()
         path.write_text(self._page(), encoding="utf-8")
         return path
 
@@ -180,6 +180,10 @@ class View(anywidget.AnyWidget):
             state["job"] |= {"state": "cancelled", "note": None}  # no further row will reach a saved page
         return page(state, bundle=str(self._esm), title=self._title())
 
+    def _drain(self) -> None:
+        """Do all the work that is left, whatever becomes of it."""
+        self.job.drain()
+
     @abstractmethod
     def _title(self) -> str:
         """The question that the view answers, as plain text."""
@@ -232,14 +236,21 @@ class View(anywidget.AnyWidget):
                 if self.job.partial is not None:
                     self._commit(self.job.partial)
             case {"kind": "request", "id": str(request), "name": "html"}:
-                self._reply(request)
+                self._reply(request, self._page)
             case _:
                 self.log.warning("interp_widgets: refused an unknown message from the page")
 
-    def _reply(self, request: str) -> None:
+    def _reply(self, request: str, answer: Callable[[], str]) -> None:
         reply: ReplyMessage
         try:
-            reply = {"kind": "reply", "id": request, "ok": True, "value": self._page()}
+            reply = {"kind": "reply", "id": request, "ok": True, "value": answer()}
         except Exception as error:  # whatever it is, the page waits for an answer
             reply = {"kind": "reply", "id": request, "ok": False, "value": f"{type(error).__name__}: {error}"}
         self.send(reply)
+
+    def _on_loop(self, action: Callable[[], object]) -> None:
+        """Do something where the work is done, which a message may not be: between two steps, on the loop's thread."""
+        if self._loop is None:
+            action()
+        else:
+            self._loop.call_soon_threadsafe(action)

@@ -125,17 +125,17 @@ export function state(overrides: Partial<GridState> = {}, of = spec()): GridStat
 type Listener = (...args: unknown[]) => void;
 
 /** A model that records what a view does with it. */
-export class FakeModel implements Model<GridState> {
+export class FakeModel<State extends object = GridState> implements Model<State> {
   readonly sent: unknown[] = [];
   readonly listeners = new Map<string, Set<Listener>>();
   saved = 0;
 
-  constructor(readonly state: GridState) {}
+  constructor(readonly state: State) {}
 
-  get<Name extends keyof GridState & string>(name: Name): GridState[Name] {
+  get<Name extends keyof State & string>(name: Name): State[Name] {
     return this.state[name];
   }
-  set<Name extends keyof GridState & string>(name: Name, value: GridState[Name]): void {
+  set<Name extends keyof State & string>(name: Name, value: State[Name]): void {
     this.state[name] = value;
     this.emit(`change:${name}`);
   }

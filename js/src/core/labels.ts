@@ -43,7 +43,11 @@ export function bare(label: string): string {
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
+export function hasRightToLeft(text: string): boolean {
+  return RIGHT_TO_LEFT.test(text);
+}
+
 /** A label that cannot reorder its neighbours, for text that is no element: canvas, `aria-label`, sentences. */
 export function isolated(label: string): string {
-  return RIGHT_TO_LEFT.test(label) ? `\u2068${label}\u2069` : label;
+  return hasRightToLeft(label) ? `\u2068${label}\u2069` : label;
 }

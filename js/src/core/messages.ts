@@ -1,6 +1,6 @@
 import type { Bytes } from "./array";
 import type { Model } from "./model";
-import type { ReplyMessage, RowsMessage, ToPage, ToPython } from "./protocol";
+import type { ReplyMessage, RequestMessage, RowsMessage, ToPage, ToPython } from "./protocol";
 
 const PATIENCE = 120_000;
 
@@ -9,19 +9,25 @@ export function uuid(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** What is asked, without what all requests have. */
+type Question<Request> = Request extends unknown ? Omit<Request, "kind" | "id"> : never;
+
+/** What arrives a piece at a time, in order. */
+type Streamed = Extract<ToPage, { seq: number }>;
+
 interface Waiting {
   settle(reply: ReplyMessage): void;
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Messages to and from Python: rows in order, requests and their replies. */
-export class Messages<State extends object> {
+/** Messages to and from Python: rows (or what a view streams instead) in order, requests and their replies. */
+export class Messages<State extends object, Piece extends Streamed = RowsMessage> {
   #seq: number | null = null;
   #waiting = new Map<string, Waiting>();
 
   constructor(
     private readonly model: Model<State>,
-    private readonly onRows: (message: RowsMessage, buffers: Bytes[]) => void,
+    private readonly onRows: (message: Piece, buffers: Bytes[]) => void,
   ) {
     model.on("msg:custom", this.#receive);
   }
@@ -34,7 +40,7 @@ export class Messages<State extends object> {
     if (this.live) this.model.send(message);
   }
 
-  request(name: "html"): Promise<string> {
+  request(question: Question<RequestMessage>): Promise<string> {
     return new Promise((resolve, reject) => {
       const id = uuid();
       const timer = setTimeout(() => {
@@ -43,7 +49,7 @@ export class Messages<State extends object> {
       }, PATIENCE);
       const settle = (reply: ReplyMessage) => (reply.ok ? resolve(reply.value) : reject(new Error(reply.value)));
       this.#waiting.set(id, { settle, timer });
-      this.send({ kind: "request", id, name });
+      this.send({ kind: "request", id, ...question });
     });
   }
 
@@ -54,10 +60,10 @@ export class Messages<State extends object> {
   }
 
   #receive = (message: ToPage, buffers: Bytes[]): void => {
-    if (message.kind === "rows") {
+    if ("seq" in message) {
       if (this.#seq !== null && message.seq !== this.#seq + 1) this.send({ kind: "resync" });
       this.#seq = message.seq;
-      this.onRows(message, buffers);
+      this.onRows(message as Piece, buffers); // a view is sent its own kind only
     } else if (message.kind === "reply") {
       const waiting = this.#waiting.get(message.id);
       if (!waiting) return; // another view of this model asked

@@ -179,6 +179,19 @@ export interface RowsMessage {
   vocab: Record<string, string>;
 }
 
+/**
+ * To the page: tokens on which latents have been read.
+ *
+ * Buffers, in order: tokens int32 (token), how many latents each has int32 (token), those latents int32 and their
+ * activations float32, one token after the other; then the latents whose statistics changed int32 (latent) with
+ * maximum float32 (text, latent), total float32 (text, latent) and fires int32 (text, latent). `seq` counts as in
+ * `RowsMessage`.
+ */
+export interface TokensMessage {
+  kind: "tokens";
+  seq: number;
+}
+
 /** To the page: the answer to the request of the same id. */
 export interface ReplyMessage {
   kind: "reply";
@@ -198,14 +211,32 @@ export interface ResyncMessage {
   kind: "resync";
 }
 
-/** To Python: a question that only the kernel can answer. `html` asks for the view as one page. */
-export interface RequestMessage {
+/** To Python: a request for the view as one page. */
+export interface HtmlRequest {
   kind: "request";
   id: string;
   name: "html";
 }
 
-export type ToPage = RowsMessage | ReplyMessage;
+/** To Python: a request for the card of a latent, which comes with the state `cards`. The answer says when. */
+export interface CardRequest {
+  kind: "request";
+  id: string;
+  name: "card";
+  latent: number;
+}
+
+/** To Python: a request for all tokens on which a latent fires. The answer is a `WireColumn` as JSON. */
+export interface ColumnRequest {
+  kind: "request";
+  id: string;
+  name: "column";
+  latent: number;
+}
+
+export type RequestMessage = HtmlRequest | CardRequest | ColumnRequest;
+
+export type ToPage = RowsMessage | TokensMessage | ReplyMessage;
 
 export type ToPython = CancelMessage | ResyncMessage | RequestMessage;
 
@@ -221,5 +252,157 @@ export interface GridState {
   pair: number | null;
   /** The effect at which the colour scale ends, on both sides of 0. */
   color_limit: number;
+  theme: Theme;
+}
+
+/** A text of one or more documents: what it is called, and its tokens as people read them. */
+export interface WireText {
+  name: string;
+  labels: string[];
+  /** The first token of each document. */
+  starts: number[];
+}
+
+/** A short stretch of text with a number at each token. */
+export interface WireValues {
+  labels: string[];
+  values: number[];
+  /** Which of the tokens is the strongest. */
+  peak: number;
+}
+
+/** A dictionary of latents in words. */
+export interface WireDictionary {
+  name: string;
+  kind: "sae" | "transcoder" | "neurons" | "directions";
+  reads: string;
+  writes: string;
+  n_latents: number;
+  normalised: string;
+  signed: boolean;
+}
+
+/** How well a dictionary stands for the model on the text; `loss_recovered` is null where it is not defined. */
+export interface WireFit {
+  variance_explained: number | null;
+  l0: number;
+  loss: number;
+  loss_with: number;
+  loss_without: number;
+  loss_recovered: number | null;
+  n_tokens: number;
+}
+
+/**
+ * All that a view of features shows apart from numbers: one text, or two that are compared.
+ *
+ * Tokens of both are counted through.
+ */
+export interface FeatureSpec {
+  texts: WireText[];
+  dictionary: WireDictionary;
+  /** A latent fires where the size of its activation is above this. */
+  threshold: number;
+  /** Most latents that Python has of a token; null where it has all that fire. */
+  kept: number | null;
+  /** Whether Python makes cards that are not there yet. */
+  answers: boolean;
+  provenance: string[];
+}
+
+/**
+ * Latents on tokens, committed when a job starts and when it ends.
+ *
+ * Of each token its strongest latents are here, and of the latents that are looked at all tokens. The statistics count
+ * everything, so that a latent whose tokens are not all here is one that `fires` on more.
+ */
+export interface FeatureArrays {
+  /** int32 (token + 1): token t has the entries from starts[t] to starts[t + 1]. */
+  starts: WireArray;
+  /** int32 (entry): rising for each token. */
+  latents: WireArray;
+  /** float32 (entry). */
+  activations: WireArray;
+  /** uint8 (token): 1 if it has been read. */
+  computed: WireArray;
+  /** int32 (latent): those that fire somewhere, rising. */
+  firing: WireArray;
+  /** float32 (text, latent): the activation of the largest size. */
+  maximum: WireArray;
+  /** float32 (text, latent): the sum of activations. */
+  total: WireArray;
+  /** int32 (text, latent): on how many tokens. */
+  fires: WireArray;
+  /** At most so many latents of a token are here, apart from those that are here as a whole; null where all are. */
+  per_token: number | null;
+  fit: WireFit | null;
+}
+
+/** All tokens on which a latent fires. */
+export interface WireColumn {
+  tokens: number[];
+  activations: number[];
+}
+
+/** A token with what a latent adds to its logit for one unit of activation. */
+export interface WireWeighted {
+  label: string;
+  logit: number;
+}
+
+/** Another latent with the cosine between the two decoder rows. */
+export interface WireNeighbour {
+  latent: number;
+  cosine: number;
+}
+
+/** A component that writes to a latent or reads it, and how much. */
+export interface WireLink {
+  component: string;
+  weight: number;
+  /** Its number if it is a latent of the same dictionary. */
+  latent: number | null;
+}
+
+/** How often a latent fires how strongly; one edge more than counts. */
+export interface WireHistogram {
+  edges: number[];
+  counts: number[];
+}
+
+/** What is known of a latent beyond the text; null for what has not been looked for. */
+export interface WireCard {
+  promotes: WireWeighted[] | null;
+  suppresses: WireWeighted[] | null;
+  nearest: WireNeighbour[] | null;
+  written_by: WireLink[] | null;
+  feeds: WireLink[] | null;
+  examples: WireValues[] | null;
+  histogram: WireHistogram | null;
+  density: number | null;
+  corpus: string;
+}
+
+/** The latent that is shown, and the token that is held; null where none is. */
+export interface LatentChoice {
+  latent: number;
+  token: number | null;
+}
+
+/** The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards` and `job`. */
+export interface FeatureState {
+  spec: FeatureSpec;
+  arrays: FeatureArrays;
+  /** By the latent's number. */
+  cards: Record<string, WireCard>;
+  job: JobStatus;
+  /** Null shows the latent that leads. */
+  selected: LatentChoice | null;
+  pinned: number[];
+  sort: "max" | "mean" | "density" | "difference";
+  /** The activation at which all scales end; null ends that of each latent at its own maximum. */
+  color_limit: number | null;
+  names: Record<string, string>;
+  notes: Record<string, string>;
   theme: Theme;
 }

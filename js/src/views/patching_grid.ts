@@ -73,7 +73,7 @@ class PatchingGrid {
     this.#footer = new Footer(
       actions,
       { plots, table: this.#table, code: this.#code },
-      this.#messages.live ? () => this.#messages.request("html") : null,
+      this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       (scene) => gridToPng(scene, this.#look()),
     );
     this.#root = h(

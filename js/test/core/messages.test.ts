@@ -16,7 +16,7 @@ test("rows in order are passed on; a gap asks for a resync once, and goes on fro
 test("each request gets the reply of its own id, whatever their order", async () => {
   const model = new FakeModel(state());
   const messages = new Messages(model, () => {});
-  const [first, second] = [messages.request("html"), messages.request("html")];
+  const [first, second] = [messages.request({ name: "html" }), messages.request({ name: "html" })];
   const [a, b] = model.sent as { id: string }[];
   expect(a.id).not.toBe(b.id);
   model.emit("msg:custom", { kind: "reply", id: "someone else's", ok: true, value: "x" }, []);

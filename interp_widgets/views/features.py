@@ -1,0 +1,427 @@
+"""Features on text: tokens coloured by a latent, the latents that lead, and the card of the one that is chosen."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
+from interp_widgets.results.features import RANKINGS, FeatureResult
+from interp_widgets.results.latent import LatentCard
+from interp_widgets.views._features_wire import (
+    WHOLE,
+    entries,
+    feature_arrays,
+    feature_spec,
+    most_per_token,
+    statistics,
+    wire_cards,
+    wire_column,
+)
+from interp_widgets.views._job import Job
+from interp_widgets.views._view import STATIC, View
+from interp_widgets.views._wire import wire_array
+from interp_widgets.views.protocol import LatentChoice, TokensMessage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+Steps: TypeAlias = "Generator[FeatureResult, None, FeatureResult]"
+"""An experiment under way: yields partial results and returns the whole."""
+Cards: TypeAlias = "tuple[LatentCard, ...]"
+CardsOf: TypeAlias = "Callable[[Sequence[int]], Generator[Cards, None, Cards]]"
+"""Starts to find out about some latents, in steps that may run the model."""
+
+MOST_PINNED = 12
+_LONGEST_NAME, _LONGEST_NOTE = 80, 4000
+_MOST_WRITTEN = 2000
+_TAKEN = 0.3
+"""Seconds between two states of cards that are being found."""
+_SAVED = 8
+"""Of how many leading latents cards are found out for a saved page."""
+
+
+def _from_page(texts: Any, _view: object) -> Any:
+    """What the page wrote, with numbers as keys, which JSON has not; what has no such form is refused later."""
+    if not isinstance(texts, Mapping):
+        return texts
+    return {int(key) if str(key).isascii() and str(key).isdigit() else key: text for key, text in texts.items()}
+
+
+def _to_page(texts: Mapping[int, str], _view: object) -> dict[str, str]:
+    return {str(latent): text for latent, text in texts.items()}
+
+
+class FeatureView(View):
+    """Which latents of a dictionary fire on a text, where, and what they are.
+
+    Tokens are coloured by one latent; pinned latents are drawn as rows under the text. Both Python and the page write
+    the traits below, and `view.observe(handler, "selected")` tells of clicks.
+
+    Attributes:
+        selected: the latent that is shown and the token that is held, as `{"latent": 12, "token": None}`. Tokens of
+            two texts are counted through. None shows the latent that leads.
+        pinned: numbers of latents that are drawn as rows under the text, 12 at most.
+        sort: what latents are ranked by: "max", "mean", "density" or, with two texts, "difference".
+        color_limit: the activation at which all colour scales end; None ends that of each latent at its own maximum.
+        names: what you call latents, by number. Saved with the result.
+        notes: what you wrote about latents, by number. Saved with the result.
+        theme: "auto" (follows the notebook), "light" or "dark".
+        job: progress, state, time left, `cancel()` and the error if there was one.
+    """
+
+    _esm = STATIC / "features.js"
+    _page_writes = frozenset({"selected", "pinned", "sort", "color_limit", "names", "notes", "theme"})
+    _page_state = ("spec", "arrays", "cards", "job", *sorted(_page_writes))
+
+    spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
+    arrays = traitlets.Instance(FeatureResult, help="The result whose activations the page holds.").tag(
+        sync=True, to_json=lambda result, view: feature_arrays(result, view._watched())
+    )
+    cards: dict[int, LatentCard] = traitlets.Dict(help="Cards of latents that were found.").tag(  # type: ignore[assignment]
+        sync=True, to_json=lambda cards, view: wire_cards(cards, view._carded())
+    )
+    selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
+    pinned: list[int] = traitlets.List().tag(sync=True, echo_update=False)  # type: ignore[assignment]
+    sort = traitlets.Unicode("max").tag(sync=True, echo_update=False)
+    color_limit = traitlets.Float(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
+    names: dict[int, str] = traitlets.Dict().tag(  # type: ignore[assignment]
+        sync=True, echo_update=False, from_json=_from_page, to_json=_to_page
+    )
+    notes: dict[int, str] = traitlets.Dict().tag(  # type: ignore[assignment]
+        sync=True, echo_update=False, from_json=_from_page, to_json=_to_page
+    )
+
+    def __init__(self, source: FeatureResult | Steps, *, cards_of: CardsOf | None = None) -> None:
+        """Show a result, or the partial results of one that is being computed.
+
+        Args:
+            source: a finished result, or the steps of one.
+            cards_of: finds out about latents whose card is asked for and not in the result, in steps between which
+                other work goes on.
+        """
+        self._cards_of = cards_of
+        self._finding: dict[int, Job[Cards]] = {}
+        self._waiting: dict[int, list[str]] = {}
+        self._sent: NDArray[np.bool_] = np.zeros(0, bool)
+        self._sent_fires: NDArray[np.int64] = np.zeros((0, 0), np.int64)
+        self._seq = 0
+        self._taken = 0.0
+        if isinstance(source, FeatureResult):
+            source = _finished(source)
+        elif not isinstance(source, Generator):
+            raise ResultError(
+                f"a FeatureView shows a FeatureResult, or the steps of one; {type(source).__name__} was given."
+            )
+        super().__init__(source)
+
+    @property
+    def result(self) -> FeatureResult:
+        """The complete result, with your names and notes and the cards that were found: finishes what is left.
+
+        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
+        raised; `partial` still has what was computed.
+        """
+        return self._annotated(super().result)
+
+    @property
+    def partial(self) -> FeatureResult:
+        """What is computed so far, without computing more."""
+        return self._annotated(super().partial)
+
+    def card(self, latent: int | None = None) -> LatentCard:
+        """What is known of a latent beyond the text: it is found out now if it was not yet.
+
+        Args:
+            latent: its number; by default the one that is shown.
+
+        Raises:
+            SelectionError: there is no such latent, or none fires so far.
+            ResultError: the card is not there, and the view came without a model (as that of a loaded result does).
+        """
+        chosen = self._shown() if latent is None else _checked(self.partial, latent)
+        if (job := self._find(chosen)) is not None:
+            job.finish()
+        return self.cards[chosen]
+
+    def figure(self) -> Figure:
+        """The text as a matplotlib figure, for print: coloured by the latent that is shown, with the pinned as rows."""
+        from interp_widgets.views._features_figure import draw
+
+        return draw(self.partial, self._shown_or_none(), self.pinned, color_limit=self.color_limit)
+
+    def __repr__(self) -> str:
+        result = self.partial
+        return f"FeatureView({result.shape_in_words()}, {result.dictionary.name}, {self.job.state})"
+
+    def close(self) -> None:
+        """Stop the work and free the view, here and in the page."""
+        for job in [*self._finding.values()]:
+            job.cancel()
+        super().close()
+
+    def _annotated(self, result: FeatureResult) -> FeatureResult:
+        return replace(result, names=dict(self.names), notes=dict(self.notes), cards=dict(self.cards))
+
+    def _watched(self) -> set[int]:
+        """Latents of which the page needs every token."""
+        selected = [self.selected["latent"]] if self.selected else []
+        return {*selected, *self.pinned}
+
+    def _carded(self) -> Collection[int]:
+        """Latents whose cards travel: all that were asked for here, or that lead, or are looked at."""
+        leading = [latent for ranking in ("max", "mean") for latent, _ in self.partial.ranked(ranking, WHOLE)]
+        return dict.fromkeys([*self._watched(), *(set(self.cards) - set(self.partial.cards)), *leading])
+
+    def _shown(self) -> int:
+        shown = self._shown_or_none()
+        if shown is None:
+            raise SelectionError("no latent fires on this text so far: name one.")
+        return shown
+
+    def _shown_or_none(self) -> int | None:
+        """The chosen latent, else the one that leads, of those that fire more than once a text; a start's does not."""
+        if self.selected:
+            return int(self.selected["latent"])
+        result = self.partial
+        leading = [latent for latent, _ in result.ranked(self.sort, WHOLE)]
+        return next(
+            (latent for latent in leading if result.fires[:, latent].sum() > len(result.texts)),
+            next(iter(leading), None),
+        )
+
+    def _measure(self, result: FeatureResult) -> tuple[int, int]:
+        return int(result.computed.sum()), result.n_tokens
+
+    def _open(self, result: FeatureResult) -> dict[str, object]:
+        self._note(result)
+        return {
+            "spec": feature_spec(result, answers=self._cards_of is not None),
+            "names": dict(result.names),
+            "notes": dict(result.notes),
+            "cards": dict(result.cards),
+            "arrays": result,
+        }
+
+    def _note(self, result: FeatureResult) -> None:
+        """Remember what the page has been sent."""
+        self._sent, self._sent_fires = result.computed, result.fires
+
+    def _stream(self, result: FeatureResult) -> None:
+        tokens = np.flatnonzero(result.computed & ~self._sent)
+        if not len(tokens):
+            return
+        changed = np.flatnonzero((result.fires != self._sent_fires).any(axis=0))
+        self._note(result)
+        counts, latents, activations = entries(result, tokens, most_per_token(result))
+        arrays = [
+            wire_array(tokens, "int32"),
+            wire_array(counts, "int32"),
+            wire_array(latents, "int32"),
+            wire_array(activations, "float32"),
+            wire_array(changed, "int32"),
+            *statistics(result, changed),
+        ]
+        self._seq += 1
+        message: TokensMessage = {"kind": "tokens", "seq": self._seq}
+        self.send(message, buffers=[array["data"] for array in arrays])
+
+    def _commit(self, result: FeatureResult) -> None:
+        self._note(result)
+        if not result.cards.keys() <= self.cards.keys():
+            self.cards = {**result.cards, **self.cards}
+        if result is self.arrays:
+            self.send_state("arrays")
+        else:
+            self.set_trait("arrays", result)
+
+    def _title(self) -> str:
+        return question(self.partial)
+
+    def _on_message(self, widget: object, content: object, buffers: object) -> None:
+        match content:
+            case {"kind": "request", "id": str(request), "name": "card", "latent": int(latent)}:
+                self._on_loop(lambda: self._request_card(request, latent))
+            case {"kind": "request", "id": str(request), "name": "column", "latent": int(latent)}:
+                self._reply(request, lambda: json.dumps(wire_column(self.partial, latent)))
+            case _:
+                super()._on_message(widget, content, buffers)
+
+    def _drain(self) -> None:
+        super()._drain()
+        if self._cards_of is not None:
+            leading = [latent for latent, _ in self.partial.ranked(self.sort, _SAVED)]
+            self._start_finding([n for n in {*self._watched(), *leading} if n not in self.cards])
+        for job in [*self._finding.values()]:
+            job.drain()
+
+    def _find(self, latent: int) -> Job[Cards] | None:
+        """What finds out about a latent; None if its card is there."""
+        if latent in self._finding:
+            return self._finding[latent]
+        if latent in self.cards:
+            return None
+        return self._start_finding([latent])
+
+    def _start_finding(self, latents: Sequence[int]) -> Job[Cards] | None:
+        if not latents:
+            return None
+        if self._cards_of is None:
+            raise ResultError(
+                f"this result has no card of latent {latents[0]}, and the view came without a model to make one. "
+                "Compute cards with run_latent_cards, or call card() on the view that show_features returns."
+            )
+        job: Job[Cards] = Job(
+            self._cards_of(latents), lambda _: (0, 1), on_step=self._take, on_end=lambda: self._end(job, latents)
+        )
+        self._take(job.partial)
+        if job.state == "running":
+            self._finding |= dict.fromkeys(latents, job)
+        return job
+
+    def _take(self, cards: Cards) -> None:
+        """Show what is found so far, a few times a second at most: all cards travel at once."""
+        if time.monotonic() - self._taken >= _TAKEN or not {card.latent for card in cards} <= self.cards.keys():
+            self._taken = time.monotonic()
+            self.cards = {**self.cards, **{card.latent: card for card in cards}}
+
+    def _end(self, job: Job[Cards], latents: Sequence[int]) -> None:
+        if job.error is None:
+            self._taken = 0.0
+            self._take(job.partial)
+        else:  # so that it can be asked for again
+            self.cards = {latent: card for latent, card in self.cards.items() if latent not in latents}
+        for latent in latents:
+            self._finding.pop(latent, None)
+            for request in self._waiting.pop(latent, ()):
+                self._reply(request, lambda: _outcome(job))
+
+    def _request_card(self, request: str, latent: int) -> None:
+        """Answer the page when a card is there; it runs where the work is done."""
+        try:
+            job = self._find(_checked(self.partial, latent))
+        except Exception as error:  # whatever it is, the page waits for an answer
+            self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
+            return
+        if job is None or job.state != "running":
+            self._reply(request, lambda: "found" if job is None else _outcome(job))
+            return
+        self._waiting.setdefault(latent, []).append(request)
+        if self._loop is None:
+            job.drain()
+        else:
+            job.start(self._loop)
+
+    @traitlets.validate("selected")
+    def _valid_selected(self, proposal: Mapping[str, Any]) -> LatentChoice | None:
+        given = proposal["value"]
+        if given is None:
+            return None
+        if not {"latent"} <= set(given) <= {"latent", "token"}:
+            raise traitlets.TraitError(
+                f'selected is {{"latent": 12, "token": None}}, with the token that is held, or None, not {given!r}.'
+            )
+        token = given.get("token")
+        n_tokens = self.partial.n_tokens
+        if token is not None and not (_is_whole(token) and 0 <= token < n_tokens):
+            raise traitlets.TraitError(f"no token {token!r}: the texts have tokens 0 to {n_tokens - 1}, or None.")
+        return {"latent": self._latent(given["latent"]), "token": None if token is None else int(token)}
+
+    @traitlets.validate("pinned")
+    def _valid_pinned(self, proposal: Mapping[str, Any]) -> list[int]:
+        pinned = list(dict.fromkeys(self._latent(latent) for latent in proposal["value"]))
+        if len(pinned) > MOST_PINNED:
+            raise traitlets.TraitError(f"at most {MOST_PINNED} latents can be pinned at once, not {len(pinned)}.")
+        return pinned
+
+    @traitlets.validate("sort")
+    def _valid_sort(self, proposal: Mapping[str, Any]) -> str:
+        name = str(proposal["value"])
+        if name not in RANKINGS:
+            raise traitlets.TraitError(str(unknown_name("ranking", name, RANKINGS)))
+        if name == "difference" and len(set(self.partial.sides)) < 2:
+            raise traitlets.TraitError("there is one text, so latents cannot be ranked by difference.")
+        return name
+
+    @traitlets.validate("color_limit")
+    def _valid_color_limit(self, proposal: Mapping[str, Any]) -> float | None:
+        limit = proposal["value"]
+        if limit is not None and not (math.isfinite(limit) and limit > 0):
+            raise traitlets.TraitError(f"color_limit is an activation above 0, or None; {limit} was given.")
+        return None if limit is None else float(limit)
+
+    @traitlets.validate("names")
+    def _valid_names(self, proposal: Mapping[str, Any]) -> dict[int, str]:
+        # One line: a name stands in lists and titles.
+        return self._written("names", {latent: _one_line(text) for latent, text in proposal["value"].items()})
+
+    @traitlets.validate("notes")
+    def _valid_notes(self, proposal: Mapping[str, Any]) -> dict[int, str]:
+        return self._written("notes", proposal["value"], _LONGEST_NOTE)
+
+    def _written(self, what: str, texts: Mapping[Any, Any], longest: int = _LONGEST_NAME) -> dict[int, str]:
+        """Check what a person, or a page that is not to be trusted, wrote about latents; what is empty is left out."""
+        if len(texts) > _MOST_WRITTEN:
+            raise traitlets.TraitError(f"{what} holds {_MOST_WRITTEN} texts at most; {len(texts)} were given.")
+        for latent, text in texts.items():
+            self._latent(latent)
+            if not isinstance(text, str) or len(text) > longest:
+                raise traitlets.TraitError(f"{what} are texts of at most {longest} characters each.")
+        return {int(latent): text for latent, text in texts.items() if text.strip()}
+
+    def _latent(self, given: Any) -> int:
+        try:
+            return _checked(self.partial, given)
+        except SelectionError as error:
+            raise traitlets.TraitError(str(error)) from error
+
+
+def question(result: FeatureResult) -> str:
+    """The question that a view of features answers."""
+    what = {"neurons": "neurons", "directions": "directions"}.get(result.dictionary.kind, "features")
+    if len(set(result.sides)) > 1:
+        return f"Which {what} tell the two texts apart?"
+    return f"Which {what} fire on {'this text' if len(result.texts) == 1 else 'these texts'}?"
+
+
+def _outcome(job: Job[Cards]) -> str:
+    return _raised(job.error) if job.error is not None else job.state
+
+
+def _raised(error: BaseException) -> str:
+    raise error
+
+
+def _checked(result: FeatureResult, latent: Any) -> int:
+    """A latent's number as a plain one.
+
+    Raises:
+        SelectionError: there is no such latent.
+    """
+    info = result.dictionary
+    if not (_is_whole(latent) and 0 <= latent < info.n_latents):
+        raise SelectionError(f"There is no latent {latent!r}: {info.name} has latents 0 to {info.n_latents - 1}.")
+    return int(latent)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def _one_line(text: Any) -> Any:
+    return " ".join(text.split()) if isinstance(text, str) else text
+
+
+def _finished(result: FeatureResult) -> Steps:
+    """The steps of work that is already done."""
+    yield from ()
+    return result

@@ -1,0 +1,300 @@
+import { fill, h } from "../core/dom";
+import { Frame } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import type { FeatureState, TokensMessage } from "../core/protocol";
+import { actionButton, saveButtons } from "../core/saves";
+import { stripCss } from "../core/token_strip";
+import { Card } from "./features/card";
+import { FeatureData } from "./features/data";
+import { featuresToCsv } from "./features/export_csv";
+import { Header } from "./features/header";
+import { LatentList } from "./features/latent_list";
+import { Legend } from "./features/legend";
+import { leading, type Ranked, ranked, type Sort } from "./features/ranking";
+import type { Actions, Asked, Scene } from "./features/scene";
+import { Strips } from "./features/strips";
+import css from "./features/style.css";
+import { TableView } from "./features/table_view";
+import { TokenPanel } from "./features/token_panel";
+import { canComplete, nameOf, spoken } from "./features/words";
+
+const TRAITS = [
+  ...(["spec", "arrays", "cards", "job", "selected", "pinned", "sort", "color_limit"] as const),
+  ...(["names", "notes", "theme"] as const),
+];
+const MOST_PINNED = 12;
+const SIDE = 372;
+const GAP = 28;
+
+/** One view of features on text in one element of a page. */
+class Features {
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<FeatureState, TokensMessage>;
+  readonly #actions: Actions;
+  readonly #frame: Frame;
+  readonly #header: Header;
+  readonly #job: JobStrip;
+  readonly #strips: Strips;
+  readonly #legend: Legend;
+  readonly #token: TokenPanel;
+  readonly #list: LatentList;
+  readonly #card: Card;
+  readonly #table = new TableView();
+  readonly #facts = h("div", { class: "iw-facts-line" });
+  readonly #asked = new Map<number, Asked>();
+  readonly #columns = new Map<number, number>();
+  #data: FeatureData;
+  #order: Ranked[] = [];
+  #ordered: unknown[] = [];
+  #version = 0;
+  #scheduled = 0;
+  #pointed: number | null = null;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<FeatureState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    this.#messages = new Messages<FeatureState, TokensMessage>(model, (message, buffers) => {
+      this.#data.apply(message, buffers);
+      this.#version++;
+      this.#redraw();
+    });
+    this.#data = new FeatureData(model.get("spec"), model.get("arrays"));
+    this.#actions = this.#makeActions();
+    const { signal } = this.#stop;
+    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
+    this.#job = new JobStrip("token", "read", this.#actions, this.#messages.live);
+    this.#strips = new Strips(id, this.#actions, signal);
+    this.#legend = new Legend(this.#actions);
+    this.#token = new TokenPanel(this.#actions);
+    this.#list = new LatentList(id, this.#actions, signal);
+    this.#card = new Card(this.#actions, signal);
+    const main = h("div", { class: "iw-main" }, this.#strips.element, this.#legend.element);
+    const side = h("div", { class: "iw-side-panel" }, this.#token.element, this.#list.element);
+    const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
+    const frame = ["features on text", stripCss + css, this.#header.element, this.#job.element, body] as const;
+    this.#frame = new Frame(...frame, this.#table.element, this.#footer(body));
+    fill(el, this.#frame.element);
+    this.#connect();
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #footer(body: HTMLElement): HTMLElement {
+    const table = actionButton("table", "table", "latents and tokens as tables", () => {
+      this.#table.element.hidden = !this.#table.element.hidden;
+      body.hidden = !this.#table.element.hidden;
+      table.setAttribute("aria-expanded", String(body.hidden));
+      if (this.#scene) this.#table.update(this.#scene);
+      this.#redraw();
+    });
+    table.setAttribute("aria-expanded", "false");
+    const saves = saveButtons({
+      stem: () => `features-${this.model.get("spec").dictionary.name}`.replace(/[^\w-]+/g, "-"),
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      csv: () => (this.#scene ? featuresToCsv(this.#scene) : []),
+      announce: (text) => this.#frame.say(text),
+    });
+    return h("div", { class: "iw-footer" }, this.#facts, h("div", { class: "iw-actions" }, table, saves));
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec") {
+        this.#data = new FeatureData(this.model.get("spec"), this.model.get("arrays"));
+        this.#columns.clear();
+        this.#version++;
+      }
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("The text is read.");
+      this.#redraw();
+    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+  }
+
+  #makeActions(): Actions {
+    const held = () => this.#scene?.held ?? null;
+    return {
+      choose: (latent) => {
+        this.#write("selected", { latent, token: held() });
+        if (this.#scene) this.#frame.say(`Shown: ${nameOf(this.#scene, latent)}.`);
+      },
+      hold: (token) => {
+        const shown = this.#scene?.shown ?? null;
+        if (shown === null || (token === null && held() === null)) return;
+        this.#write("selected", { latent: shown, token });
+        if (token !== null && this.#scene) this.#frame.say(`Held: ${spoken(this.#scene, token)}.`);
+      },
+      point: (token) => {
+        this.#pointed = token;
+        if (this.#scene) this.#token.show(this.#scene, this.#pointed ?? this.#scene.held);
+      },
+      step: (direction) => this.#step(direction),
+      pin: (latent) => {
+        const pinned = this.model.get("pinned");
+        if (pinned.includes(latent))
+          this.#write(
+            "pinned",
+            pinned.filter((other) => other !== latent),
+          );
+        else if (pinned.length < MOST_PINNED) this.#write("pinned", [...pinned, latent]);
+        else this.#frame.say(`At most ${MOST_PINNED} can be pinned at once.`);
+      },
+      setSort: (sort) => this.#write("sort", sort),
+      setLimit: (limit) => this.#write("color_limit", limit),
+      rename: (latent, name) => this.#annotate("names", latent, name.trim().replace(/\s+/g, " ")),
+      write: (latent, note) => this.#annotate("notes", latent, note),
+      ask: (latent) => void this.#ask(latent),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#frame.say(text),
+    };
+  }
+
+  #write<Name extends keyof FeatureState & string>(name: Name, value: FeatureState[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  #annotate(trait: "names" | "notes", latent: number, text: string): void {
+    const texts = this.model.get(trait);
+    if ((texts[latent] ?? "") === text) return;
+    const { [latent]: _before, ...others } = texts;
+    this.#write(trait, text.trim() ? { ...others, [latent]: text } : others);
+  }
+
+  #step(direction: 1 | -1): void {
+    const scene = this.#scene;
+    if (!scene || scene.shown === null) return;
+    const { tokens } = scene.data.column(scene.shown);
+    if (tokens.length === 0) return;
+    const from = scene.held ?? (direction > 0 ? -1 : scene.data.count);
+    const order = direction > 0 ? Array.from(tokens) : Array.from(tokens).reverse();
+    const next = order.find((token) => (token - from) * direction > 0) ?? order[0];
+    this.#actions.hold(next);
+    this.#strips.go(next);
+  }
+
+  /** Asks Python what else is known of a latent; the card then comes with the state. */
+  async #ask(latent: number): Promise<void> {
+    if (this.#asked.get(latent) === "waiting" || !this.#messages.live) return;
+    this.#asked.set(latent, "waiting");
+    this.#redraw();
+    try {
+      await this.#messages.request({ name: "card", latent });
+      this.#asked.delete(latent);
+    } catch (error) {
+      this.#asked.set(latent, { error: error instanceof Error ? error.message : String(error) });
+    }
+    this.#redraw();
+  }
+
+  /** Asks for all tokens of what is looked at, where only some are here; once for each state of the numbers. */
+  async #askColumn(latent: number): Promise<void> {
+    const fires = this.#data.fires(latent);
+    if (this.#columns.get(latent) === fires) return;
+    this.#columns.set(latent, fires);
+    const data = this.#data;
+    try {
+      data.complete(latent, JSON.parse(await this.#messages.request({ name: "column", latent })));
+      this.#version++;
+    } catch {
+      this.#columns.delete(latent);
+      return; // what is missing is told in the legend
+    }
+    this.#redraw();
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
+  }
+
+  #rank(sort: Sort): Ranked[] {
+    const basis = [this.#data, this.#version, sort];
+    if (basis.some((value, n) => value !== this.#ordered[n])) {
+      this.#order = ranked(this.#data, sort);
+      this.#ordered = basis;
+    }
+    return this.#order;
+  }
+
+  #draw(): void {
+    const spec = this.model.get("spec");
+    const wanted = this.model.get("sort");
+    const sort = wanted === "difference" && spec.texts.length < 2 ? "max" : (wanted ?? "max");
+    const order = this.#rank(sort);
+    const selected = this.model.get("selected") ?? null;
+    const limit = this.model.get("color_limit") ?? null;
+    const scene: Scene = {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
+      spec,
+      data: this.#data,
+      version: this.#version,
+      order,
+      sort,
+      cards: this.model.get("cards") ?? {},
+      names: this.model.get("names") ?? {},
+      notes: this.model.get("notes") ?? {},
+      job: this.model.get("job"),
+      shown: selected?.latent ?? leading(this.#data, order),
+      chosen: selected !== null,
+      held: selected?.token ?? null,
+      pinned: this.model.get("pinned") ?? [],
+      limit: limit !== null && limit > 0 ? limit : null,
+      live: this.#messages.live,
+      asked: this.#asked,
+    };
+    this.#scene = scene;
+    const width = scene.size === "wide" ? scene.width - SIDE - GAP : scene.width;
+    this.#frame.element.style.setProperty("--_digits", String(String(spec.dictionary.n_latents - 1).length));
+    this.#header.update(scene);
+    this.#job.update(scene.job);
+    this.#strips.update(scene, width);
+    this.#legend.update(scene);
+    this.#token.show(scene, this.#pointed ?? scene.held);
+    this.#list.update(scene);
+    this.#card.update(scene);
+    this.#table.update(scene);
+    fill(this.#facts, spec.provenance.join(" · "));
+    this.#fetch(scene);
+    this.#frame.element.dataset.ready = "true";
+  }
+
+  /** Asks for what is looked at and not here. */
+  #fetch({ shown, pinned, live, data, spec, cards, job, chosen }: Scene): void {
+    if (!live || shown === null) return;
+    for (const latent of new Set([shown, ...pinned]))
+      if (canComplete(data) && !data.isWhole(latent)) void this.#askColumn(latent);
+    const settled = chosen || job.state !== "running";
+    if (settled && spec.answers && !cards[shown] && !this.#asked.has(shown)) void this.#ask(shown);
+  }
+}
+
+function render({ model, el, signal }: RenderProps<FeatureState>): () => void {
+  let view: Features;
+  try {
+    view = new Features(model, el);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    fill(el, h("p", { role: "alert" }, `These features cannot be shown: ${reason}`));
+    return () => fill(el);
+  }
+  const destroy = () => view.destroy();
+  signal?.addEventListener("abort", destroy, { once: true });
+  return destroy;
+}
+
+export default { render };
