@@ -249,7 +249,7 @@ class Straight:
     def _entrances(self, layer: int) -> list[nn.Module]:
         """The projections by which neurons read what the MLP gets."""
         access, d_mlp = self._access, self._access.d_mlp
-        if not access.inside.enters or not d_mlp:
+        if not access.entrance or not d_mlp:
             return []
         block = access.anatomy.blocks[layer]
         arrived: list[torch.Tensor] = []
@@ -264,7 +264,7 @@ class Straight:
                 read.append((module, args[0].clone()))
 
         with exclusive(access.opened.module), ExitStack() as hooks:
-            entrance = block.get_submodule(access.inside.enters)
+            entrance = block.get_submodule(access.entrance)
             hooks.callback(entrance.register_forward_pre_hook(arrive, with_kwargs=True).remove)
             for part in block.modules():
                 if next(part.children(), None) is None and any(weight.ndim == 2 for weight in part.parameters()):
@@ -315,7 +315,7 @@ class Straight:
     def _before(self, part: str, layer: int) -> Norm | None:
         block, inside = self._access.anatomy.blocks[layer], self._access.inside
         if part == "mlp":
-            path = inside.enters
+            path = self._access.entrance
         elif inside.heads is not None and inside.heads.where.qkv:
             path = f"{inside.heads.where.attention}.{inside.heads.where.qkv[-1]}"
         else:
