@@ -7,14 +7,14 @@ import math
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
-from interp_widgets.results.features import RANKINGS, FeatureResult
+from interp_widgets.results.features import RANKINGS, FeatureResult, Ranking
 from interp_widgets.results.latent import LatentCard
 from interp_widgets.views._features_wire import (
     WHOLE,
@@ -138,6 +138,11 @@ class FeatureView(View):
         """What is computed so far, without computing more."""
         return self._annotated(super().partial)
 
+    @property
+    def _read(self) -> FeatureResult:
+        """What is computed so far, without the names and notes that were written here."""
+        return cast("FeatureResult", super().partial)
+
     def card(self, latent: int | None = None) -> LatentCard:
         """What is known of a latent beyond the text: it is found out now if it was not yet.
 
@@ -148,7 +153,7 @@ class FeatureView(View):
             SelectionError: there is no such latent, or none fires so far.
             ResultError: the card is not there, and the view came without a model (as that of a loaded result does).
         """
-        chosen = self._shown() if latent is None else _checked(self.partial, latent)
+        chosen = self._shown() if latent is None else _checked(self._read, latent)
         if (job := self._find(chosen)) is not None:
             job.finish()
         return self.cards[chosen]
@@ -160,7 +165,7 @@ class FeatureView(View):
         return draw(self.partial, self._shown_or_none(), self.pinned, color_limit=self.color_limit)
 
     def __repr__(self) -> str:
-        result = self.partial
+        result = self._read
         return f"FeatureView({result.shape_in_words()}, {result.dictionary.name}, {self.job.state})"
 
     def close(self) -> None:
@@ -179,8 +184,8 @@ class FeatureView(View):
 
     def _carded(self) -> Collection[int]:
         """Latents whose cards travel: all that were asked for here, or that lead, or are looked at."""
-        leading = [latent for ranking in ("max", "mean") for latent, _ in self.partial.ranked(ranking, WHOLE)]
-        return dict.fromkeys([*self._watched(), *(set(self.cards) - set(self.partial.cards)), *leading])
+        leading = [latent for ranking in ("max", "mean") for latent, _ in self._read.ranked(ranking, WHOLE)]
+        return dict.fromkeys([*self._watched(), *(set(self.cards) - set(self._read.cards)), *leading])
 
     def _shown(self) -> int:
         shown = self._shown_or_none()
@@ -192,8 +197,8 @@ class FeatureView(View):
         """The chosen latent, else the one that leads, of those that fire more than once a text; a start's does not."""
         if self.selected:
             return int(self.selected["latent"])
-        result = self.partial
-        leading = [latent for latent, _ in result.ranked(self.sort, WHOLE)]
+        result = self._read
+        leading = [latent for latent, _ in result.ranked(cast("Ranking", self.sort), WHOLE)]
         return next(
             (latent for latent in leading if result.fires[:, latent].sum() > len(result.texts)),
             next(iter(leading), None),
@@ -245,21 +250,21 @@ class FeatureView(View):
             self.set_trait("arrays", result)
 
     def _title(self) -> str:
-        return question(self.partial)
+        return question(self._read)
 
     def _on_message(self, widget: object, content: object, buffers: object) -> None:
         match content:
             case {"kind": "request", "id": str(request), "name": "card", "latent": int(latent)}:
                 self._on_loop(lambda: self._request_card(request, latent))
             case {"kind": "request", "id": str(request), "name": "column", "latent": int(latent)}:
-                self._reply(request, lambda: json.dumps(wire_column(self.partial, latent)))
+                self._reply(request, lambda: json.dumps(wire_column(self._read, latent)))
             case _:
                 super()._on_message(widget, content, buffers)
 
     def _drain(self) -> None:
         super()._drain()
         if self._cards_of is not None:
-            leading = [latent for latent, _ in self.partial.ranked(self.sort, _SAVED)]
+            leading = [latent for latent, _ in self._read.ranked(cast("Ranking", self.sort), _SAVED)]
             self._start_finding([n for n in {*self._watched(), *leading} if n not in self.cards])
         for job in [*self._finding.values()]:
             job.drain()
@@ -288,8 +293,10 @@ class FeatureView(View):
             self._finding |= dict.fromkeys(latents, job)
         return job
 
-    def _take(self, cards: Cards) -> None:
+    def _take(self, cards: Cards | None) -> None:
         """Show what is found so far, a few times a second at most: all cards travel at once."""
+        if cards is None:
+            return
         if time.monotonic() - self._taken >= _TAKEN or not {card.latent for card in cards} <= self.cards.keys():
             self._taken = time.monotonic()
             self.cards = {**self.cards, **{card.latent: card for card in cards}}
@@ -308,7 +315,7 @@ class FeatureView(View):
     def _request_card(self, request: str, latent: int) -> None:
         """Answer the page when a card is there; it runs where the work is done."""
         try:
-            job = self._find(_checked(self.partial, latent))
+            job = self._find(_checked(self._read, latent))
         except Exception as error:  # whatever it is, the page waits for an answer
             self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
             return
@@ -331,7 +338,7 @@ class FeatureView(View):
                 f'selected is {{"latent": 12, "token": None}}, with the token that is held, or None, not {given!r}.'
             )
         token = given.get("token")
-        n_tokens = self.partial.n_tokens
+        n_tokens = self._read.n_tokens
         if token is not None and not (_is_whole(token) and 0 <= token < n_tokens):
             raise traitlets.TraitError(f"no token {token!r}: the texts have tokens 0 to {n_tokens - 1}, or None.")
         return {"latent": self._latent(given["latent"]), "token": None if token is None else int(token)}
@@ -348,7 +355,7 @@ class FeatureView(View):
         name = str(proposal["value"])
         if name not in RANKINGS:
             raise traitlets.TraitError(str(unknown_name("ranking", name, RANKINGS)))
-        if name == "difference" and len(set(self.partial.sides)) < 2:
+        if name == "difference" and len(set(self._read.sides)) < 2:
             raise traitlets.TraitError("there is one text, so latents cannot be ranked by difference.")
         return name
 
@@ -380,7 +387,7 @@ class FeatureView(View):
 
     def _latent(self, given: Any) -> int:
         try:
-            return _checked(self.partial, given)
+            return _checked(self._read, given)
         except SelectionError as error:
             raise traitlets.TraitError(str(error)) from error
 

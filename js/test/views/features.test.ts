@@ -204,7 +204,7 @@ test("tokens that are missing are asked for; a saved page says that it has only 
 
 test("unread tokens are marked, and fill in as they stream", async () => {
   const none = FIRES.map(() => ({}));
-  const running = { state: "running", done: 0, total: 8, seconds: 0, eta: null, error: null } as const;
+  const running = { state: "running", done: 0, total: 8, seconds: 0, eta: null, error: null, note: null } as const;
   const model = show({ arrays: arrays(spec(), none, { computed: none.map(() => 0) }), job: running });
   expect(all(".iw-tok-unread")).toHaveLength(8);
   const buffer = (values: Int32Array | Float32Array) => unaligned(values.buffer as ArrayBuffer);
