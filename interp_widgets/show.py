@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.cards_on_request import cards_on_request
 from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.dial import dial_on_request
 from interp_widgets.experiments.feature_patching import feature_patching
 from interp_widgets.experiments.features import features as features_steps
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
-from interp_widgets.models.dictionaries.opening import Features
-from interp_widgets.models.opening import ModelLike
+from interp_widgets.models.access import resolve
+from interp_widgets.models.dictionaries.opening import Features, open_dictionary
+from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.texts import Corpus
 from interp_widgets.results.examples import ExamplesResult
@@ -245,7 +247,9 @@ def show_features(
     )
     if remote:
         return FeatureView(steps)
+    access = resolve(open_model(model, tokenizer))
+    dictionary = open_dictionary(features, access, site=site, layer=layer)
     cards_of = cards_on_request(
-        model, features, text=text, corpus=corpus, called=called, site=site, layer=layer, tokenizer=tokenizer
+        model, dictionary, text=text, corpus=corpus, called=called, site=None, layer=None, tokenizer=tokenizer
     )
-    return FeatureView(steps, cards_of=cards_of)
+    return FeatureView(steps, cards_of=cards_of, turned=dial_on_request(access, dictionary))

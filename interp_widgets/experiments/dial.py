@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -102,6 +102,15 @@ def dial(
         text_before=text_of(opened, added[0]),
         text_after=text_of(opened, added[1]),
     )
+
+
+def dial_on_request(access: Access, dictionary: Dictionary) -> Callable[[Sequence[int], int, Mode, float], DialReading]:
+    """Return what reads tokens with a latent of a dictionary turned: which, how, and how far."""
+
+    def turned(ids: Sequence[int], latent: int, mode: Mode, strength: float) -> DialReading:
+        return dial(access, ids, dictionary, latent, mode=mode, strength=strength)
+
+    return turned
 
 
 def _predictions(access: Access, logprobs: torch.Tensor, top_k: int) -> tuple[Prediction, ...]:

@@ -35,6 +35,6 @@ class DialReading:
         same = top.token == now.token
         change = f"{top.token.label} stays first" if same else f"{top.token.label} becomes {now.token.label}"
         return (
-            f"Latent {self.latent}, {self.mode} {self.strength:g} {where}: {change} ({top.prob:.0%} to {now.prob:.0%}), "
-            f"KL {self.kl:.3g} nats."
+            f"Latent {self.latent}, {self.mode} {self.strength:g} {where}: {change} "
+            f"({top.prob:.0%} to {now.prob:.0%}), KL {self.kl:.3g} nats."
         )

@@ -81,7 +81,7 @@ def test_documents_of_a_side_are_counted_together_and_start_where_they_do():
     texts = {"text": made.TEXT, "more": made.OTHER, "against": made.TEXT[:4]}
     whole = made.from_dense(texts, np.concatenate([made.activations(text) for text in texts.values()]))
     whole = made.replace(whole, sides=("text", "text", "against"))
-    spec = feature_spec(whole, answers=False)
+    spec = feature_spec(whole, answers=False, turns=False)
     assert [(text["name"], text["starts"]) for text in spec["texts"]] == [("text", [0, 13]), ("against", [0])]
     assert spec["texts"][0]["labels"] == [*made.TEXT, *made.OTHER]
     arrays = feature_arrays(whole, [])
@@ -129,7 +129,7 @@ def test_latents_that_were_asked_for_are_drawn_below_the_threshold_too():
     whole = made.result(kept=1)
     column = np.linspace(-0.1, 0.3, whole.n_tokens, dtype=np.float32)
     whole = made.replace(whole, columns={12: column})
-    assert feature_spec(whole, answers=False)["kept"] == 1
+    assert feature_spec(whole, answers=False, turns=False)["kept"] == 1
     np.testing.assert_array_equal(dense(feature_arrays(whole, []))[:, 12], column)
     assert wire_column(whole, 12)["activations"] == column[column != 0].tolist()
 
