@@ -161,7 +161,8 @@ def run_steering(steps: Generator[SteeringResult, None, SteeringResult]) -> Stee
 
     Example:
         >>> from interp_widgets import run_steering, teaching
-        >>> result = run_steering(teaching.load(), "The cat", [1.0] * 128, layers=2, strengths=(0, 4), n_tokens=0)
+        >>> vector = [1.0] + [0.0] * 127
+        >>> result = run_steering(teaching.load(), "The cat", vector, layers=2, strengths=(0, 9), n_tokens=0)
         >>> float(result.values["kl"][0, 1]) < 1e-6 < float(result.values["kl"][0, 2])
         True
 
