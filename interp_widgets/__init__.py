@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.directions import difference_of_means
+    from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
+    from interp_widgets.experiments.steering import run_steering
     from interp_widgets.experiments.superposition import run_superposition
     from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.experiments.train_sae import train_sae
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.inspect import inspect
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
+    from interp_widgets.results.directions import Directions
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
@@ -36,10 +40,12 @@ if TYPE_CHECKING:
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
+    from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show import (
         show_ablation,
         show_causal_trace,
+        show_feature_patching,
         show_features,
         show_memories,
         show_patching,
@@ -57,6 +63,7 @@ __all__ = [
     "CircuitResult",
     "Concepts",
     "Description",
+    "Directions",
     "ExamplesResult",
     "FeatureResult",
     "FeatureView",
@@ -68,24 +75,29 @@ __all__ = [
     "PatchingGrid",
     "PatchingResult",
     "Receiver",
+    "SteeringResult",
     "Superposition",
     "SuperpositionResult",
     "TopKSAE",
     "describe",
+    "difference_of_means",
     "inspect",
     "run_ablation",
     "run_causal_trace",
     "run_circuit_check",
+    "run_feature_patching",
     "run_features",
     "run_group_patching",
     "run_latent_cards",
     "run_memories",
     "run_patching",
     "run_path_patching",
+    "run_steering",
     "run_superposition",
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
+    "show_feature_patching",
     "show_features",
     "show_memories",
     "show_patching",
@@ -99,6 +111,7 @@ _HOME = {
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
+    "Directions": "interp_widgets.results.directions",
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
@@ -110,24 +123,29 @@ _HOME = {
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
     "Receiver": "interp_widgets.experiments.receivers",
+    "SteeringResult": "interp_widgets.results.steering",
     "Superposition": "interp_widgets.views.superposition",
     "SuperpositionResult": "interp_widgets.results.superposition",
     "TopKSAE": "interp_widgets.models.dictionaries.topk",
     "describe": "interp_widgets.models.describe",
+    "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
+    "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_steering": "interp_widgets.experiments.steering",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
+    "show_feature_patching": "interp_widgets.show",
     "show_features": "interp_widgets.show",
     "show_memories": "interp_widgets.show",
     "show_patching": "interp_widgets.show",

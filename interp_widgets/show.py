@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.cards_on_request import cards_on_request
 from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.dial import dial_on_request
+from interp_widgets.experiments.feature_patching import feature_patching
 from interp_widgets.experiments.features import features as features_steps
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.memories import memories
@@ -16,8 +18,9 @@ from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
 from interp_widgets.experiments.superposition import superposition
-from interp_widgets.models.dictionaries.opening import Features
-from interp_widgets.models.opening import ModelLike
+from interp_widgets.models.access import resolve
+from interp_widgets.models.dictionaries.opening import Features, open_dictionary
+from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.texts import Corpus
 from interp_widgets.results.examples import ExamplesResult
@@ -169,6 +172,31 @@ def show_path_patching(started: Started) -> PatchingGrid:
     return _view(started)
 
 
+@over(feature_patching)
+def show_feature_patching(steps: Steps) -> PatchingGrid:
+    """Show which latents of a dictionary carry the answer, as a live grid of latents by tokens.
+
+    The arguments are those of `run_feature_patching`, which returns the numbers without a view. Errors are raised here,
+    before the call returns; cells then fill in while other cells of the notebook run.
+
+    Returns:
+        The view: the strongest latents at the top, above them all latents together, and at the bottom the dictionary's
+        error. Colour is the effect: 0 is the host run unchanged, 1 the other run in full.
+
+    Raises:
+        InterpWidgetsError: see `run_feature_patching`.
+
+    Example:
+        >>> from interp_widgets import show_feature_patching, teaching
+        >>> clean = "When Mary and John went to the store, John gave a drink to"
+        >>> corrupt = "When Mary and John went to the store, Mary gave a drink to"
+        >>> view = show_feature_patching(teaching.load(), clean, corrupt, "neurons", layer=2, n_latents=4)
+        >>> [line.latent for line in view.result.panels[0].lines][::5]
+        ['error', 'all']
+    """
+    return PatchingGrid(steps)
+
+
 def show_features(
     model: ModelLike,
     text: Prompts,
@@ -241,10 +269,12 @@ def show_features(
     )
     if remote:
         return FeatureView(steps)
+    access = resolve(open_model(model, tokenizer))
+    dictionary = open_dictionary(features, access, site=site, layer=layer)
     cards_of = cards_on_request(
-        model, features, text=text, corpus=corpus, called=called, site=site, layer=layer, tokenizer=tokenizer
+        model, dictionary, text=text, corpus=corpus, called=called, site=None, layer=None, tokenizer=tokenizer
     )
-    return FeatureView(steps, cards_of=cards_of)
+    return FeatureView(steps, cards_of=cards_of, turned=dial_on_request(access, dictionary))
 
 
 @over(superposition)

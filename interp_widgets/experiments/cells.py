@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from interp_widgets.models.access import Access
 from interp_widgets.results.errors import SelectionError, SiteError
-from interp_widgets.results.panel import Columns, Line, Panel
+from interp_widgets.results.panel import Columns, Latent, Line, Panel
 from interp_widgets.results.terms import HEAD_SITES, NEURON_SITES, Site
 
 Span = tuple[int, int]
@@ -29,6 +29,8 @@ class Target:
     """The positions of the donor's prompt that they are taken from."""
     unit: int | None = None
     """The head or neuron; None for all of them."""
+    latent: Latent | None = None
+    """The latent whose part in the activation is replaced; None for the whole of it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Cells:
             positions, sources = (tuple(range(*spans[name])) for spans in (roles.host, roles.donor))
         elif panel.columns != "layer":
             unit = int(panel.labels[column])
-        return Target(panel.site, self._window(line.layer), positions, sources, unit)
+        return Target(panel.site, self._window(line.layer), positions, sources, unit, line.latent)
 
     def places(self) -> set[tuple[Site, int]]:
         """Return every site of a layer that a cell replaces something in."""

@@ -10,6 +10,7 @@ import torch
 
 from interp_widgets.experiments.cells import Target
 from interp_widgets.experiments.code import Copied, PromptName, Recipe
+from interp_widgets.experiments.latent_difference import LatentDifference
 from interp_widgets.experiments.sweep import Edit, Hosts, site_index
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.prompts import PromptPair
@@ -60,6 +61,8 @@ class Scene:
     """Whether putting in everything that differs gives the other baseline, as it does between two runs."""
     idle: Callable[[Target], bool] = _never
     """Tells of a target that it changes nothing, whatever is put in."""
+    latents: LatentDifference | None = None
+    """How latents differ between host and donor, where cells are about latents."""
     cell_bytes: int = 0
     """Memory that the edits of one cell take, where they are no views of what was read."""
 

@@ -27,6 +27,7 @@ from interp_widgets.models.access import Access
 from interp_widgets.models.gradients import Place, gradients
 from interp_widgets.models.memory import Portions
 from interp_widgets.results.errors import MetricError
+from interp_widgets.results.panel import Latent
 from interp_widgets.results.terms import STREAM_SITES, Site
 
 PASSES = 3
@@ -102,7 +103,7 @@ class Attribution:
     def __init__(self, scene: Scene, slopes: Mapping[Place, torch.Tensor]) -> None:
         self._scene = scene
         self._slopes = slopes
-        self._products: dict[Place, NDArray[np.float32]] = {}
+        self._products: dict[tuple[Place, Latent | None], NDArray[np.float32]] = {}
 
     def __call__(self, target: Target) -> float:
         """Return by how much the metric changes, to first order, when a target is replaced."""
@@ -111,9 +112,12 @@ class Attribution:
     def _change(self, target: Target, layer: int) -> float:
         place = (target.site, layer)
         if self._scene.aligned and target.positions == target.sources:
-            if place not in self._products:
-                self._products[place] = self._product(place, slice(None), slice(None))
-            found = self._products[place]
+            key = place, target.latent
+            if key not in self._products:
+                every = slice(None)
+                alone = target.latent is None
+                self._products[key] = self._product(place, every, every) if alone else self._of_latent(*key)
+            found = self._products[key]
             rows = found if target.positions is None else found[list(target.positions)]
         else:
             assert target.positions is not None
@@ -121,6 +125,14 @@ class Attribution:
             rows = self._product(place, list(target.positions), list(target.sources))
         units = rows if target.unit is None else rows[:, target.unit]
         return float(units.sum(dtype=np.float64))
+
+    def _of_latent(self, place: Place, latent: Latent | None) -> NDArray[np.float32]:
+        """Multiply slope and what a latent changes: (position, 1)."""
+        assert self._scene.latents is not None
+        assert latent is not None
+        moved = self._scene.latents.moved(latent)
+        product = self._slopes[place].float().to(moved.device) * moved
+        return product.flatten(1).sum(-1, keepdim=True).cpu().numpy()
 
     def _product(self, place: Place, to: slice | list[int], at: slice | list[int]) -> NDArray[np.float32]:
         """Multiply slope and difference, summed over what no cell takes apart: (position, unit) or (position, 1)."""

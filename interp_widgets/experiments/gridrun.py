@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -173,7 +174,7 @@ class GridRun:
         (layer, *others) = target.layers
         if target.site != "resid_post" or others or layer == self.request.access.n_layers - 1:
             return target
-        return Target("resid_pre", (layer + 1,), target.positions, target.sources)
+        return replace(target, site="resid_pre", layers=(layer + 1,))
 
     def _record(self, grid: Grid, contexts: Sequence[MetricContext], done: Done, cells: Sequence[list[Cell]]) -> None:
         request = self.request

@@ -42,6 +42,8 @@ class Known:
         """Return HOST, DONOR or UNKNOWN."""
         if self._scene.idle(target):
             return HOST
+        if target.latent is not None:
+            return HOST if self._lost(target) else UNKNOWN
         if not self._scene.aligned or target.positions != target.sources:
             return HOST if self._same(target) else UNKNOWN
         differs = [self._differing(target.site, layer) for layer in target.layers]
@@ -49,7 +51,7 @@ class Known:
             return HOST
         if self._edited:
             return UNKNOWN
-        if target.layers[0] == self._last and target.site not in _READ_BY_OTHERS and self._unread(target):
+        if self._lost(target):
             return HOST
         return DONOR if self._closes(target, differs[-1]) else UNKNOWN
 
@@ -62,7 +64,10 @@ class Known:
             matters[:-1] = False
         return bool(matters.any()) and self._taken(target, matters).sum() == matters.sum()
 
-    def _unread(self, target: Target) -> bool:
+    def _lost(self, target: Target) -> bool:
+        """Whether nothing reads what a target replaces."""
+        if self._edited or target.layers[0] != self._last or target.site in _READ_BY_OTHERS:
+            return False
         length = self._scene.hosts.ids.shape[1]
         return self._reads_last and target.positions is not None and length - 1 not in target.positions
 

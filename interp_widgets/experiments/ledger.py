@@ -24,7 +24,7 @@ class Ledger:
 
     def __init__(self, opened: Opened, settings: Mapping[str, str]) -> None:
         self.passes = 0.0
-        self._seconds = 0.0
+        self.seconds = 0.0
         self._opened = opened
         self._settings = settings
         self._fingerprint = fingerprint(opened.module)
@@ -39,7 +39,7 @@ class Ledger:
         while True:
             started = time.perf_counter()
             done = next(work, _DONE) is _DONE
-            self._seconds += time.perf_counter() - started
+            self.seconds += time.perf_counter() - started
             if done:
                 return result()
             yield result()
@@ -52,7 +52,7 @@ class Ledger:
             dtype=self._opened.dtype,
             versions=versions(),
             forward_passes=self.passes,
-            seconds=self._seconds,
+            seconds=self.seconds,
             settings=dict(self._settings),
         )
 

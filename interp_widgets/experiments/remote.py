@@ -31,6 +31,7 @@ from interp_widgets.results.groups import GroupResult
 from interp_widgets.results.memories import MemoriesResult
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.saved import Saved
+from interp_widgets.results.steering import SteeringResult
 
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
@@ -41,7 +42,15 @@ Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 
 _RESULTS: dict[str, type[Saved]] = {
     kind.__name__: kind
-    for kind in (CircuitResult, ExamplesResult, FeatureResult, GroupResult, MemoriesResult, PatchingResult)
+    for kind in (
+        CircuitResult,
+        ExamplesResult,
+        FeatureResult,
+        GroupResult,
+        MemoriesResult,
+        PatchingResult,
+        SteeringResult,
+    )
 }
 """What experiments return, by the name under which it travels."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from interp_widgets.results.errors import SelectionError
 from interp_widgets.results.terms import Site
@@ -14,13 +14,28 @@ Columns = Literal["pos", "head", "neuron", "role", "layer"]
 
 COLUMNS: tuple[Columns, ...] = get_args(Columns)
 
+Latent: TypeAlias = int | Literal["all", "error"]
+"""A latent of a dictionary; all of them together; or its error, which is what they do not account for."""
+
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a panel: a layer, or one head of it."""
+    """One row of a panel: a layer, one head of it, or one latent of a dictionary that writes there."""
 
     layer: int
     head: int | None = None
+    latent: Latent | None = None
+
+    def __str__(self) -> str:
+        if self.head is not None:
+            return f"layer {self.layer}, head {self.head}"
+        if self.latent is None:
+            return f"layer {self.layer}"
+        return f"layer {self.layer}, {LATENTS.get(self.latent, f'latent {self.latent}')}"
+
+
+LATENTS: Mapping[Latent, str] = {"all": "all latents", "error": "error of the dictionary"}
+"""What is said of rows that are no single latent."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +62,17 @@ class Panel:
         return tuple(dict.fromkeys(line.layer for line in self.lines))
 
     @property
+    def rows(self) -> Literal["layer", "head", "latent"]:
+        """What the rows are: layers, or heads or latents of layers."""
+        first = self.lines[0] if self.lines else None
+        if first is None or first.head is first.latent is None:
+            return "layer"
+        return "latent" if first.head is None else "head"
+
+    @property
     def axes(self) -> tuple[str, ...]:
-        """Names of what tells its cells apart: layer, then head, then what the columns are."""
-        rows = ("layer", "head") if self.lines and self.lines[0].head is not None else ("layer",)
+        """Names of what tells its cells apart: layer, then head or latent, then what the columns are."""
+        rows = ("layer",) if self.rows == "layer" else ("layer", self.rows)
         return rows if self.columns == "layer" else (*rows, self.columns)
 
     def name(self, row: int, column: int) -> dict[str, Any]:
@@ -58,6 +81,8 @@ class Panel:
         cell: dict[str, Any] = {"site": self.site, "layer": line.layer}
         if line.head is not None:
             cell["head"] = line.head
+        if line.latent is not None:
+            cell["latent"] = line.latent
         if self.columns == "pos":
             cell["pos"] = column
         elif self.columns == "role":
@@ -76,18 +101,14 @@ class Panel:
         if set(cell) != wanted:
             shown = ", ".join(f"'{key}': …" for key in ("site", *self.axes))
             raise SelectionError(f"a cell of {self.site} is {{{shown}}}, not {dict(cell)!r}.")
-        line = Line(cell["layer"], cell.get("head") if self.axes[:2] == ("layer", "head") and self._by_head else None)
+        line = Line(cell["layer"]) if self.rows == "layer" else Line(cell["layer"], **{self.rows: cell[self.rows]})
         if cell["layer"] not in self.layers:
             raise SelectionError(
                 f"no layer {cell['layer']!r} in this grid: it has layers {', '.join(map(str, self.layers))}."
             )
         if line not in self.lines:
-            raise SelectionError(f"no head {line.head!r} of layer {line.layer} in this grid.")
+            raise SelectionError(f"no {self.rows} {cell[self.rows]!r} of layer {line.layer} in this grid.")
         return self.lines.index(line), self._column(cell, length)
-
-    @property
-    def _by_head(self) -> bool:
-        return self.lines[0].head is not None
 
     def _column(self, cell: Mapping[str, Any], length: int) -> int:
         if self.columns == "layer":
@@ -110,8 +131,7 @@ class Panel:
             column: of the cell.
             token: label of the token at the position, where columns are positions and all prompts agree on it.
         """
-        line = self.lines[row]
-        rows = f"layer {line.layer}" + ("" if line.head is None else f", head {line.head}")
+        rows = str(self.lines[row])
         if self.columns == "layer":
             return rows
         if self.columns == "pos":

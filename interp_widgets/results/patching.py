@@ -315,8 +315,8 @@ class PatchingResult(Saved):
     def to_frame(self) -> pd.DataFrame:
         """One row for each cell, pair and metric (needs pandas).
 
-        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `pos`, `token` and
-        `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in the metric's unit),
+        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `latent`, `pos`,
+        `token` and `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in its unit),
         `estimate` (of the same, where cells were estimated first), `effect` (share of the gap), `status`.
         """
         from interp_widgets.results.tables import frame
@@ -327,7 +327,7 @@ class PatchingResult(Saved):
         """`value`, `effect`, `status` and, if there are any, `estimate` as arrays with named axes (needs xarray).
 
         The axes are (metric, prompt, site, layer, pos) where all panels are made alike; what columns are takes the
-        place of `pos`, and rows that are heads are called `row`.
+        place of `pos`, and rows that are heads or latents are called `row`.
 
         Raises:
             ResultError: the panels differ; `to_frame` holds any of them.
@@ -422,7 +422,7 @@ class PatchingResult(Saved):
         """The panels and their sizes, such as "z: 12 layers x 12 heads"."""
         sizes: dict[str, list[str]] = {}
         for panel in self.panels:
-            rows = "layers" if panel.lines[0].head is None else "heads"
+            rows = f"{panel.rows}s"
             columns = {"pos": "tokens", "layer": ""}.get(panel.columns, f"{panel.columns}s")
             size = f"{len(panel.lines)} {rows}" + (f" x {panel.width(self.length)} {columns}" if columns else "")
             sizes.setdefault(size, []).append(panel.site)

@@ -129,6 +129,21 @@ def ablation_story(how: Ablation) -> Story:
     )
 
 
+def latent_story(direction: Direction, dictionary: str) -> Story:
+    """The words of patching single latents between a clean and a corrupt run."""
+    story = patching_story(direction)
+    host, donor = (story.sides[side] for side in (story.host, story.donor))
+    return replace(
+        story,
+        question="Which latents make the model say $answer rather than $wrong_answer?",
+        question_of_several="Which latents make the model prefer the answer?",
+        cell=f"Each cell is one run of the {host} prompt in which one latent of {dictionary} has the activation that "
+        f"it has in the {donor} run; the other latents and the dictionary's error stay. "
+        + story.cell.partition(". ")[2],
+        label=f"latents, {story.label}",
+    )
+
+
 def path_story(direction: Direction, receivers: str) -> Story:
     """The words of path patching from each sender into receivers, such as "q of head 9.6"."""
     story = patching_story(direction)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _COLUMNS = (
-    *("prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"),
+    *("prompt", "site", "layer", "head", "latent", "pos", "token", "token_corrupt", "neuron", "role"),
     *("metric", "value", "estimate", "effect", "status"),
 )
 """Columns of a table, in order, as far as they apply."""
@@ -63,7 +63,7 @@ def dataset(result: PatchingResult) -> xr.Dataset:
         for panel in result.panels
     ):
         raise ResultError("the sites of this result have different axes. Use to_frame(), or one site at a time.")
-    rows = "layer" if first.lines[0].head is None else "row"
+    rows = "layer" if first.rows == "layer" else "row"
     column = "column" if first.columns == "layer" else first.columns
     cells = ("prompt", "site", rows, column)
     axes = ("metric", *cells)
@@ -76,7 +76,7 @@ def dataset(result: PatchingResult) -> xr.Dataset:
     }
     if rows == "row":
         coords["layer"] = ("row", [line.layer for line in first.lines])
-        coords["head"] = ("row", [line.head for line in first.lines])
+        coords[first.rows] = ("row", _units(first))
     if column == "pos":
         coords["token"] = ("pos", list(result.pairs[0].clean.labels))
     elif column in ("head", "neuron"):
@@ -93,13 +93,20 @@ def dataset(result: PatchingResult) -> xr.Dataset:
     )
 
 
+def _units(panel: Panel) -> NDArray[Any]:
+    """The head or the latent of each row; latents as objects, since not all of them are numbers."""
+    if panel.rows == "head":
+        return np.array([line.head for line in panel.lines])
+    return np.array([line.latent for line in panel.lines], dtype=object)
+
+
 def _named(
     result: PatchingResult, panel: Panel, prompt: NDArray[np.int_], row: NDArray[np.int_], column: NDArray[np.int_]
 ) -> dict[str, Any]:
     """The columns of a table that say where its cells are."""
     named: dict[str, Any] = {"layer": np.array([line.layer for line in panel.lines])[row]}
-    if panel.lines[0].head is not None:
-        named["head"] = np.array([line.head for line in panel.lines])[row]
+    if panel.rows != "layer":
+        named[panel.rows] = _units(panel)[row]
     if panel.columns == "pos":
         named["pos"] = column
         for name, side in (("token", "clean"), ("token_corrupt", "corrupt")):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_widgets.results.dial import DialReading
 from interp_widgets.results.dictionary import DictionaryInfo, Fit
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.latent import LatentCard, Link, Weighted
@@ -15,6 +17,7 @@ from interp_widgets.results.provenance import Provenance
 from interp_widgets.views._token_strip import wire_text, wire_values
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol import (
+    DialMode,
     FeatureArrays,
     FeatureSpec,
     WireArray,
@@ -23,6 +26,8 @@ from interp_widgets.views.protocol import (
     WireDictionary,
     WireFit,
     WireLink,
+    WirePrediction,
+    WireReading,
     WireWeighted,
 )
 
@@ -32,7 +37,7 @@ WHOLE = 24
 """Of how many latents, the strongest of the text, all tokens travel whatever the length of the text."""
 
 
-def feature_spec(result: FeatureResult, *, answers: bool) -> FeatureSpec:
+def feature_spec(result: FeatureResult, *, answers: bool, turns: bool) -> FeatureSpec:
     """All that the page shows apart from numbers."""
     return {
         "texts": [
@@ -43,6 +48,7 @@ def feature_spec(result: FeatureResult, *, answers: bool) -> FeatureSpec:
         "threshold": result.threshold,
         "kept": result.kept,
         "answers": answers,
+        "turns": turns,
         "provenance": _provenance(result.provenance, result.dictionary),
     }
 
@@ -71,6 +77,25 @@ def feature_arrays(result: FeatureResult, watched: Collection[int]) -> FeatureAr
         "fires": fires,
         "per_token": per_token if len(latents) < len(result.latents) else result.kept,
         "fit": None if result.fit is None else _fit(result.fit),
+    }
+
+
+def wire_reading(reading: DialReading, token: int | None) -> WireReading:
+    """What the page shows of a turned latent, up to a token."""
+    before, after = (
+        [WirePrediction(label=said.token.label, prob=said.prob) for said in side]
+        for side in (reading.before, reading.after)
+    )
+    return {
+        "latent": reading.latent,
+        "mode": cast("DialMode", reading.mode),
+        "strength": reading.strength,
+        "token": token,
+        "before": before,
+        "after": after,
+        "kl": reading.kl,
+        "text_before": reading.text_before,
+        "text_after": reading.text_after,
     }
 
 

@@ -98,7 +98,7 @@ def _term(term: Term) -> WireTerm:
 
 
 def _panel(panel: Panel) -> WirePanel:
-    lines: list[WireLine] = [{"layer": line.layer, "head": line.head} for line in panel.lines]
+    lines: list[WireLine] = [{"layer": line.layer, "head": line.head, "latent": line.latent} for line in panel.lines]
     return {
         "term": _term(site_term(panel.site)),
         "lines": lines,

@@ -149,7 +149,7 @@ def _labels_below(result: PatchingResult, panel: Panel) -> float:
 
 
 def _by_head(panel: Panel) -> bool:
-    return panel.lines[0].head is not None
+    return panel.rows == "head"
 
 
 def _width(panel: Panel, length: int) -> float:
@@ -208,8 +208,9 @@ def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
     lines = panel.lines
     if not _by_head(panel):
         rows = _thin(len(lines), round(_height(panel) / 0.13))
-        labels = [str(lines[row].layer) for row in rows]
-        name = "layer"
+        by_latent = panel.rows == "latent"
+        labels = [str(lines[row].latent if by_latent else lines[row].layer) for row in rows]
+        name = str(panel.rows)
     elif len(lines) <= _ROOM_FOR_GAPS:
         rows = _thin(len(lines), round(_height(panel) / 0.13))
         labels = [f"{lines[row].layer}.{lines[row].head}" for row in rows]

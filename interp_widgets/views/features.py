@@ -13,9 +13,11 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
+from interp_widgets.results.dial import DialReading
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.features import RANKINGS, FeatureResult, Ranking
 from interp_widgets.results.latent import LatentCard
+from interp_widgets.results.steering import Mode
 from interp_widgets.views._features_wire import (
     WHOLE,
     entries,
@@ -25,6 +27,7 @@ from interp_widgets.views._features_wire import (
     statistics,
     wire_cards,
     wire_column,
+    wire_reading,
 )
 from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
@@ -40,6 +43,8 @@ Steps: TypeAlias = "Generator[FeatureResult, None, FeatureResult]"
 Cards: TypeAlias = "tuple[LatentCard, ...]"
 CardsOf: TypeAlias = "Callable[[Sequence[int]], Generator[Cards, None, Cards]]"
 """Starts to find out about some latents, in steps that may run the model."""
+Turned: TypeAlias = "Callable[[Sequence[int], int, Mode, float], DialReading]"
+"""Runs tokens with a latent turned: which, how, and how far."""
 
 MOST_PINNED = 12
 _LONGEST_NAME, _LONGEST_NOTE = 80, 4000
@@ -81,7 +86,7 @@ class FeatureView(View):
 
     _esm = STATIC / "features.js"
     _page_writes = frozenset({"selected", "pinned", "sort", "color_limit", "names", "notes", "theme"})
-    _page_state = ("spec", "arrays", "cards", "job", *sorted(_page_writes))
+    _page_state = ("spec", "arrays", "cards", "dial", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
     arrays = traitlets.Instance(FeatureResult, help="The result whose activations the page holds.").tag(
@@ -89,6 +94,9 @@ class FeatureView(View):
     )
     cards: dict[int, LatentCard] = traitlets.Dict(help="Cards of latents that were found.").tag(  # type: ignore[assignment]
         sync=True, to_json=lambda cards, view: wire_cards(cards, view._carded()) if cards else {}
+    )
+    dial = traitlets.Dict(allow_none=True, default_value=None, help="The last reading of a turned latent.").tag(
+        sync=True
     )
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     pinned: list[int] = traitlets.List().tag(sync=True, echo_update=False)  # type: ignore[assignment]
@@ -101,14 +109,18 @@ class FeatureView(View):
         sync=True, echo_update=False, from_json=_from_page, to_json=_to_page
     )
 
-    def __init__(self, source: FeatureResult | Steps, *, cards_of: CardsOf | None = None) -> None:
+    def __init__(
+        self, source: FeatureResult | Steps, *, cards_of: CardsOf | None = None, turned: Turned | None = None
+    ) -> None:
         """Show a result, or the partial results of one that is being computed.
 
         Args:
             source: a finished result, or the steps of one.
             cards_of: finds out about latents whose card is asked for and not in the result, in steps between which
                 other work goes on.
+            turned: runs tokens with a latent turned.
         """
+        self._turned = turned
         self._cards_of = cards_of
         self._finding: dict[int, Job[Cards]] = {}
         self._waiting: dict[int, list[str]] = {}
@@ -137,6 +149,38 @@ class FeatureView(View):
     def partial(self) -> FeatureResult:
         """What is computed so far, without computing more."""
         return self._annotated(super().partial)
+
+    def turn(self, latent: int, mode: Mode = "ablate", strength: float = 1.0, token: int | None = None) -> DialReading:
+        """Turn a latent, and show in its card what that does to what the model says next.
+
+        Args:
+            latent: which one. All others, and the dictionary's error, stay as they are.
+            mode: "ablate" takes its activation out (all of it with a strength of 1), "scale" multiplies it, "clamp"
+                puts the strength in its place, and "add" adds it.
+            strength: how far, in units of the activation for "clamp" and "add".
+            token: the token after which the model goes on, counted through as in `selected`; None for the last of the
+                first document. The latent is turned at all tokens up to there, and at those that the model adds.
+
+        Raises:
+            ResultError: the view came without a model.
+            SelectionError: no such token or latent.
+        """
+        if self._turned is None:
+            raise ResultError(
+                "this view came without a model to turn latents in. Call turn() on the view that show_features returns."
+            )
+        reading = self._turned(_upto(self._raw, token), latent, mode, strength)
+        self.set_trait("dial", wire_reading(reading, token))
+        return reading
+
+    def _request_dial(self, request: str, latent: int, mode: Mode, strength: float, token: int | None) -> None:
+        try:
+            self.turn(latent, mode, strength, token)
+            said = json.dumps(self.dial)
+        except Exception as error:  # whatever it is, the page waits for an answer
+            self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
+            return
+        self._reply(request, lambda: said)
 
     def card(self, latent: int | None = None) -> LatentCard:
         """What is known of a latent beyond the text: it is found out now if it was not yet.
@@ -212,7 +256,7 @@ class FeatureView(View):
     def _open(self, result: FeatureResult) -> dict[str, object]:
         self._note(result)
         return {
-            "spec": feature_spec(result, answers=self._cards_of is not None),
+            "spec": feature_spec(result, answers=self._cards_of is not None, turns=self._turned is not None),
             "names": dict(result.names),
             "notes": dict(result.notes),
             "cards": dict(result.cards),
@@ -258,6 +302,16 @@ class FeatureView(View):
         match content:
             case {"kind": "request", "id": str(request), "name": "card", "latent": int(latent)}:
                 self._on_loop(lambda: self._request_card(request, latent))
+            case {
+                "kind": "request",
+                "id": str(request),
+                "name": "dial",
+                "latent": int(latent),
+                "mode": str(mode),
+                "strength": float() | int() as strength,
+                "token": None | int() as token,
+            }:
+                self._on_loop(lambda: self._request_dial(request, latent, cast("Mode", mode), strength, token))
             case {"kind": "request", "id": str(request), "name": "column", "latent": int(latent)}:
                 self._reply(request, lambda: json.dumps(wire_column(self._raw, latent)))
             case _:
@@ -408,6 +462,18 @@ def _outcome(job: Job[Cards]) -> str:
 
 def _raised(error: BaseException) -> str:
     raise error
+
+
+def _upto(result: FeatureResult, token: int | None) -> tuple[int, ...]:
+    """The tokens of a document up to one of all documents' tokens, or of the first document."""
+    if token is None:
+        return result.texts[0].ids
+    first = 0
+    for text in result.texts:
+        if first <= token < first + len(text):
+            return text.ids[: token - first + 1]
+        first += len(text)
+    raise SelectionError(f"there is no token {token}: they run from 0 to {first - 1}.")
 
 
 def _checked(result: FeatureResult, latent: Any) -> int:

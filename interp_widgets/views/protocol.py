@@ -11,6 +11,8 @@ from typing import Any, Literal, TypedDict
 JobState = Literal["running", "done", "cancelled", "failed"]
 Dtype = Literal["float32", "int32", "uint8"]
 Theme = Literal["auto", "light", "dark"]
+DialMode = Literal["ablate", "scale", "clamp", "add"]
+"""What is done with a latent's activation: so much of it is taken out, it is multiplied, replaced, or added to."""
 Columns = Literal["pos", "head", "neuron", "role", "layer"]
 
 
@@ -69,10 +71,11 @@ class WireMetric(TypedDict):
 
 
 class WireLine(TypedDict):
-    """A row of a panel: a layer, or one head of it."""
+    """A row of a panel: a layer, one head of it, or one latent of a dictionary: its number, "all" or "error"."""
 
     layer: int
     head: int | None
+    latent: int | str | None
 
 
 class WirePanel(TypedDict):
@@ -169,6 +172,7 @@ class Cell(CellPlace, total=False):
     """A cell of the grid, named by what its panel's rows and columns are."""
 
     head: int
+    latent: int | str
     pos: int
     neuron: int
     role: str
@@ -302,7 +306,22 @@ class StripRequest(TypedDict):
     cell: Cell
 
 
-RequestMessage = HtmlRequest | StripRequest | CardRequest | ColumnRequest
+class DialRequest(TypedDict):
+    """To Python: turn a latent, at all tokens up to `token`, or null for the whole text, and those to come.
+
+    The answer is a `WireReading` as JSON, which is then the state `dial` too.
+    """
+
+    kind: Literal["request"]
+    id: str
+    name: Literal["dial"]
+    latent: int
+    mode: DialMode
+    strength: float
+    token: int | None
+
+
+RequestMessage = HtmlRequest | StripRequest | CardRequest | ColumnRequest | DialRequest
 ToPage = RowsMessage | TokensMessage | ReplyMessage
 ToPython = CancelMessage | ResyncMessage | StripMessage | RequestMessage
 
@@ -381,6 +400,8 @@ class FeatureSpec(TypedDict):
     """Most latents that Python has of a token; null where it has all that fire."""
     answers: bool
     """Whether Python makes cards that are not there yet."""
+    turns: bool
+    """Whether Python turns latents."""
     provenance: list[str]
 
 
@@ -470,13 +491,34 @@ class LatentChoice(TypedDict):
     token: int | None
 
 
+class WireReading(TypedDict):
+    """What turning a latent did to what the model says after a token."""
+
+    latent: int
+    mode: DialMode
+    strength: float
+    token: int | None
+    """Null for the end of the text."""
+    before: list[WirePrediction]
+    """The likeliest next tokens as they are, and with the latent turned."""
+    after: list[WirePrediction]
+    kl: float
+    """How far the prediction moved, in nats."""
+    text_before: str
+    """What the model goes on with."""
+    text_after: str
+
+
 class FeatureState(TypedDict):
-    """The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards` and `job`."""
+    """The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards`, `dial` and
+    `job`."""
 
     spec: FeatureSpec
     arrays: FeatureArrays
     cards: dict[str, WireCard]
     """By the latent's number."""
+    dial: WireReading | None
+    """The last one."""
     job: JobStatus
     selected: LatentChoice | None
     """Null shows the latent that leads."""

@@ -30,6 +30,7 @@ export function spec(overrides: Partial<FeatureSpec> = {}): FeatureSpec {
     threshold: 0,
     kept: null,
     answers: true,
+    turns: true,
     provenance: ["demo model"],
     ...overrides,
   };
@@ -107,6 +108,7 @@ export function state(overrides: Partial<FeatureState> = {}, of = spec()): Featu
   return {
     spec: of,
     arrays: arrays(of),
+    dial: null,
     cards: { 3: card },
     job: { state: "done", done: 8, total: 8, seconds: 1, eta: null, error: null, note: null },
     selected: null,

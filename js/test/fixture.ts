@@ -52,12 +52,15 @@ export const noising: WireStory = { ...denoising, deed: "Copying $what from the 
 export const term = (name: string, label = name, unit = "") => ({ name, label, meaning: `what ${label} is`, unit });
 
 export function panel(name: string, overrides: Partial<WirePanel> = {}): WirePanel {
-  const lines = [0, 4, 8].map((layer) => ({ layer, head: null }));
+  const lines = [0, 4, 8].map((layer) => ({ layer, head: null, latent: null }));
   return { term: term(name), lines, columns: "pos", labels: [], notes: [], ...overrides };
 }
 
 /** Two heads in each of two layers. */
-export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head })));
+export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head, latent: null })));
+
+/** What a dictionary of latents carries: its error, one latent, and all of them. */
+export const latents = ["error", 532, "all"].map((latent) => ({ layer: 1, head: null, latent }));
 
 /** Two sites, three layers (of which the middle one is layer 4), four tokens: a transposed axis cannot go unnoticed. */
 export function spec(overrides: Partial<GridSpec> = {}): GridSpec {

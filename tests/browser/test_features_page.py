@@ -330,3 +330,26 @@ def test_no_token_lies_beyond_the_strip_at_any_width(open_features, width):
     assert beyond == 0
     squeezed = "ts => ts.filter(t => t.scrollWidth > t.clientWidth + 1).length"
     assert page.locator(".iw-strip-text").evaluate_all(squeezed) == 0
+
+
+def test_a_saved_page_shows_what_turning_a_latent_did(open_features):
+    dial = {
+        "latent": NAMES,
+        "mode": "clamp",
+        "strength": 5.0,
+        "token": None,
+        "before": [{"label": "␣Sorry", "prob": 0.9}],
+        "after": [{"label": "␣Sure", "prob": 0.7}],
+        "kl": 1.25,
+        "text_before": " Sorry, no.",
+        "text_after": " Sure thing.",
+    }
+    for width, scheme in ((1200, "light"), (400, "dark")):
+        page = open_features(width=width, scheme=scheme, dial=dial, selected={"latent": NAMES, "token": None})
+        section = page.locator(".iw-dial")
+        expect(section).to_contain_text("set to 5.00")
+        expect(section).to_contain_text("… Sure thing.")
+        expect(section).to_contain_text("needs the notebook's kernel")
+        expect(page.locator(".iw-dial-controls")).to_be_hidden()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not violations(page)

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import traitlets
 
+from interp_widgets import show_features, teaching
+from interp_widgets.results.dial import DialReading
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.results.latent import LatentCard
+from interp_widgets.results.patching import Prediction
+from interp_widgets.results.tokens import Token
 from interp_widgets.views._features_wire import MOST_ENTRIES, feature_arrays, feature_spec, wire_column
 from interp_widgets.views.features import FeatureView, question
 from tests import made_features as made
@@ -81,7 +85,7 @@ def test_documents_of_a_side_are_counted_together_and_start_where_they_do():
     texts = {"text": made.TEXT, "more": made.OTHER, "against": made.TEXT[:4]}
     whole = made.from_dense(texts, np.concatenate([made.activations(text) for text in texts.values()]))
     whole = made.replace(whole, sides=("text", "text", "against"))
-    spec = feature_spec(whole, answers=False)
+    spec = feature_spec(whole, answers=False, turns=False)
     assert [(text["name"], text["starts"]) for text in spec["texts"]] == [("text", [0, 13]), ("against", [0])]
     assert spec["texts"][0]["labels"] == [*made.TEXT, *made.OTHER]
     arrays = feature_arrays(whole, [])
@@ -129,7 +133,7 @@ def test_latents_that_were_asked_for_are_drawn_below_the_threshold_too():
     whole = made.result(kept=1)
     column = np.linspace(-0.1, 0.3, whole.n_tokens, dtype=np.float32)
     whole = made.replace(whole, columns={12: column})
-    assert feature_spec(whole, answers=False)["kept"] == 1
+    assert feature_spec(whole, answers=False, turns=False)["kept"] == 1
     np.testing.assert_array_equal(dense(feature_arrays(whole, []))[:, 12], column)
     assert wire_column(whole, 12)["activations"] == column[column != 0].tolist()
 
@@ -410,3 +414,68 @@ def test_a_text_on_which_nothing_fires_can_be_shown_and_drawn():
     with pytest.raises(SelectionError, match="no latent fires on this text so far"):
         view.card()
     assert view.get_state("arrays")["arrays"]["firing"]["shape"] == [0]
+
+
+class Turning:
+    """Stands for a model: remembers what it was asked, and says what it is told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[tuple[int, ...], int, str, float]] = []
+        self.error = error
+
+    def __call__(self, ids, latent, mode, strength):
+        self.asked.append((tuple(ids), latent, mode, strength))
+        if self.error:
+            raise self.error
+        before, after = ((Prediction(Token(token, label), 0.5),) for token, label in ((1, "␣no"), (2, "␣yes")))
+        return DialReading(latent, mode, strength, None, 1.0, before, after, 0.25, " no.", " yes.")
+
+
+def turned(view, monkeypatch, **given):
+    replies = []
+    monkeypatch.setattr(view, "send", lambda content, buffers=None: replies.append(content))
+    message = {
+        "kind": "request",
+        "id": "1",
+        "name": "dial",
+        "latent": NAMES,
+        "mode": "clamp",
+        "strength": 3,
+        "token": 2,
+    }
+    view._on_message(view, message | given, [])
+    return replies
+
+
+def test_the_page_turns_a_latent_and_both_see_the_reading(monkeypatch):
+    model = Turning()
+    view = FeatureView(made.result(), turned=model)
+    assert view.spec["turns"]
+    (reply,) = turned(view, monkeypatch)
+    assert model.asked == [(made.result().texts[0].ids[:3], NAMES, "clamp", 3)]
+    assert reply["ok"]
+    assert json.loads(reply["value"]) == view.dial
+    assert view.dial["after"] == [{"label": "␣yes", "prob": 0.5}]
+    assert (view.dial["token"], view.dial["text_after"]) == (2, " yes.")
+    assert view.turn(NAMES).text_before == " no."
+    assert model.asked[-1] == (made.result().texts[0].ids, NAMES, "ablate", 1.0)
+    assert "␣yes" in view.snapshot().html
+
+
+def test_a_latent_that_cannot_be_turned_is_told(monkeypatch):
+    view = FeatureView(made.result(), turned=Turning(SelectionError("There is no latent 99")))
+    (reply,) = turned(view, monkeypatch, latent=99)
+    assert (reply["ok"], "There is no latent 99" in reply["value"]) == (False, True)
+    (reply,) = turned(view, monkeypatch, token=10_000)
+    assert "there is no token 10000" in reply["value"]
+    (reply,) = turned(FeatureView(made.result()), monkeypatch)
+    assert "this view came without a model to turn latents in" in reply["value"]
+    assert view.dial is None
+
+
+def test_show_features_turns_a_latent_of_the_model():
+    view = show_features(teaching.load(), "User: How do I steal a piano?\nAssistant:", teaching.sae())
+    reading = view.turn(817, "clamp", 12.0)
+    assert reading.text_before.startswith(" Sorry")
+    assert reading.text_after.startswith(" Sure")
+    assert view.turn(817, "clamp", 12.0, token=4).before[0].token.label != reading.before[0].token.label

@@ -23,7 +23,8 @@ def directions(matrix: torch.Tensor | NDArray[np.floating], place: Place) -> Cod
         FeatureError: no matrix of numbers, or a direction that is zero, NaN or infinite.
     """
     try:
-        tensor = torch.as_tensor(matrix)
+        # A copy: torch warns of arrays that cannot be written, as those of a result are.
+        tensor = torch.as_tensor(np.array(matrix) if isinstance(matrix, np.ndarray) else matrix)
     except TypeError:
         raise FeatureError(f"Directions are rows of real numbers, and these are of type {matrix.dtype}.") from None
     if tensor.ndim == 1:

@@ -6,6 +6,8 @@ export type Dtype = "float32" | "int32" | "uint8";
 
 export type Theme = "auto" | "light" | "dark";
 
+export type DialMode = "ablate" | "scale" | "clamp" | "add";
+
 export type Columns = "pos" | "head" | "neuron" | "role" | "layer";
 
 /** An array in C order, little-endian; `data` is a binary buffer. */
@@ -56,10 +58,11 @@ export interface WireMetric {
   baselines: number[][];
 }
 
-/** A row of a panel: a layer, or one head of it. */
+/** A row of a panel: a layer, one head of it, or one latent of a dictionary: its number, "all" or "error". */
 export interface WireLine {
   layer: number;
   head: number | null;
+  latent: number | string | null;
 }
 
 /** One site of a grid: what its rows and columns stand for. */
@@ -159,6 +162,7 @@ export interface CellPlace {
 /** A cell of the grid, named by what its panel's rows and columns are. */
 export interface Cell extends CellPlace {
   head?: number;
+  latent?: number | string;
   pos?: number;
   neuron?: number;
   role?: string;
@@ -284,7 +288,22 @@ export interface StripRequest {
   cell: Cell;
 }
 
-export type RequestMessage = HtmlRequest | StripRequest | CardRequest | ColumnRequest;
+/**
+ * To Python: turn a latent, at all tokens up to `token`, or null for the whole text, and those to come.
+ *
+ * The answer is a `WireReading` as JSON, which is then the state `dial` too.
+ */
+export interface DialRequest {
+  kind: "request";
+  id: string;
+  name: "dial";
+  latent: number;
+  mode: DialMode;
+  strength: number;
+  token: number | null;
+}
+
+export type RequestMessage = HtmlRequest | StripRequest | CardRequest | ColumnRequest | DialRequest;
 
 export type ToPage = RowsMessage | TokensMessage | ReplyMessage;
 
@@ -359,6 +378,8 @@ export interface FeatureSpec {
   kept: number | null;
   /** Whether Python makes cards that are not there yet. */
   answers: boolean;
+  /** Whether Python turns latents. */
+  turns: boolean;
   provenance: string[];
 }
 
@@ -441,12 +462,34 @@ export interface LatentChoice {
   token: number | null;
 }
 
-/** The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards` and `job`. */
+/** What turning a latent did to what the model says after a token. */
+export interface WireReading {
+  latent: number;
+  mode: DialMode;
+  strength: number;
+  /** Null for the end of the text. */
+  token: number | null;
+  /** The likeliest next tokens as they are, and with the latent turned. */
+  before: WirePrediction[];
+  after: WirePrediction[];
+  /** How far the prediction moved, in nats. */
+  kl: number;
+  /** What the model goes on with. */
+  text_before: string;
+  text_after: string;
+}
+
+/**
+ * The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards`, `dial` and
+ * `job`.
+ */
 export interface FeatureState {
   spec: FeatureSpec;
   arrays: FeatureArrays;
   /** By the latent's number. */
   cards: Record<string, WireCard>;
+  /** The last one. */
+  dial: WireReading | null;
   job: JobStatus;
   /** Null shows the latent that leads. */
   selected: LatentChoice | null;

@@ -22,7 +22,7 @@ import { TokenPanel } from "./features/token_panel";
 import { canComplete, nameOf, spoken } from "./features/words";
 
 const TRAITS = [
-  ...(["spec", "arrays", "cards", "job", "selected", "pinned", "sort", "color_limit"] as const),
+  ...(["spec", "arrays", "cards", "dial", "job", "selected", "pinned", "sort", "color_limit"] as const),
   ...(["names", "notes", "theme"] as const),
 ];
 const MOST_PINNED = 12;
@@ -157,6 +157,8 @@ class Features {
       rename: (latent, name) => this.#annotate("names", latent, name.trim().replace(/\s+/g, " ")),
       write: (latent, note) => this.#annotate("notes", latent, note),
       ask: (latent) => void this.#ask(latent),
+      redraw: () => this.#redraw(),
+      turn: (turn) => this.#messages.request({ name: "dial", ...turn }),
       cancel: () => this.#messages.send({ kind: "cancel" }),
       announce: (text) => this.#frame.say(text),
     };
@@ -247,6 +249,7 @@ class Features {
       order,
       sort,
       cards: this.model.get("cards") ?? {},
+      dial: this.model.get("dial") ?? null,
       names: this.model.get("names") ?? {},
       notes: this.model.get("notes") ?? {},
       job: this.model.get("job"),

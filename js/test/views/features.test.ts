@@ -292,3 +292,67 @@ test("until a server has answered, the page tells how the job stands, and then s
   await drawn();
   expect(all(".iw-tok")).toHaveLength(8);
 });
+
+const reading = {
+  ...({ latent: 3, mode: "clamp", strength: 5, token: null, kl: 1.25 } as const),
+  before: [{ label: "␣Sorry", prob: 0.9 }],
+  after: [{ label: "␣Sure", prob: 0.7 }],
+  text_before: " Sorry, no.",
+  text_after: " Sure thing.",
+};
+const slider = () => one<HTMLInputElement>(".iw-dial input");
+const mode = () => one<HTMLSelectElement>(".iw-dial select");
+const settled = () => new Promise((resolve) => setTimeout(resolve, 200));
+
+test("the dial asks once the slider rests, one thing at a time, and of those in between the last", async () => {
+  const model = show({ selected: { latent: 3, token: 2 } });
+  mode().value = "clamp";
+  mode().dispatchEvent(new Event("change"));
+  expect([slider().min, slider().max, slider().value].map(Number)).toEqual([0, 10, 5]);
+  slider().value = "7.5";
+  slider().dispatchEvent(new Event("input"));
+  expect(one(".iw-dial output").textContent).toBe("7.50");
+  await settled();
+  const dials = () =>
+    model.sent.filter((sent) => (sent as { name?: string }).name === "dial") as (typeof reading & { id: string })[];
+  expect(dials()).toMatchObject([{ latent: 3, mode: "clamp", strength: 7.5, token: 2 }]);
+  for (const value of ["8", "9"]) {
+    slider().value = value;
+    slider().dispatchEvent(new Event("input"));
+    await settled();
+  }
+  expect(dials()).toHaveLength(1);
+  expect(one(".iw-dial-reading").getAttribute("aria-busy")).toBe("true");
+  model.emit("msg:custom", { kind: "reply", id: dials()[0].id, ok: true, value: "{}" }, []);
+  await drawn();
+  expect(dials().map(({ strength }) => strength)).toEqual([7.5, 9]);
+  model.emit("msg:custom", { kind: "reply", id: dials()[1].id, ok: false, value: "too far" }, []);
+  await drawn();
+  await drawn();
+  expect(one(".iw-dial [role=alert]").textContent).toBe("Not turned: too far");
+  expect(slider().value).toBe("9");
+});
+
+test("a reading shows both sides in the card of its latent only, and the slider stays where it was taken", async () => {
+  const model = show({ dial: reading, selected: { latent: 3, token: null } });
+  expect([mode().value, Number(slider().value)]).toEqual(["clamp", 5]);
+  const told = one(".iw-dial-reading").textContent;
+  for (const words of ["as it is", "␣Sorry", "… Sorry, no.", "set to 5.00", "␣Sure", "… Sure thing.", "1.25 nats"])
+    expect(told).toContain(words);
+  expect(told).not.toContain("kernel");
+  model.set("selected", { latent: 7, token: null });
+  await drawn();
+  expect(one(".iw-dial-reading").textContent).toContain("Move the slider");
+});
+
+test("a saved page shows the reading and what more would take, and no dial without one", () => {
+  const frozen = (dial: typeof reading | null) => {
+    const model = new FakeModel<FeatureState>(state({ dial, selected: { latent: 3, token: null } }));
+    view.render({ model: Object.assign(model, { frozen: true }), el });
+  };
+  frozen(reading);
+  expect(one(".iw-dial-controls").hidden).toBe(true);
+  expect(one(".iw-dial-reading").textContent).toContain("Turning it further needs the notebook's kernel.");
+  frozen(null);
+  expect(one(".iw-dial").hidden).toBe(true);
+});

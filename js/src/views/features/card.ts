@@ -5,6 +5,7 @@ import type { WireCard } from "../../core/protocol";
 import { exampleSection } from "./card_examples";
 import { histogramSection } from "./card_histogram";
 import { linkSection, neighbourSection, weightSection } from "./card_weights";
+import { Dial } from "./dial";
 import type { Actions, Scene } from "./scene";
 import { formatShare, noun, placeOf } from "./words";
 
@@ -18,6 +19,7 @@ export class Card {
   readonly #name = h("input", { type: "text", class: "iw-card-name", maxlength: 80, autocomplete: "off" });
   readonly #pin = h("button", { type: "button", class: "iw-card-pin" });
   readonly #here = h("div", { class: "iw-card-here" });
+  readonly #dial: Dial;
   readonly #sections = h("div", { class: "iw-card-sections" });
   readonly #note = h("textarea", { rows: 2, maxlength: 4000 });
   readonly #noteBox = h("label", { class: "iw-card-note" }, h("span", { class: "iw-panel-name" }, "Note"), this.#note);
@@ -30,8 +32,9 @@ export class Card {
     private readonly actions: Actions,
     signal: AbortSignal,
   ) {
+    this.#dial = new Dial(actions, signal);
     fill(this.#head, this.#number, this.#name, this.#pin);
-    fill(this.element, this.#head, this.#here, this.#sections, this.#noteBox);
+    fill(this.element, this.#head, this.#here, this.#dial.element, this.#sections, this.#noteBox);
     for (const field of [this.#name, this.#note]) {
       field.addEventListener("keydown", (event) => this.#typed(field, event as KeyboardEvent));
       field.addEventListener("input", () => this.#soon());
@@ -52,6 +55,7 @@ export class Card {
     if (this.#latent !== shown) this.#save();
     const moved = this.#latent !== shown;
     this.#latent = shown;
+    this.#dial.update(scene, shown);
     const card = cards[shown];
     const state = asked.get(shown);
     if (this.#moved(shown, spec, data, version)) fill(this.#here, ...here(scene, shown));

@@ -1,5 +1,5 @@
 import type { Look } from "../../core/frame";
-import type { FeatureSpec, JobStatus, WireCard } from "../../core/protocol";
+import type { DialRequest, FeatureSpec, JobStatus, WireCard, WireReading } from "../../core/protocol";
 import { Shading } from "../../core/shading";
 import type { FeatureData } from "./data";
 import type { Ranked, Sort } from "./ranking";
@@ -14,6 +14,8 @@ export interface Scene extends Look {
   order: Ranked[];
   sort: Sort;
   cards: Record<string, WireCard>;
+  /** The last reading of a turned latent. */
+  dial: WireReading | null;
   names: Record<string, string>;
   notes: Record<string, string>;
   job: JobStatus;
@@ -29,6 +31,8 @@ export interface Scene extends Look {
   /** What became of the requests for cards. */
   asked: ReadonlyMap<number, Asked>;
 }
+
+export type Turn = Pick<DialRequest, "latent" | "mode" | "strength" | "token">;
 
 export type Asked = "waiting" | { error: string };
 
@@ -50,6 +54,9 @@ export interface Actions {
   write(latent: number, note: string): void;
   /** Asks Python for a latent's card. */
   ask(latent: number): void;
+  /** Turns a latent; the reading then comes with the state. */
+  turn(turn: Turn): Promise<unknown>;
+  redraw(): void;
   cancel(): void;
   /** Says something to those who listen instead of look. */
   announce(text: string): void;

@@ -1,5 +1,5 @@
 import { type Bytes, decode, numbers } from "../../core/array";
-import type { Cell, GridArrays, GridSpec, RowsMessage, WirePrediction } from "../../core/protocol";
+import type { Cell, GridArrays, GridSpec, RowsMessage, WireLine, WirePrediction } from "../../core/protocol";
 
 /** A cell by its indices into `spec.panels` and the panel's rows and columns; the protocol's `Cell` names them. */
 export interface CellIndex {
@@ -11,6 +11,11 @@ export interface CellIndex {
 /** What is known of a cell; `passing` is an estimate that an exact value will replace. */
 export const Status = { pending: 0, computed: 1, known: 2, leftOut: 3, estimated: 4, passing: 5 } as const;
 export const STATUS_NAMES = ["pending", "computed", "known", "left_out", "estimated", "estimated"];
+
+/** Whether the rows of a panel are heads, of which a layer has many. */
+export function isByHead(lines: readonly WireLine[]): boolean {
+  return (lines[0]?.head ?? null) !== null;
+}
 
 export function isEstimate(status: number): boolean {
   return status >= Status.estimated;
@@ -38,8 +43,10 @@ export function findCell(spec: GridSpec, cell: Cell | null): CellIndex | null {
   for (const panel of spec.panels.keys()) {
     if (spec.panels[panel].term.name !== cell.site) continue;
     const { lines, columns, labels } = spec.panels[panel];
-    const byHead = lines[0]?.head !== null;
-    const row = lines.findIndex(({ layer, head }) => layer === cell.layer && (!byHead || head === cell.head));
+    const row = lines.findIndex(
+      ({ layer, head, latent }) =>
+        layer === cell.layer && (head === null || head === cell.head) && (latent === null || latent === cell.latent),
+    );
     const named = columns === "layer" ? 0 : cell[columns];
     const column = columns === "pos" || columns === "layer" ? Number(named) : labels.indexOf(String(named));
     const inside = Number.isInteger(column) && column >= 0 && column < sizeOf(spec, panel).columns;
@@ -50,9 +57,10 @@ export function findCell(spec: GridSpec, cell: Cell | null): CellIndex | null {
 
 export function nameCell(spec: GridSpec, { panel, row, column }: CellIndex): Cell {
   const { term, lines, columns, labels } = spec.panels[panel];
-  const { layer, head } = lines[row];
+  const { layer, head, latent } = lines[row];
   const cell: Cell = { site: term.name, layer };
   if (head !== null) cell.head = head;
+  if (latent !== null) cell.latent = latent;
   if (columns === "pos") cell.pos = column;
   else if (columns === "role") cell.role = labels[column];
   else if (columns !== "layer") cell[columns] = Number(labels[column]);

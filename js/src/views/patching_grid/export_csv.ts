@@ -6,7 +6,7 @@ import type { Scene } from "./scene";
 type Row = Partial<Record<(typeof COLUMNS)[number], string | number>>;
 
 const COLUMNS = [
-  ...(["prompt", "site", "layer", "head", "pos", "token", "token_corrupt", "neuron", "role"] as const),
+  ...(["prompt", "site", "layer", "head", "latent", "pos", "token", "token_corrupt", "neuron", "role"] as const),
   ...(["metric", "value", "estimate", "effect", "status"] as const),
 ];
 

@@ -4,7 +4,6 @@ import { strongest } from "../../core/pooling";
 import type { GridSpec } from "../../core/protocol";
 import type { Viewport } from "../../core/viewport";
 import type { ColumnAxis } from "./column_axis";
-import { type CellIndex, sameCell, sizeOf } from "./data";
 import { EDGE, type PanelBox } from "./layout";
 import { paintCells } from "./paint";
 import type { RowAxis } from "./row_axis";
@@ -152,8 +151,10 @@ export class Panel {
   /** The cell here that is at the same place as one of another panel; its column is −1 where only rows agree. */
   #beside({ spec, data }: Scene, { panel, row, column }: CellIndex): CellIndex | null {
     const [own, other] = [data.panels[this.number], data.panels[panel]];
-    const { layer, head } = spec.panels[panel].lines[row];
-    const same = spec.panels[this.number].lines.findIndex((line) => line.layer === layer && line.head === head);
+    const { layer, head, latent } = spec.panels[panel].lines[row];
+    const same = spec.panels[this.number].lines.findIndex(
+      (line) => line.layer === layer && line.head === head && line.latent === latent,
+    );
     if (same < 0) return null;
     const alike = own.columns === other.columns && spec.panels[this.number].columns === spec.panels[panel].columns;
     return { panel: this.number, row: same, column: alike ? column : -1 };

@@ -3,7 +3,7 @@ import { moveBy } from "../../core/keyboard";
 import { listen } from "../../core/pointer";
 import { Viewport } from "../../core/viewport";
 import { type AxisFonts, ColumnAxis } from "./column_axis";
-import { type CellIndex, sameCell } from "./data";
+import { type CellIndex, isByHead, sameCell } from "./data";
 import { EDGE, type Layout, layoutPanels, type Shape } from "./layout";
 import { type Cursor, type Frame, Panel } from "./panel";
 import { RowAxis } from "./row_axis";
@@ -218,7 +218,7 @@ export function shapesOf({ spec, data }: Scene): Shape[] {
   return data.panels.map(({ rows, columns }, panel) => ({
     rows,
     columns,
-    heads: spec.panels[panel].lines[0]?.head !== null,
+    heads: isByHead(spec.panels[panel].lines),
     lines: JSON.stringify(spec.panels[panel].lines),
     slanted: ["pos", "role"].includes(spec.panels[panel].columns),
     labels: RowAxis.room(spec, panel),

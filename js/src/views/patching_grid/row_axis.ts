@@ -2,6 +2,7 @@ import { thinLabels } from "../../core/axes";
 import type { GridSpec } from "../../core/protocol";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
+import { isByHead } from "./data";
 import { rowLabel } from "./words";
 
 const LINE = 12.9;
@@ -24,8 +25,8 @@ export class RowAxis {
 
   /** Room that the labels need, from the plot's edge. */
   static room(spec: GridSpec, panel: number): number {
-    const { length } = spec.panels[panel].lines;
-    return 9 + 6.7 * Math.max(2, rowLabel(spec, panel, length - 1).length);
+    const longest = Math.max(...spec.panels[panel].lines.map((_, row) => rowLabel(spec, panel, row).length));
+    return 9 + 6.7 * Math.max(2, longest);
   }
 
   paint(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
@@ -33,7 +34,7 @@ export class RowAxis {
     this.#written = [];
     const from = Math.max(0, Math.ceil(view.bottom - 0.5));
     const to = Math.min(lines.length, Math.floor(view.bottom + view.rowsSeen + 0.5));
-    if (lines[0]?.head !== null && view.cellHeight < LINE) {
+    if (isByHead(lines) && view.cellHeight < LINE) {
       this.#paintLayers(context, view, palette, x, y);
       return;
     }

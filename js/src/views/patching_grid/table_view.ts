@@ -102,6 +102,7 @@ function estimateOf(scene: Scene, cell: CellIndex): string {
 const PARTS = [
   ["layer", "layer"],
   ["head", "head"],
+  ["latent", "latent"],
   ["pos", "position"],
   ["neuron", "neuron"],
   ["role", "role"],

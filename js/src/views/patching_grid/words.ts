@@ -1,8 +1,8 @@
 import { formatCount, formatEffect, formatNumber, formatPercent, formatProbability } from "../../core/format";
 import { bare, isolated } from "../../core/labels";
-import type { GridSpec, WirePrediction } from "../../core/protocol";
+import type { GridSpec, WireLine, WirePrediction } from "../../core/protocol";
 import { substitute } from "../../core/template";
-import { type CellIndex, hostAndDonor, isEstimate, positionOf, Status } from "./data";
+import { type CellIndex, hostAndDonor, isByHead, isEstimate, positionOf, Status } from "./data";
 import type { Scene } from "./scene";
 
 /** The two sides of a pair by their colours, in the order of the baselines; `story.sides` has their names. */
@@ -96,15 +96,24 @@ export function columnLabel(spec: GridSpec, pair: number | null, panel: number, 
 export function axisNames(spec: GridSpec, panel: number): { rows: string; columns: string } {
   const { columns, lines } = spec.panels[panel];
   return {
-    rows: lines[0]?.head === null ? "layer" : "layer and head",
+    rows: isByHead(lines) ? "layer and head" : (lines[0]?.latent ?? null) === null ? "layer" : "latent",
     columns: columns === "layer" ? "" : columns === "pos" ? "token" : columns,
   };
 }
 
-/** What stands beside a row: "9", or "9.6" for a head. */
+/** What stands beside a row: "9", "9.6" for a head, or a latent's number. */
 export function rowLabel(spec: GridSpec, panel: number, row: number): string {
-  const { layer, head } = spec.panels[panel].lines[row];
+  const { layer, head, latent } = spec.panels[panel].lines[row];
+  if (latent !== null) return String(latent);
   return head === null ? String(layer) : `${layer}.${head}`;
+}
+
+/** "layer 9", "layer 9, head 6" or "layer 9, latent 532". */
+function rowName({ layer, head, latent }: WireLine): string {
+  if (head !== null) return `layer ${layer}, head ${head}`;
+  if (latent === null) return `layer ${layer}`;
+  const named = { all: "all latents", error: "error of the dictionary" }[latent as string];
+  return `layer ${layer}, ${named ?? `latent ${latent}`}`;
 }
 
 export function differingPositions(spec: GridSpec, pair: number | null): number[] {
@@ -115,7 +124,7 @@ export function differingPositions(spec: GridSpec, pair: number | null): number[
 /** Where a cell is, in the parts that every sentence about it is made of. */
 export interface Place {
   site: string;
-  /** "layer 9" or "layer 9, head 6". */
+  /** "layer 9", "layer 9, head 6" or "layer 9, latent 532". */
   row: string;
   /** "head 6", "neuron 12" or a role's name; empty for positions and where there is one column. */
   column: string;
@@ -126,11 +135,10 @@ export interface Place {
 
 export function placeOf({ spec, pair }: Scene, { panel, row, column }: CellIndex): Place {
   const { term, lines, columns, labels, notes } = spec.panels[panel];
-  const { layer, head } = lines[row];
   const numbered = columns === "head" || columns === "neuron";
   return {
     site: term.label,
-    row: `layer ${layer}${head === null ? "" : `, head ${head}`}`,
+    row: rowName(lines[row]),
     column: numbered ? `${columns} ${labels[column]}` : columns === "role" ? labels[column] : "",
     token: columns === "pos" ? tokenLabel(spec, pair, column).text : null,
     note: notes[column] ?? "",

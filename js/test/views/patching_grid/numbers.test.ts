@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { findCell, GridData, nameCell } from "../../../src/views/patching_grid/data";
 import { ShownGrid } from "../../../src/views/patching_grid/shown";
-import { arrays, denoising, heads, noising, pair, panel, spec, unaligned, wire } from "../../fixture";
+import { arrays, denoising, heads, latents, noising, pair, panel, spec, unaligned, wire } from "../../fixture";
 
 const two = () =>
   spec({
@@ -176,6 +176,11 @@ test.each([
     spec({ panels: [panel("z", { lines: heads })] }),
     { panel: 0, row: 3, column: 2 },
     { site: "z", layer: 1, head: 1, pos: 2 },
+  ],
+  [
+    spec({ panels: [panel("resid_post", { lines: latents })] }),
+    { panel: 0, row: 1, column: 2 },
+    { site: "resid_post", layer: 1, latent: 532, pos: 2 },
   ],
   [
     spec({ panels: [panel("mlp_post", { columns: "neuron", labels: ["5", "70"] })] }),

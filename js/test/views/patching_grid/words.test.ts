@@ -9,8 +9,10 @@ import type { Scene } from "../../../src/views/patching_grid/scene";
 import { ShownGrid } from "../../../src/views/patching_grid/shown";
 import { tipContent } from "../../../src/views/patching_grid/tip";
 import {
+  axisNames,
   explain,
   labelsAt,
+  rowLabel,
   spoken,
   titleOf,
   tokenLabel,
@@ -18,7 +20,7 @@ import {
   whyNot,
   whySo,
 } from "../../../src/views/patching_grid/words";
-import { arrays, denoising, heads, noising, pair, panel, spec, state, wire } from "../../fixture";
+import { arrays, denoising, heads, latents, noising, pair, panel, spec, state, wire } from "../../fixture";
 
 const cell = { panel: 0, row: 1, column: 1 };
 
@@ -165,6 +167,7 @@ describe("cells of other kinds", () => {
   test.each([
     [of({ columns: "head", labels: ["0", "6"] }), "Copying k of layer 4, head 6 from the clean run moves"],
     [of({ lines: heads }), "Copying k of layer 0, head 1 at ␣cat (position 1) from the clean run moves"],
+    [of({ lines: latents }), "Copying k of layer 1, latent 532 at ␣cat (position 1) from the clean run moves"],
     [of({ columns: "neuron", labels: ["0", "70"] }), "Copying k of layer 4, neuron 70 from the clean run moves"],
     [of({ columns: "role", labels: ["S1", "S2"] }), "Copying k of layer 4 at S2 from the clean run moves"],
     [
@@ -173,6 +176,13 @@ describe("cells of other kinds", () => {
     ],
   ])("are explained by their own axes", (given, words) => {
     expect(explain(scene(given), at)).toContain(words);
+  });
+
+  test("rows of latents are named by their number, and what is no latent in words", () => {
+    const given = of({ lines: latents });
+    expect([0, 1, 2].map((row) => rowLabel(given, 0, row))).toEqual(["error", "532", "all"]);
+    expect(axisNames(given, 0).rows).toBe("latent");
+    expect(spoken(scene(given), { ...at, row: 0 })).toContain("layer 1, error of the dictionary");
   });
 
   test("a cell that stands for a whole layer has no further place", () => {
