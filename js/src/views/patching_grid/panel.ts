@@ -4,6 +4,7 @@ import { strongest } from "../../core/pooling";
 import type { GridSpec } from "../../core/protocol";
 import type { Viewport } from "../../core/viewport";
 import type { ColumnAxis } from "./column_axis";
+import { type CellIndex, sameCell, sizeOf } from "./data";
 import { EDGE, type PanelBox } from "./layout";
 import { paintCells } from "./paint";
 import type { RowAxis } from "./row_axis";
