@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
+    from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.receivers import Receiver
@@ -32,16 +33,19 @@ if TYPE_CHECKING:
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.latent import LatentCard
+    from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show import (
         show_ablation,
         show_causal_trace,
+        show_memories,
         show_patching,
         show_path_patching,
         show_superposition,
     )
+    from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.superposition import Superposition
 
@@ -55,6 +59,8 @@ __all__ = [
     "FeatureResult",
     "GroupResult",
     "LatentCard",
+    "MemoriesFigure",
+    "MemoriesResult",
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
@@ -70,12 +76,14 @@ __all__ = [
     "run_features",
     "run_group_patching",
     "run_latent_cards",
+    "run_memories",
     "run_patching",
     "run_path_patching",
     "run_superposition",
     "run_top_examples",
     "show_ablation",
     "show_causal_trace",
+    "show_memories",
     "show_patching",
     "show_path_patching",
     "show_superposition",
@@ -91,6 +99,8 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
+    "MemoriesFigure": "interp_widgets.views._memories_figure",
+    "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
@@ -106,12 +116,14 @@ _HOME = {
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
+    "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show",
     "show_causal_trace": "interp_widgets.show",
+    "show_memories": "interp_widgets.show",
     "show_patching": "interp_widgets.show",
     "show_path_patching": "interp_widgets.show",
     "show_superposition": "interp_widgets.show",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import wraps
 from typing import Any, ParamSpec, TypeAlias
 
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.causal_trace import causal_trace
+from interp_widgets.experiments.finish import finish
+from interp_widgets.experiments.memories import memories
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
 from interp_widgets.experiments.superposition import superposition
+from interp_widgets.results.memories import MemoriesResult
+from interp_widgets.views._memories_figure import MemoriesFigure
 from interp_widgets.views._strips import Steps
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol import Cell
@@ -177,3 +181,15 @@ def show_superposition(steps: ToySteps) -> Superposition:
         'pentagon'
     """
     return Superposition(steps)
+
+
+@over(memories)
+def show_memories(steps: Generator[MemoriesResult, None, MemoriesResult]) -> MemoriesFigure:
+    """Show a prediction as a sum over the neurons of MLPs, as a picture: MLPs as key-value memories.
+
+    The arguments are those of `run_memories`. On the left is what embedding, attention and MLPs add to the answer's
+    logit, one after the other, and what the model would say after each; on the right are the neurons that do most, the
+    tokens that their values promote and, with a corpus, those that fire them. `view.result` has the numbers, and
+    `MemoriesFigure(result)` shows a result that you have.
+    """
+    return MemoriesFigure(finish(steps))

@@ -9,6 +9,7 @@ import torch
 
 from interp_widgets.models.access import Access, Runs
 from interp_widgets.models.dictionaries.dictionary import Dictionary
+from interp_widgets.models.direct import Term, whole
 from interp_widgets.models.reading import batch_tokens, read
 from interp_widgets.models.straight import Straight
 from interp_widgets.models.texts import Batch, Cutter, Window
@@ -35,18 +36,9 @@ class _Peak:
 class _Sum:
     """The stream at one token, taken apart."""
 
-    terms: list[_Term]
+    terms: list[Term]
     stream: torch.Tensor
     """(d_model,): what the MLP of the place's layer reads, before its norm."""
-
-
-@dataclass(frozen=True)
-class _Term:
-    """What a component adds to the stream at one token, (d_model,)."""
-
-    component: str
-    cell: tuple[tuple[str, str | int], ...]
-    added: torch.Tensor
 
 
 def written_by(
@@ -113,14 +105,13 @@ def _apart(access: Access, straight: Straight, place: Place, window: Window, at:
     runs = access.read(torch.tensor([ids], device=access.opened.device), wanted)
     terms = []
     if place.site != "attn_out":
-        terms.append(_Term("embedding", (), runs.stream[0][0, at].float()))
+        terms.append(Term("embedding", (), runs.stream[0][0, at].float()))
     for layer in range(access.n_layers):
         attends, computes = _takes_part(access, place, layer)
         if attends and "attn_out" in runs.kept:
             terms += _heads(access, straight, runs, layer, at)
         if computes and "mlp_out" in runs.kept:
-            cell = (("site", "mlp_out"), ("layer", layer))
-            terms.append(_Term(f"MLP {layer}", cell, runs.site("mlp_out", layer)[0, at].float()))
+            terms.append(whole("mlp_out", layer, runs.site("mlp_out", layer)[0, at]))
     between = _before_mlp(access) and "attn_out" in runs.kept
     stream = runs.site("resid_mid" if between else "resid_pre", place.layer)[0, at].float()
     return _Sum(terms, stream)
@@ -141,16 +132,14 @@ def _takes_part(access: Access, place: Place, layer: int) -> tuple[bool, bool]:
     return attends, place.site == "resid_post" or (place.site == "resid_mid" and access.anatomy.mlp_first)
 
 
-def _heads(access: Access, straight: Straight, runs: Runs, layer: int, at: int) -> list[_Term]:
+def _heads(access: Access, straight: Straight, runs: Runs, layer: int, at: int) -> list[Term]:
     ending = straight.ending("attn", layer) if "z" in runs.kept else None
     if ending is None:
-        whole: Site = "attn_out"
-        added = runs.site(whole, layer)[0, at].float()
-        return [_Term(f"attention {layer}", (("site", whole), ("layer", layer)), added)]
+        return [whole("attn_out", layer, runs.site("attn_out", layer)[0, at])]
     z = runs.site("z", layer)[:, at].float()
     by_head = straight.by_head(ending, z, ending.size(z.flatten(1)))[0]
     return [
-        _Term(f"head {layer}.{head}", (("site", "z"), ("layer", layer), ("head", head)), added)
+        Term(f"head {layer}.{head}", (("site", "z"), ("layer", layer), ("head", head)), added)
         for head, added in enumerate(by_head)
     ]
 

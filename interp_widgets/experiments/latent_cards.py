@@ -77,9 +77,9 @@ def latent_cards(
             yield cards
             links = written_by(access, cutter, dictionary, straight, texts, wanted, n)
             cards = tuple(replace(card, written_by=links[card.latent]) for card in cards)
-        for found in _whole(examples) if examples is not None else ():
+        for found in with_last(examples) if examples is not None else ():
             yield cards
-            cards = tuple(_with_examples(card, found) for card in cards)
+            cards = tuple(with_examples(card, found) for card in cards)
         return cards
 
     return steps()
@@ -138,13 +138,14 @@ def run_latent_cards(steps: Generator[Cards, None, Cards]) -> Cards:
     return finish(steps)
 
 
-def _whole(steps: Generator[R, None, R]) -> Generator[R, None, None]:
+def with_last(steps: Generator[R, None, R]) -> Generator[R, None, None]:
     """Yield what steps yield, and then what they return."""
     last = yield from steps
     yield last
 
 
-def _with_examples(card: LatentCard, found: ExamplesResult) -> LatentCard:
+def with_examples(card: LatentCard, found: ExamplesResult) -> LatentCard:
+    """Put on a card what was found of its latent in a corpus."""
     said = found.card(card.latent)
     return replace(card, examples=said.examples, histogram=said.histogram, density=said.density, corpus=said.corpus)
 
@@ -164,8 +165,8 @@ def _by_weights(dictionary: Dictionary, straight: Straight, access: Access, late
     return tuple(
         LatentCard(
             latent,
-            promotes=None if logits is None else _tokens(logits[number], labels, n),
-            suppresses=None if logits is None else _tokens(-logits[number], labels, n, sign=-1),
+            promotes=None if logits is None else strongest_tokens(logits[number], labels, n),
+            suppresses=None if logits is None else strongest_tokens(-logits[number], labels, n, sign=-1),
             nearest=nearest[number],
             feeds=None if feeds is None else feeds[number],
         )
@@ -173,7 +174,8 @@ def _by_weights(dictionary: Dictionary, straight: Straight, access: Access, late
     )
 
 
-def _tokens(logits: torch.Tensor, labels: Labels, n: int, sign: int = 1) -> tuple[Weighted, ...]:
+def strongest_tokens(logits: torch.Tensor, labels: Labels, n: int, sign: int = 1) -> tuple[Weighted, ...]:
+    """Return the tokens with the largest logits, (d_vocab,), each logit times `sign`: -1 if they were turned around."""
     top = logits.topk(min(n, len(logits)))
     return tuple(
         Weighted(labels.token(token), sign * value)

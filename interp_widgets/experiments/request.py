@@ -122,7 +122,7 @@ class Reader:
             parse_answers(given, name, len(pairs), tokenizer=self.opened.tokenizer, n_vocab=self.opened.n_answers)
             for given, name in ((answer, "answer"), (wrong_answer, "wrong_answer"))
         )
-        _check_answers(answers, wrong_answers, self.opened.answer_labels)
+        check_answers(answers, wrong_answers, self.opened.answer_labels)
         cells, access = self._cells(pairs, grouping, host)
         exact = tuple(_exact(panel, grouping, options, len(pairs[0].clean)) for panel in cells.panels)
         return Request(access, tuple(pairs), answers, wrong_answers, cells, options, exact)
@@ -321,7 +321,12 @@ def _exact(panel: Panel, grouping: Grouping, options: Options, length: int) -> i
     return None if most is None or most >= cells else most
 
 
-def _check_answers(answers: Sequence[int | None], wrong: Sequence[int | None], labels: Labels) -> None:
+def check_answers(answers: Sequence[int | None], wrong: Sequence[int | None], labels: Labels) -> None:
+    """Refuse an answer that is the wrong answer too.
+
+    Raises:
+        AnswerError: the two are the same token.
+    """
     for number, (right, other) in enumerate(zip(answers, wrong, strict=True)):
         if right is not None and right == other:
             where = f"of pair {number} " if len(answers) > 1 else ""

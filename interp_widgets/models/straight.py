@@ -278,7 +278,7 @@ class Straight:
 
         The mean over the vocabulary is taken off, (row, vocabulary). None where norm or unembedding are not known.
         """
-        unembedding = self._unembedding()
+        unembedding = self.unembedding
         if self.last is None or unembedding is None:
             return None
         logits = projected(unembedding, self.last.through(rows.to(self.last.gain.device)))
@@ -301,13 +301,15 @@ class Straight:
             self._found[what, layer] = find()
         return self._found[what, layer]
 
-    def _unembedding(self) -> nn.Module | None:
+    @property
+    def unembedding(self) -> nn.Module | None:
+        """What makes logits of the stream, behind the last norm; None if it is not known."""
         module: Any = self._access.opened.module
         found: nn.Module | None = module.get_output_embeddings()
         return found
 
     def _last(self) -> Norm | None:
-        unembedding = self._unembedding()
+        unembedding = self.unembedding
         if unembedding is None:
             return None
         return norm_before(self._access, unembedding, self._access.opened.module, self._access.anatomy.blocks[-1])
