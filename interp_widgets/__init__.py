@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
+    from interp_widgets.experiments.lens import run_lens
     from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.latent import LatentCard
+    from interp_widgets.results.lens import LensResult
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -59,6 +61,7 @@ __all__ = [
     "FeatureResult",
     "GroupResult",
     "LatentCard",
+    "LensResult",
     "MemoriesFigure",
     "MemoriesResult",
     "ModelReport",
@@ -76,6 +79,7 @@ __all__ = [
     "run_features",
     "run_group_patching",
     "run_latent_cards",
+    "run_lens",
     "run_memories",
     "run_patching",
     "run_path_patching",
@@ -99,6 +103,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
+    "LensResult": "interp_widgets.results.lens",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
     "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
@@ -116,6 +121,7 @@ _HOME = {
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
+    "run_lens": "interp_widgets.experiments.lens",
     "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
