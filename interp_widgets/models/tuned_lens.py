@@ -47,8 +47,8 @@ def open_translators(lens: TunedLensLike, access: Access) -> Translators:
     """
     if isinstance(lens, (str, Path)):
         name, state = _load(Path(lens))
-    elif isinstance(getattr(lens, "layer_translators", None), nn.Module):
-        name, state = "in memory", lens.layer_translators.state_dict()
+    elif isinstance(translators := getattr(lens, "layer_translators", None), nn.Module):
+        name, state = "in memory", translators.state_dict()
     else:
         raise ModelError(
             f"tuned is {kind_of(lens)}. Pass a folder that holds config.json and params.pt, as `TunedLens.save` of the "

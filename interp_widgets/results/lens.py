@@ -171,7 +171,8 @@ class LensResult(Saved):
             "top": [self.vocab.get(token, "") for token in best.tolist()],
             "top_prob": self.top_probs[..., 0][cells],
         }
-        return pd.DataFrame(columns)
+        frame: pd.DataFrame = pd.DataFrame(columns)
+        return frame
 
     def to_xarray(self) -> xr.Dataset:
         """The numbers with named axes: prompt, row, position and answer (needs xarray)."""
