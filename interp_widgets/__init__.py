@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.direct_attribution import run_attribution
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.description import Description
     from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.attribution import AttributionResult
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.examples import ExamplesResult
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttributionResult",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -74,6 +77,7 @@ __all__ = [
     "describe",
     "inspect",
     "run_ablation",
+    "run_attribution",
     "run_causal_trace",
     "run_circuit_check",
     "run_features",
@@ -96,6 +100,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AttributionResult": "interp_widgets.results.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -116,6 +121,7 @@ _HOME = {
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
+    "run_attribution": "interp_widgets.experiments.direct_attribution",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_features": "interp_widgets.experiments.features",

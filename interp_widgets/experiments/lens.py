@@ -114,7 +114,7 @@ def run_lens(steps: Generator[LensResult, None, LensResult]) -> LensResult:
             would make the result larger than 4.5 MB.
         tuned: a tuned lens, which moves each layer's stream to the basis of the last: a folder as the library
             `tuned_lens` saves it, or an object of its class `TunedLens`. Its translator of a layer reads what enters
-            that layer.
+            that layer. With `remote`, a folder where the model runs.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`; the numbers of cells come back.
 
@@ -149,7 +149,7 @@ def run_lens(steps: Generator[LensResult, None, LensResult]) -> LensResult:
 
 def _prompts(reader: Reader, prompt: Prompt, corrupt: Prompt | None) -> tuple[Tokens, ...]:
     if corrupt is None:
-        prompts = reader.prompts(prompt, "prompt")
+        prompts = reader.prompts(prompt, "given")
     else:
         pairs = reader.pairs(prompt, corrupt, aligned=True)
         prompts = (pairs[0].clean, pairs[0].corrupt) if len(pairs) == 1 else tuple(pair.clean for pair in pairs)

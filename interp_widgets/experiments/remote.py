@@ -22,6 +22,7 @@ from interp_widgets.experiments.baselines import CALLER
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.shipping import say
 from interp_widgets.results import errors
+from interp_widgets.results.attribution import AttributionResult
 from interp_widgets.results.changes import changed, changes
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.errors import InterpWidgetsError, ModelError
@@ -43,6 +44,7 @@ Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 _RESULTS: dict[str, type[Saved]] = {
     kind.__name__: kind
     for kind in (
+        AttributionResult,
         CircuitResult,
         ExamplesResult,
         FeatureResult,
