@@ -232,7 +232,7 @@ class _Reading:
                 positions = range(first, min(first + step, length))
                 with torch.no_grad():
                     final = tail(self._access, ids[prompt], streams[-1][prompt, positions.start : positions.stop])
-                    final = final.log_softmax(-1)
+                    final = final.softmax(-1)
                 for cells, found in self._read(ids[prompt], prompt, streams, positions, final):
                     self._keep(prompt, cells, found)
                     yield
@@ -275,21 +275,20 @@ class _Reading:
     def _read(
         self, ids: torch.Tensor, prompt: int, streams: Sequence[torch.Tensor], positions: range, final: torch.Tensor
     ) -> Generator[tuple[Sequence[Cell], _Found], None, None]:
-        k = self._kept["top_ids"].shape[-1]
+        k, certainty = self._kept["top_ids"].shape[-1], -torch.special.entr(final).sum(-1)
 
         @torch.no_grad()
         def run(cells: Sequence[Cell]) -> _Found:
             there = torch.stack([streams[row][prompt, position] for row, position in cells])
-            logits = tail(self._access, ids, there)
-            finite = torch.isfinite(logits).all(-1).tolist()
-            if not all(finite):
-                row, position = cells[finite.index(False)]
+            places = [position - positions.start for _, position in cells]
+            found = _reduced(tail(self._access, ids, there), final[places], certainty[places], self._answers, k)
+            if not (finite := np.isfinite(found.entropy)).all():
+                row, position = cells[int(np.argmin(finite))]
                 raise NonFiniteError(
                     f"The {self._lens} makes NaN or infinity of the finite stream at {self._rows[row]}, position "
                     f"{position}. Try a wider dtype than {self._access.opened.dtype}."
                 )
-            own = final[[position - positions.start for _, position in cells]]
-            return _reduced(logits, own, self._answers, k)
+            return found
 
         yield from self._portions([(row, place) for row in range(len(streams)) for place in positions], run)
 
@@ -313,8 +312,18 @@ class _Reading:
         )
 
 
-def _reduced(logits: torch.Tensor, own: torch.Tensor, answers: Sequence[int], k: int) -> _Found:
-    """Keep of logits, (cell, d_vocab), a few numbers a cell; `own` are the model's log probabilities there."""
+def _reduced(
+    logits: torch.Tensor, own: torch.Tensor, certainty: torch.Tensor, answers: Sequence[int], k: int
+) -> _Found:
+    """Keep of logits, (cell, d_vocab), a few numbers a cell.
+
+    Args:
+        logits: what is said in each cell.
+        own: the model's own probabilities there, (cell, d_vocab).
+        certainty: their negative entropy, (cell,).
+        answers: the tokens that are followed.
+        k: how many of the most probable tokens to keep.
+    """
     logprobs = logits.log_softmax(-1)
     probs = logprobs.exp()
     top = probs.topk(k)
@@ -324,9 +333,14 @@ def _reduced(logits: torch.Tensor, own: torch.Tensor, answers: Sequence[int], k:
     found = {
         "logprobs": logprobs[:, list(answers)],
         "ranks": ranks,
-        "entropy": torch.special.entr(probs).sum(-1),
-        "kl": ((own - logprobs) * own.exp()).sum(-1),
+        "entropy": -_dot(probs, logprobs),
+        "kl": (certainty - _dot(own, logprobs)).clamp_min(0),
         "top_ids": top.indices.int(),
         "top_probs": top.values,
     }
     return _Found(**{name: value.cpu().numpy() for name, value in found.items()})
+
+
+def _dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The dot product of each row with its counterpart; NaN and infinity in either show."""
+    return torch.einsum("cv,cv->c", left, right)

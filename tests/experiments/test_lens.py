@@ -13,7 +13,7 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
-from interp_widgets import LensResult, run_lens, teaching
+from interp_widgets import LensResult, describe, run_lens, teaching
 from interp_widgets.experiments.lens import lens
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import (
@@ -28,6 +28,7 @@ from interp_widgets.results.errors import (
 )
 from tests.experiments import zoo
 from tests.experiments.plain import Plain, Put
+from tests.models.test_describe import JUDGE, judge
 
 IDS = [5, 9, 17, 3, 22, 40, 8]
 OTHER = [5, 9, 30, 3, 22, 40, 8]
@@ -227,6 +228,30 @@ def test_a_tuned_lens_translates_what_enters_each_layer(tmp_path: Path) -> None:
         np.testing.assert_allclose(result.logprobs[0, layer, 3, 0], said(plain, moved)[4], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(result.logprobs[0, -1, :, 0], own("gpt2")[:, 4], rtol=1e-5, atol=1e-5)
     assert result.lens == f"tuned lens {tmp_path.name}"
+
+
+def test_a_tuned_lens_in_memory_is_the_same(tmp_path: Path) -> None:
+    state = tuned_folder(tmp_path)
+    own_lens = nn.Module()
+    own_lens.layer_translators = nn.ModuleList(nn.Linear(32, 32) for _ in range(3))
+    own_lens.layer_translators.load_state_dict(state)
+    np.testing.assert_array_equal(
+        run_lens(zoo.model("gpt2"), IDS, 4, tuned=own_lens).logprobs,
+        run_lens(zoo.model("gpt2"), IDS, 4, tuned=tmp_path).logprobs,
+    )
+
+
+def test_a_lens_that_makes_nan_is_refused_with_the_place(tmp_path: Path) -> None:
+    state = tuned_folder(tmp_path)
+    state["1.bias"][0] = torch.nan
+    torch.save(state, tmp_path / "params.pt")
+    with pytest.raises(NonFiniteError, match="of the finite stream at resid_post of layer 0, position 0"):
+        run_lens(zoo.model("gpt2"), IDS, tuned=tmp_path)
+
+
+def test_classes_of_a_whole_prompt_are_refused() -> None:
+    with pytest.raises(ModelError, match="Judge does not predict something at each position"):
+        run_lens(describe(judge(), JUDGE), [3, 5, 9, 2])
 
 
 def test_a_tuned_lens_that_does_not_fit_is_refused(tmp_path: Path) -> None:
