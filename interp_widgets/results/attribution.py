@@ -228,7 +228,8 @@ class AttributionResult(Saved):
             f"difference by {rest:.1g} at most."
         )
         if not self.complete:
-            lines.append(f"{int((~done).sum())} prompts are still to be computed.")
+            left = int((~done).sum())
+            lines.append(f"{left} prompt{'s are' if left != 1 else ' is'} still to be computed.")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -11,13 +11,15 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
-from interp_widgets import AttributionResult, run_attribution, run_memories, teaching
+from interp_widgets import AttributionResult, describe, run_attribution, run_memories, teaching
 from interp_widgets.experiments.direct_attribution import direct_attribution
 from interp_widgets.results.attribution import Component
 from interp_widgets.results.errors import AnswerError, ModelError, NonFiniteError, SelectionError, UnknownNameError
 from interp_widgets.results.intervals import interval
 from tests.experiments import zoo
 from tests.experiments.plain import Plain
+from tests.models.own_modules import Stack
+from tests.models.test_describe import STACK
 
 IDS = [5, 9, 17, 3, 22, 40, 8]
 ANSWER, WRONG = 4, 33
@@ -224,7 +226,7 @@ def test_an_error_keeps_the_prompts_before(monkeypatch: pytest.MonkeyPatch) -> N
     assert not partial.complete
     assert np.isnan(partial.logits).ravel().tolist() == [False, False, True]
     assert np.isfinite(partial.mean()).all()
-    assert "1 prompts are still to be computed" in partial.summary()
+    assert "1 prompt is still to be computed" in partial.summary()
 
 
 def test_saved_and_read_again(tmp_path: Path) -> None:
@@ -240,6 +242,12 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
     assert head["contribution"].item() == pytest.approx(float(result.heads()[1, 1, 1, 2]))
     data = read.to_xarray()
     assert float(data["contribution"].sel(component="head 1.2")[1, 1]) == pytest.approx(head["contribution"].item())
+
+
+def test_modules_of_the_user_add_up_too() -> None:
+    result = run_attribution(describe(Stack().eval(), STACK), [3, 5, 9, 2, 11], 4, 7, positions=None)
+    np.testing.assert_allclose(result.unexplained, 0, atol=1e-5)
+    assert [part.kind for part in result.components[:2]] == ["token", "position"]
 
 
 def test_components_are_cells_of_other_results() -> None:
