@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.ablation import run_ablation
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
+    from interp_widgets.experiments.direct_attribution import run_attribution
     from interp_widgets.experiments.directions import difference_of_means
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
     from interp_widgets.experiments.latent_cards import run_latent_cards
+    from interp_widgets.experiments.lens import run_lens
     from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.description import Description
     from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.attribution import AttributionResult
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.directions import Directions
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
     from interp_widgets.results.latent import LatentCard
+    from interp_widgets.results.lens import LensResult
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttributionResult",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -69,6 +74,7 @@ __all__ = [
     "FeatureView",
     "GroupResult",
     "LatentCard",
+    "LensResult",
     "MemoriesFigure",
     "MemoriesResult",
     "ModelReport",
@@ -83,12 +89,14 @@ __all__ = [
     "difference_of_means",
     "inspect",
     "run_ablation",
+    "run_attribution",
     "run_causal_trace",
     "run_circuit_check",
     "run_feature_patching",
     "run_features",
     "run_group_patching",
     "run_latent_cards",
+    "run_lens",
     "run_memories",
     "run_patching",
     "run_path_patching",
@@ -108,6 +116,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AttributionResult": "interp_widgets.results.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -117,6 +126,7 @@ _HOME = {
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
     "LatentCard": "interp_widgets.results.latent",
+    "LensResult": "interp_widgets.results.lens",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
     "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
@@ -131,12 +141,14 @@ _HOME = {
     "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
+    "run_attribution": "interp_widgets.experiments.direct_attribution",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
+    "run_lens": "interp_widgets.experiments.lens",
     "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",

@@ -20,7 +20,7 @@ from interp_widgets.experiments.top_examples import top_examples
 from interp_widgets.models.access import Access, Runs, resolve
 from interp_widgets.models.answers import Answer, parse_answers
 from interp_widgets.models.dictionaries.neurons import Neurons
-from interp_widgets.models.direct import Readout, readout, terms
+from interp_widgets.models.direct import Readout, contrast_of, readout, terms
 from interp_widgets.models.finite import check_finite
 from interp_widgets.models.numbers import is_whole
 from interp_widgets.models.opening import ModelLike
@@ -231,7 +231,7 @@ class _Taking:
         held = readout(access, self._straight, runs.stream[-1][0, -1], runs.logits[0])
         logits = runs.logits[0].to(held.biases.device)
         answer = self._answer(logits)
-        contrast = _contrast(logits, answer, wanted.wrong_answer)
+        contrast = contrast_of(logits, answer, wanted.wrong_answer)
         reader = held.reader(contrast)
         layers = [self._neurons(layer, runs, reader) for layer in wanted.layers]
         contributions = np.stack([layer.contributions for layer in layers])
@@ -330,12 +330,3 @@ class _Taking:
             )
             for neuron, own in zip(neurons, logits, strict=True)
         ]
-
-
-def _contrast(logits: torch.Tensor, answer: int, wrong_answer: int | None) -> torch.Tensor:
-    """How much each logit counts, (d_vocab,)."""
-    contrast = torch.zeros_like(logits) if wrong_answer is not None else torch.full_like(logits, -1 / len(logits))
-    contrast[answer] += 1
-    if wrong_answer is not None:
-        contrast[wrong_answer] -= 1
-    return contrast

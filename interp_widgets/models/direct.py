@@ -95,6 +95,15 @@ class Readout:
         return projected(self.unembedding, through) * self.factor
 
 
+def contrast_of(logits: torch.Tensor, answer: int, wrong_answer: int | None) -> torch.Tensor:
+    """Say how much each logit counts, (d_vocab,), in the answer's less the wrong answer's, or less the mean of all."""
+    contrast = torch.zeros_like(logits) if wrong_answer is not None else torch.full_like(logits, -1 / len(logits))
+    contrast[answer] += 1
+    if wrong_answer is not None:
+        contrast[wrong_answer] -= 1
+    return contrast
+
+
 @torch.no_grad()
 def readout(access: Access, straight: Straight, stream: torch.Tensor, logits: torch.Tensor) -> Readout:
     """Hold the last norm at what it divides by at a token.

@@ -181,6 +181,11 @@ class Ending:
         """Return what rows add to the stream, (row, d_model), where the norm divides by `size`."""
         return self.norm.through(projected(self.projection, rows)) / size * self.scale
 
+    @property
+    def adds(self) -> bool:
+        """Whether there is a bias here, which adds to the stream whatever the rows are."""
+        return bool(self.norm.bias.any()) or any(weight.ndim == 1 for weight in self.projection.parameters())
+
     @torch.no_grad()
     def size(self, rows: torch.Tensor) -> torch.Tensor:
         """Return what the norm divides by where the projection gets these rows, (row, 1)."""

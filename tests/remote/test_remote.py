@@ -25,10 +25,12 @@ from interp_widgets import (
     CircuitResult,
     Receiver,
     run_ablation,
+    run_attribution,
     run_causal_trace,
     run_circuit_check,
     run_features,
     run_group_patching,
+    run_lens,
     run_memories,
     run_patching,
     run_path_patching,
@@ -242,6 +244,20 @@ def test_memories_are_those_of_a_run_here(far: TransformersModel, near: Transfor
     assert [memory.triggers for memory in there.memories] == [memory.triggers for memory in here.memories]
     np.testing.assert_allclose(there.contributions, here.contributions, rtol=1e-4, atol=1e-5)
     assert there.total == pytest.approx(here.total, abs=1e-4)
+
+
+def test_lens_and_attribution_are_those_of_a_run_here(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    names = [PAIR.answer, PAIR.wrong_answer]
+    there = run_lens(far, PAIR.clean, names, corrupt=PAIR.corrupt, remote=Watching(host))
+    here = run_lens(near, PAIR.clean, names, corrupt=PAIR.corrupt)
+    np.testing.assert_allclose(there.logprobs, here.logprobs, rtol=1e-3, atol=1e-3)
+    assert there.top(0, -1, -1)[0][0] == here.top(0, -1, -1)[0][0]
+    found = run_attribution(far, PAIR.clean, *names, remote=Watching(host))
+    own = run_attribution(near, PAIR.clean, *names)
+    np.testing.assert_allclose(found.contributions, own.contributions, rtol=1e-3, atol=1e-3)
+    assert found.components == own.components
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
