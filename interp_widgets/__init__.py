@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interp_widgets import teaching
     from interp_widgets.experiments.ablation import run_ablation
+    from interp_widgets.experiments.attention import run_attention
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
     from interp_widgets.experiments.features import run_features
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.description import Description
     from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.attention import AttentionResult
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
     from interp_widgets.results.examples import ExamplesResult
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttentionResult",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -65,6 +68,7 @@ __all__ = [
     "describe",
     "inspect",
     "run_ablation",
+    "run_attention",
     "run_causal_trace",
     "run_circuit_check",
     "run_features",
@@ -84,6 +88,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AttentionResult": "interp_widgets.results.attention",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -101,6 +106,7 @@ _HOME = {
     "describe": "interp_widgets.models.describe",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
+    "run_attention": "interp_widgets.experiments.attention",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_features": "interp_widgets.experiments.features",

@@ -22,6 +22,7 @@ from interp_widgets.experiments.baselines import CALLER
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.shipping import say
 from interp_widgets.results import errors
+from interp_widgets.results.attention import AttentionResult
 from interp_widgets.results.changes import changed, changes
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.errors import InterpWidgetsError, ModelError
@@ -39,7 +40,8 @@ R = TypeVar("R", bound=Saved)
 Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 
 _RESULTS: dict[str, type[Saved]] = {
-    kind.__name__: kind for kind in (CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult)
+    kind.__name__: kind
+    for kind in (AttentionResult, CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult)
 }
 """What experiments return, by the name under which it travels."""
 
