@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.circuit_check import run_circuit_check
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.head_scores import run_head_scores
     from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.head_scores import HeadScores
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -57,6 +59,7 @@ __all__ = [
     "ExamplesResult",
     "FeatureResult",
     "GroupResult",
+    "HeadScores",
     "LatentCard",
     "ModelReport",
     "PatchingGrid",
@@ -73,6 +76,7 @@ __all__ = [
     "run_circuit_check",
     "run_features",
     "run_group_patching",
+    "run_head_scores",
     "run_latent_cards",
     "run_patching",
     "run_path_patching",
@@ -95,6 +99,7 @@ _HOME = {
     "ExamplesResult": "interp_widgets.results.examples",
     "FeatureResult": "interp_widgets.results.features",
     "GroupResult": "interp_widgets.results.groups",
+    "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
@@ -111,6 +116,7 @@ _HOME = {
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_head_scores": "interp_widgets.experiments.head_scores",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",

@@ -29,6 +29,7 @@ from interp_widgets.results.errors import InterpWidgetsError, ModelError
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
+from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.saved import Saved
 
@@ -41,7 +42,15 @@ Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 
 _RESULTS: dict[str, type[Saved]] = {
     kind.__name__: kind
-    for kind in (AttentionResult, CircuitResult, ExamplesResult, FeatureResult, GroupResult, PatchingResult)
+    for kind in (
+        AttentionResult,
+        CircuitResult,
+        ExamplesResult,
+        FeatureResult,
+        GroupResult,
+        HeadScores,
+        PatchingResult,
+    )
 }
 """What experiments return, by the name under which it travels."""
 

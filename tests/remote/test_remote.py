@@ -25,10 +25,12 @@ from interp_widgets import (
     CircuitResult,
     Receiver,
     run_ablation,
+    run_attention,
     run_causal_trace,
     run_circuit_check,
     run_features,
     run_group_patching,
+    run_head_scores,
     run_patching,
     run_path_patching,
     run_top_examples,
@@ -231,6 +233,21 @@ def test_latents_on_text_are_those_of_a_run_here(far: TransformersModel, near: T
     assert found.ids.tolist() == own.ids.tolist()
     with pytest.raises(PromptError, match="The text is empty"):
         run_features(far, "", directions, remote=Watching(host), **asked)
+
+
+def test_patterns_and_scores_of_heads_are_those_of_a_run_here(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    there = run_attention(far, PAIR.clean, corrupt=PAIR.corrupt, layers=[1, 3], remote=Watching(host))
+    here = run_attention(near, PAIR.clean, corrupt=PAIR.corrupt, layers=[1, 3])
+    assert (there.prompts, there.layers, there.complete) == (here.prompts, (1, 3), True)
+    np.testing.assert_allclose(there.difference(3, 3), here.difference(3, 3), atol=1e-5)
+    asked: dict[str, Any] = {"answer": PAIR.answer, "wrong_answer": PAIR.wrong_answer, "n_sequences": 4}
+    found = run_head_scores(far, PAIR.clean, remote=Watching(host), **asked)
+    own = run_head_scores(near, PAIR.clean, **asked)
+    assert found.names == own.names
+    for name in own.names:
+        np.testing.assert_allclose(found.score(name), own.score(name), atol=1e-3)
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
