@@ -72,6 +72,8 @@ def attention(
         value_weighted=bool(value_weighted),
         max_bytes=int(max_bytes),
     )
+    if wanted.value_weighted:
+        ValueNorms(access, wanted.layers[0])  # says at once where there is no telling
     return _Reading(access, wanted).steps()
 
 
@@ -114,7 +116,7 @@ def run_attention(steps: Generator[AttentionResult, None, AttentionResult]) -> A
             context holds, or prompts of a mean that have unequal lengths.
         SelectionError: a layer or a head that does not exist.
         SiteError: an architecture whose patterns cannot be read.
-        ModelError: a model that cannot be read.
+        ModelError: a model that cannot be read, or with value_weighted one whose heads are joined by no module.
         NonFiniteError: NaN or infinity, with the layer where it appears.
 
     Example:

@@ -40,7 +40,10 @@ class Copying:
 
     @torch.no_grad()
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return what the token embedding hands over, (token, d_model), float32, without positions."""
+        """Return what the token embedding hands over, (token, d_model), float32.
+
+        Positions are not in it, nor what a norm right after the embedding (BLOOM's) makes of it.
+        """
         opened = self._access.opened
         module = opened.module.get_input_embeddings()  # type: ignore[operator]
         handed: torch.Tensor = module(tokens[None].to(opened.device))[0]

@@ -71,9 +71,9 @@ SCORES: Mapping[str, ScoreTerm] = {
     "copying": ScoreTerm(
         "a copying head",
         "sum of the eigenvalues of the OV circuit W_E W_V W_O W_U over the sum of their sizes: 1 if what it attends to "
-        "becomes more likely, -1 if less; each embedding through the norm before attention, the final norm's size left "
-        "at 1, the mean logit taken off, biases left out; of later layers it says little where the first block "
-        "rewrites embeddings",
+        "becomes more likely, -1 if less; each embedding through the norm before attention if there is one, the final "
+        "norm's size left at 1, the mean logit taken off, biases left out; of later layers it says little "
+        "where the first block rewrites embeddings",
         "",
         "the same with the tokens of W_E shuffled, mean over heads",
         _ELHAGE,

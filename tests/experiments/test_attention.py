@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnsight import NNsight
 from numpy.typing import NDArray
 
 from interp_widgets import AttentionResult, run_attention, teaching
 from interp_widgets.experiments import attention as experiment
 from interp_widgets.experiments.attention import attention
+from interp_widgets.models.access import resolve
+from interp_widgets.models.opening import open_model
+from interp_widgets.models.patterns import scan
 from interp_widgets.results.attention import pooled
-from interp_widgets.results.errors import NonFiniteError, PromptError, ResultError, SelectionError, SiteError
+from interp_widgets.results.errors import (
+    ModelError,
+    NonFiniteError,
+    PromptError,
+    ResultError,
+    SelectionError,
+    SiteError,
+)
 from tests.experiments import zoo
 from tests.models.heads_reference import Reference, Softmax, eager
+from tests.models.hooked import HookedTransformer
 
 MODEL = teaching.load()
 NET = MODEL._module
@@ -314,3 +326,27 @@ def test_numbers_that_are_none_are_refused_with_their_layer() -> None:
         model.model.layers[1].self_attn.q_proj.weight[0, 0] = float("inf")
     with pytest.raises(NonFiniteError, match="first in the output of layer 1"):
         run_attention(model, IDS)
+
+
+def test_hook_points_tell_patterns_but_not_how_long_values_are() -> None:
+    model = HookedTransformer()
+    kept: list[torch.Tensor] = []
+    handle = model.blocks[1].attn.hook_pattern.register_forward_hook(lambda *run: kept.append(run[2].clone()))
+    with torch.no_grad():
+        model(torch.tensor([[3, 17, 5, 9, 11, 2]]))
+    handle.remove()
+    result = run_attention(NNsight(model), [3, 17, 5, 9, 11, 2], value_weighted=False)
+    np.testing.assert_allclose(result.pattern(1, 1), kept[0][0, 1].numpy(), atol=1e-5)
+    with pytest.raises(ModelError, match=r"not a module of its own.* Pass value_weighted=False"):
+        attention(NNsight(model), [3, 17, 5, 9, 11, 2])
+
+
+def test_a_pattern_is_never_held_as_a_whole() -> None:
+    """Attention hands over no more keys at a time than a head is wide."""
+    access = resolve(open_model(zoo.model("llama")))
+    widths: dict[int, list[int]] = {0: [], 2: []}
+    ids = torch.tensor([list(range(1, 22))])
+    assert access.head_count("pattern") == 4
+    read = list(scan(access, ids, [0, 2], lambda layer, part: widths[layer].append(part.weights.shape[-1])))
+    assert read == [0, 2]
+    assert widths == {0: [8, 8, 5], 2: [8, 8, 5]}
