@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interp_widgets import teaching
     from interp_widgets.experiments.ablation import run_ablation
+    from interp_widgets.experiments.attention import run_attention
     from interp_widgets.experiments.causal_trace import run_causal_trace
     from interp_widgets.experiments.circuit_check import run_circuit_check
     from interp_widgets.experiments.direct_attribution import run_attribution
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.head_scores import run_head_scores
     from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.lens import run_lens
     from interp_widgets.experiments.memories import run_memories
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from interp_widgets.models.description import Description
     from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
+    from interp_widgets.results.attention import AttentionResult
     from interp_widgets.results.attribution import AttributionResult
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.concepts import Concepts
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.head_scores import HeadScores
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.lens import LensResult
     from interp_widgets.results.memories import MemoriesResult
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttentionResult",
     "AttributionResult",
     "CircuitResult",
     "Concepts",
@@ -73,6 +78,7 @@ __all__ = [
     "FeatureResult",
     "FeatureView",
     "GroupResult",
+    "HeadScores",
     "LatentCard",
     "LensResult",
     "MemoriesFigure",
@@ -89,12 +95,14 @@ __all__ = [
     "difference_of_means",
     "inspect",
     "run_ablation",
+    "run_attention",
     "run_attribution",
     "run_causal_trace",
     "run_circuit_check",
     "run_feature_patching",
     "run_features",
     "run_group_patching",
+    "run_head_scores",
     "run_latent_cards",
     "run_lens",
     "run_memories",
@@ -116,6 +124,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AttentionResult": "interp_widgets.results.attention",
     "AttributionResult": "interp_widgets.results.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
@@ -125,6 +134,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
+    "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "LensResult": "interp_widgets.results.lens",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
@@ -141,12 +151,14 @@ _HOME = {
     "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
     "run_ablation": "interp_widgets.experiments.ablation",
+    "run_attention": "interp_widgets.experiments.attention",
     "run_attribution": "interp_widgets.experiments.direct_attribution",
     "run_causal_trace": "interp_widgets.experiments.causal_trace",
     "run_circuit_check": "interp_widgets.experiments.circuit_check",
     "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_head_scores": "interp_widgets.experiments.head_scores",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_lens": "interp_widgets.experiments.lens",
     "run_memories": "interp_widgets.experiments.memories",

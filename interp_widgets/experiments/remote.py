@@ -22,6 +22,7 @@ from interp_widgets.experiments.baselines import CALLER
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.shipping import say
 from interp_widgets.results import errors
+from interp_widgets.results.attention import AttentionResult
 from interp_widgets.results.attribution import AttributionResult
 from interp_widgets.results.changes import changed, changes
 from interp_widgets.results.circuit import CircuitResult
@@ -29,6 +30,7 @@ from interp_widgets.results.errors import InterpWidgetsError, ModelError
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
+from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.memories import MemoriesResult
 from interp_widgets.results.patching import PatchingResult
@@ -45,11 +47,13 @@ Steps: TypeAlias = Generator[PatchingResult, None, PatchingResult]
 _RESULTS: dict[str, type[Saved]] = {
     kind.__name__: kind
     for kind in (
+        AttentionResult,
         AttributionResult,
         CircuitResult,
         ExamplesResult,
         FeatureResult,
         GroupResult,
+        HeadScores,
         LensResult,
         MemoriesResult,
         PatchingResult,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -53,21 +53,18 @@ class HeadLayout:
 
     def mix(self, pattern: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Weigh values, (row, key, key-value head, d_head), by a pattern: the z that attention makes of them."""
-        shared = self._shared(values)
+        shared = self.shared(values)
         return torch.einsum("rhqk,rkhd->rqhd", pattern.float(), shared.float()).to(values.dtype)
 
     def pattern_slope(self, z_slope: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return a gradient by pattern, (row, head, query, key), given that by the z that `mix` makes of it."""
-        return torch.einsum("rqhd,rkhd->rhqk", z_slope.float(), self._shared(values).float())
+        return torch.einsum("rqhd,rkhd->rhqk", z_slope.float(), self.shared(values).float())
 
     def makes_up(self, pattern: torch.Tensor, values: torch.Tensor, z: torch.Tensor) -> bool:
         """Whether z is values weighted by a pattern, but for rounding."""
-        error = (self.mix(pattern, values) - z).abs()
-        coarse = z.is_cuda and torch.backends.cuda.matmul.allow_tf32  # which rounds more than its dtype says
-        allowed = max(4 * torch.finfo(z.dtype).eps, 2**-8 if coarse else 1e-5)
-        return bool((error <= allowed * (self.mix(pattern.abs(), values.abs()) + z.abs())).all())
+        return agrees(self.mix(pattern, values), self.mix(pattern.abs(), values.abs()), z)
 
-    def _shared(self, values: torch.Tensor) -> torch.Tensor:
+    def shared(self, values: torch.Tensor) -> torch.Tensor:
         """Give each query head the values that it reads, (row, key, head, d_head)."""
         if self.limit is not None:
             values = values.clamp(-self.limit, self.limit)
@@ -84,6 +81,18 @@ class HeadLayout:
             return [kv * step + self.group + (site == "v") for kv in range(self.n_kv_heads)]
         first = {"q": 0, "k": self.n_heads, "v": self.n_heads + self.n_kv_heads}[site]
         return list(range(first, first + (self.n_heads if site == "q" else self.n_kv_heads)))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A pattern at some keys."""
+
+    first: int
+    """The first of these keys."""
+    weights: torch.Tensor
+    """(row, head, query, key)."""
+    values: torch.Tensor
+    """(row, key, key-value head, d_head): what is at these keys to be taken."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +133,32 @@ class Attention:
         That is what this very attention computes, in whatever implementation: eager attention, which tells its
         pattern, rounds differently, and in some models leaves out or adds a step.
         """
-        layout, columns = self.layout, []
+        return torch.cat([part.weights for part in self.columns_of(call, shape, changes)], dim=-1)
+
+    def columns_of(
+        self, call: Callable[[], Any], shape: Shape, changes: Mapping[HeadSite, Change]
+    ) -> Iterator[Columns]:
+        """Yield that pattern some keys at a time, so that all of it need not be held."""
+        layout = self.layout
         unit = min(1.0, layout.limit or 1.0)
         for first in range(0, shape[1], layout.d_head):
             width = min(layout.d_head, shape[1] - first)
+            own: list[torch.Tensor] = []
 
-            def units(values: torch.Tensor, first: int = first, width: int = width) -> torch.Tensor:
+            def units(
+                values: torch.Tensor, first: int = first, width: int = width, own: list[torch.Tensor] = own
+            ) -> torch.Tensor:
+                own.append(values[:, first : first + width])
                 marked = torch.zeros_like(values)
                 marked[:, first : first + width, :, :width] = unit * torch.eye(width).to(values)[:, None]
                 return marked
 
             z = self.z_of(call, shape, {**changes, "v": units})
-            columns.append(z[..., :width] / unit)
-        return torch.cat(columns, dim=-1).transpose(1, 2)
+            yield Columns(first, (z[..., :width] / unit).transpose(1, 2), own[0])
+
+
+def agrees(mixed: torch.Tensor, size: torch.Tensor, z: torch.Tensor) -> bool:
+    """Whether z is what was mixed, but for rounding, where the sum's terms have a total size of `size`."""
+    coarse = z.is_cuda and torch.backends.cuda.matmul.allow_tf32  # which rounds more than its dtype says
+    allowed = max(4 * torch.finfo(z.dtype).eps, 2**-8 if coarse else 1e-5)
+    return bool(((mixed - z).abs() <= allowed * (size + z.abs())).all())

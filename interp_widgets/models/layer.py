@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from interp_widgets.models.heads import Attention, Change, HeadLayout, Shape
+from interp_widgets.models.heads import Attention, Change, Columns, HeadLayout, Shape, agrees
 from interp_widgets.models.probe import first_tensor
 from interp_widgets.results.errors import ModelError
 from interp_widgets.results.terms import HEAD_SITES, HeadSite, Site
@@ -37,7 +37,7 @@ class HeadPlaces:
         if "z" in wanted:
             found["z"] = self.layout.take("z", self.out.input, shape)
         if "pattern" in sites:
-            self._check(found["pattern"], found["v"], found["z"])
+            self._check(self.layout.makes_up(found["pattern"], found["v"], found["z"]))
         return {site: tensor for site, tensor in found.items() if site in sites}
 
     def write(self, changes: Mapping[Site, Change], shape: Shape) -> None:
@@ -65,23 +65,43 @@ class HeadPlaces:
         raw = self.out.input
         z = layout.take("z", raw, shape)
         if before is not None and after is not None and values is not None:
-            self._check(before, values, z)
+            self._check(layout.makes_up(before, values, z))
             moved = (after != before).any(-1).transpose(1, 2)[..., None]
             z = torch.where(moved, layout.mix(after, values), z)
         if "z" in changes:
             z = changes["z"](z)
         self.out.input = layout.put("z", raw, z, shape)
 
+    def scan(self, shape: Shape, use: Callable[[Columns], None]) -> None:
+        """Hand the pattern over some keys at a time, so that all of it is never held; then check that z is made of it.
+
+        Raises:
+            ModelError: it is not.
+        """
+        attention, call = self._called()
+        mixed: torch.Tensor | None = None
+        size: torch.Tensor | None = None
+        for part in attention.columns_of(call, shape, {}):
+            use(part)
+            values = part.values.float()
+            more = self.layout.mix(part.weights, values)
+            bound = self.layout.mix(part.weights.abs(), values.abs())
+            mixed, size = (more, bound) if mixed is None or size is None else (mixed + more, size + bound)
+        if mixed is not None and size is not None:
+            self._check(agrees(mixed, size, self.layout.take("z", self.out.input, shape)))
+
     def _pattern(self, shape: Shape, changes: Mapping[HeadSite, Change]) -> torch.Tensor:
+        attention, call = self._called()
+        return attention.pattern_of(call, shape, changes)
+
+    def _called(self) -> tuple[Attention, Callable[[], Any]]:
         args, kwargs = self.attention.inputs
         modules = {path: envoy._module for path, envoy in self.projections.items()}
         # nnsight lets a module that is called like this run beside the trace, which sees nothing of it.
-        return Attention(self.layout, modules, self.out._module).pattern_of(
-            lambda: self.attention(*args, **kwargs), shape, changes
-        )
+        return Attention(self.layout, modules, self.out._module), lambda: self.attention(*args, **kwargs)
 
-    def _check(self, pattern: torch.Tensor, values: torch.Tensor, z: torch.Tensor) -> None:
-        if not self.layout.makes_up(pattern, values, z):
+    def _check(self, holds: bool) -> None:
+        if not holds:
             raise ModelError(
                 f"z of {self.attention.path} is not its values weighted by its pattern, so that pattern can be neither "
                 "read nor changed. An edit that is stored on the model may change queries, keys or z there: clear it, "

@@ -222,13 +222,20 @@ class Straight:
 
         That is what it adds where it attends to nothing else, sizes of norms left at 1. None where that is not known.
         """
-        layout, norm, ending = self._access.inside.heads, self.before("attn", layer), self.ending("attn", layer)
-        if layout is None or norm is None or ending is None:
+        values, ending = self.values(layer, rows), self.ending("attn", layer)
+        return None if values is None or ending is None else self.by_head(ending, values)
+
+    def values(self, layer: int, rows: torch.Tensor) -> torch.Tensor | None:
+        """Return the values that each head of a layer makes of rows of the stream, (row, head, d_head).
+
+        Without their bias, and with the size of the norm before attention left at 1. None where that is not known.
+        """
+        layout, norm = self._access.inside.heads, self.before("attn", layer)
+        if layout is None or norm is None:
             return None
         attention = self._access.anatomy.blocks[layer].get_submodule(layout.where.attention)
         values = projected(attention.get_submodule(layout.where.qkv[-1]), norm.through(rows.to(norm.gain.device)))
-        own = layout.take("v", values, (1, len(rows)))[0].repeat_interleave(layout.group, dim=1)
-        return self.by_head(ending, own)
+        return layout.take("v", values, (1, len(rows)))[0].repeat_interleave(layout.group, dim=1)
 
     def by_head(self, ending: Ending, z: torch.Tensor, size: torch.Tensor | float = 1.0) -> torch.Tensor:
         """Return what each head's z, (row, head, d_head), adds to the stream, (row, head, d_model)."""

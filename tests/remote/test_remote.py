@@ -25,11 +25,13 @@ from interp_widgets import (
     CircuitResult,
     Receiver,
     run_ablation,
+    run_attention,
     run_attribution,
     run_causal_trace,
     run_circuit_check,
     run_features,
     run_group_patching,
+    run_head_scores,
     run_lens,
     run_memories,
     run_patching,
@@ -258,6 +260,21 @@ def test_lens_and_attribution_are_those_of_a_run_here(
     own = run_attribution(near, PAIR.clean, *names)
     np.testing.assert_allclose(found.contributions, own.contributions, rtol=1e-3, atol=1e-3)
     assert found.components == own.components
+
+
+def test_patterns_and_scores_of_heads_are_those_of_a_run_here(
+    far: TransformersModel, near: TransformersModel, host: str
+) -> None:
+    there = run_attention(far, PAIR.clean, corrupt=PAIR.corrupt, layers=[1, 3], remote=Watching(host))
+    here = run_attention(near, PAIR.clean, corrupt=PAIR.corrupt, layers=[1, 3])
+    assert (there.prompts, there.layers, there.complete) == (here.prompts, (1, 3), True)
+    np.testing.assert_allclose(there.difference(3, 3), here.difference(3, 3), atol=1e-5)
+    asked: dict[str, Any] = {"answer": PAIR.answer, "wrong_answer": PAIR.wrong_answer, "n_sequences": 4}
+    found = run_head_scores(far, PAIR.clean, remote=Watching(host), **asked)
+    own = run_head_scores(near, PAIR.clean, **asked)
+    assert found.names == own.names
+    for name in own.names:
+        np.testing.assert_allclose(found.score(name), own.score(name), atol=1e-3)
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:
