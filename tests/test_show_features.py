@@ -9,7 +9,7 @@ import pytest
 
 from interp_widgets import run_features, run_latent_cards, run_top_examples, show_features, teaching
 from interp_widgets.results.equality import same_content
-from interp_widgets.results.errors import InterpWidgetsError
+from interp_widgets.results.errors import InterpWidgetsError, PromptError, ResultError
 
 TEXT = "When Mary and John went to the store, John gave a drink to"
 AGAINST = "When Mary and John went to the store, Mary gave a drink to"
@@ -55,6 +55,21 @@ def test_examples_that_were_found_before_are_not_looked_for_again(model, corpus)
     assert same_content(view.card(7), whole)
     assert view.card(8).examples is None  # nobody looked for them
     assert view.card(8).promotes
+
+
+def test_examples_of_another_dictionary_are_refused(model, corpus):
+    found = run_top_examples(model, "neurons", corpus, layer=1)
+    with pytest.raises(ResultError, match=r"These examples are of neurons of layer 1.* and not of neurons of layer 2"):
+        show_features(model, TEXT, "neurons", layer=2, corpus=found)
+
+
+def test_a_corpus_that_no_card_can_be_made_from_is_refused_at_once(model, corpus):
+    with pytest.raises(PromptError, match="The corpus is a generator, which can be read only once"):
+        show_features(model, TEXT, "neurons", layer=2, corpus=(text for text in corpus))
+    with pytest.raises(PromptError, match="The document 1 is empty"):
+        show_features(model, TEXT, "neurons", layer=2, corpus=[TEXT, ""])
+    with pytest.raises(PromptError, match="The document is an int"):
+        show_features(model, TEXT, "neurons", layer=2, corpus=5)
 
 
 def test_a_saved_page_has_cards_of_what_leads(model, tmp_path):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from interp_widgets.experiments.latent_cards import Cards, latent_cards
 from interp_widgets.models.access import resolve
 from interp_widgets.models.dictionaries.opening import Features, open_dictionary
+from interp_widgets.models.numbers import kind_of
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
-from interp_widgets.models.texts import Corpus
+from interp_widgets.models.texts import Corpus, Cutter
+from interp_widgets.results.dictionary import DictionaryInfo
+from interp_widgets.results.errors import PromptError, ResultError
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.latent import LatentCard
 
@@ -30,10 +33,19 @@ def cards_on_request(
     """Return what starts `latent_cards` on some latents.
 
     Arguments are those of `run_latent_cards`; a corpus may also be what `run_top_examples` found in one.
+
+    Raises:
+        PromptError: a corpus that is not made of documents, or that can be read only once.
+        ResultError: examples of another dictionary.
     """
-    dictionary = open_dictionary(features, resolve(open_model(model, tokenizer)), site=site, layer=layer)
+    opened = open_model(model, tokenizer)
+    dictionary = open_dictionary(features, resolve(opened), site=site, layer=layer)
     found = corpus if isinstance(corpus, ExamplesResult) else None
     documents = None if isinstance(corpus, ExamplesResult) else corpus
+    if found is not None:
+        _check_same(found.dictionary, dictionary.info)
+    if documents is not None:
+        _check_documents(documents, Cutter(opened))
 
     def find(latents: Sequence[int]) -> Generator[Cards, None, Cards]:
         steps = latent_cards(
@@ -42,6 +54,25 @@ def cards_on_request(
         return steps if found is None else _with(found, steps)
 
     return find
+
+
+def _check_same(found: DictionaryInfo, info: DictionaryInfo) -> None:
+    if found.fingerprint != info.fingerprint:
+        raise ResultError(
+            f"These examples are of {found.name}, reading {found.reads}, with the fingerprint {found.fingerprint}, and "
+            f"not of {info.name}, reading {info.reads}, with {info.fingerprint}: the same numbers mean other latents "
+            "there. Pass what run_top_examples finds with these features."
+        )
+
+
+def _check_documents(corpus: Corpus, cutter: Cutter) -> None:
+    if isinstance(corpus, Iterator):
+        raise PromptError(
+            f"The corpus is {kind_of(corpus)}, which can be read only once, and it is read for every card. Pass a "
+            "list, or what run_top_examples finds in it."
+        )
+    for _ in cutter.documents(corpus, "document"):
+        pass
 
 
 def _with(found: ExamplesResult, steps: Generator[Cards, None, Cards]) -> Generator[Cards, None, Cards]:

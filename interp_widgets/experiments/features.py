@@ -21,7 +21,7 @@ from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.dictionary import Dictionary
 from interp_widgets.models.dictionaries.fit import measure_fit
 from interp_widgets.models.dictionaries.opening import Features, open_dictionary
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import is_real, is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.reading import batch_tokens, read
@@ -80,7 +80,7 @@ def features(
         sides += ["against"] * (len(documents) - len(sides))
     access = resolve(opened)
     dictionary = open_dictionary(features, access, site=site, layer=layer)
-    if not (isinstance(threshold, (int, float)) and math.isfinite(threshold) and threshold >= 0):
+    if not (is_real(threshold) and math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"threshold={threshold!r} must be a number from 0 on.")
     for name, number in (("keep", keep), ("max_tokens", max_tokens)):
         if number is not None and not (is_whole(number) and number >= 1):

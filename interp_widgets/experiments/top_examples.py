@@ -20,7 +20,7 @@ from interp_widgets.experiments.strongest import Spread, Stretches, Strongest
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.dictionary import Dictionary
 from interp_widgets.models.dictionaries.opening import Features, open_dictionary
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import is_real, is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.reading import batch_tokens, read
 from interp_widgets.models.texts import Batch, Corpus, Cutter, Window
@@ -70,7 +70,7 @@ def top_examples(
             raise ValueError(f"{name}={number!r} must be a whole number from {least} on.")
     if not (isinstance(window, Sequence) and len(window) == 2 and all(is_whole(n) and n >= 0 for n in window)):
         raise ValueError(f"window={window!r} must be two whole numbers: tokens before a peak, and after it.")
-    if not (isinstance(threshold, (int, float)) and math.isfinite(threshold) and threshold >= 0):
+    if not (is_real(threshold) and math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"threshold={threshold!r} must be a number from 0 on.")
     chosen = chosen_numbers(latents, "latents", dictionary.info.n_latents)
     plan = _Plan(

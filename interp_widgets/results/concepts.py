@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,16 @@ class Concepts:
     def __post_init__(self) -> None:
         for which in ("names", "notes"):
             texts: Mapping[int, str] = getattr(self, which)
-            for latent in texts:
+            if not isinstance(texts, Mapping):
+                raise ResultError(
+                    f'{which} is a {type(texts).__name__}. Pass texts by latent, such as {{7: "a city"}}.'
+                )
+            for latent, text in texts.items():
                 self._check(latent)
+                if not isinstance(text, str):
+                    raise ResultError(f"{which} holds {text!r} for latent {latent}. Pass text.")
             # Sorted, and without the empty ones, so that the same concepts make the same file.
-            object.__setattr__(self, which, {latent: texts[latent] for latent in sorted(texts) if texts[latent]})
+            object.__setattr__(self, which, {int(latent): texts[latent] for latent in sorted(texts) if texts[latent]})
 
     @classmethod
     def of(cls, info: DictionaryInfo, names: Mapping[int, str] | None = None) -> Concepts:
@@ -154,8 +161,9 @@ class Concepts:
                 "they were written for."
             )
 
-    def _check(self, latent: int) -> None:
-        if not 0 <= latent < self.n_latents:
+    def _check(self, latent: Any) -> None:
+        whole = isinstance(latent, Integral) and not isinstance(latent, bool)
+        if not (whole and 0 <= latent < self.n_latents):
             raise SelectionError(
-                f"There is no latent {latent}: {self.dictionary} has latents 0 to {self.n_latents - 1}."
+                f"There is no latent {latent!r}: {self.dictionary} has latents 0 to {self.n_latents - 1}."
             )

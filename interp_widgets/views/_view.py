@@ -63,8 +63,8 @@ class View(anywidget.AnyWidget):
         if self._loop is None:
             job.begin()
         opened = {} if job.partial is None else self._open(job.partial)
-        super().__init__(job=job, **opened, **state)
         self._opened = job.partial is not None
+        super().__init__(job=job, **opened, **state)
         self.on_msg(self._on_message)
         if self._loop is None:
             job.finish()

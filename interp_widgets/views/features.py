@@ -438,7 +438,10 @@ class FeatureView(View):
         for latent, text in texts.items():
             self._latent(latent)
             if not isinstance(text, str) or len(text) > longest:
-                raise traitlets.TraitError(f"{what} are texts of at most {longest} characters each.")
+                given = f"has {len(text)}" if isinstance(text, str) else f"is {text!r}"
+                raise traitlets.TraitError(
+                    f"{what} are texts of at most {longest} characters each; that of latent {latent} {given}."
+                )
         return {int(latent): text for latent, text in texts.items() if text.strip()}
 
     def _latent(self, given: Any) -> int:

@@ -97,6 +97,12 @@ def test_a_threshold_leaves_out_what_is_below_it_but_columns_keep_it() -> None:
         np.testing.assert_allclose(result.column(latent), plain[:, latent], rtol=1e-4, atol=1e-5)
 
 
+def test_numbers_of_numpy_are_thresholds_and_truth_values_are_not() -> None:
+    assert run_features(MODEL, TEXT, Sparse(), threshold=np.float32(0.5), fit=False).threshold == 0.5
+    with pytest.raises(ValueError, match="threshold=True must be a number from 0 on"):
+        run_features(MODEL, TEXT, Sparse(), threshold=True, fit=False)
+
+
 def test_of_neurons_all_are_kept_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_features(MODEL, TEXT, "neurons", layer=2)
     assert (whole.kept, len(whole.latents)) == (None, 512 * whole.n_tokens)

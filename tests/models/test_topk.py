@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from torch.nn import functional
 
 from interp_widgets import teaching
@@ -189,6 +189,31 @@ def test_a_damaged_folder_is_refused(tmp_path, name, content):
     made().save(tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ResultError, match=r"damaged|is not a safetensors file|holds no concepts"):
+        TopKSAE.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, "k=0 for 20 latents"),
+        ({"k": 21}, "k=21 for 20 latents"),
+        ({"metadata": {"site": "resid", "layer": 1}}, "there is no site 'resid'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_when_the_folder_is_read(tmp_path, change, message):
+    made().save(tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text(encoding="utf-8"))
+    (tmp_path / "cfg.json").write_text(json.dumps(config | change), encoding="utf-8")
+    with pytest.raises(ResultError, match=message):
+        TopKSAE.load(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused_when_the_folder_is_read(tmp_path):
+    made().save(tmp_path)
+    weights = load_file(tmp_path / "sae_weights.safetensors")
+    weights["W_dec"][3, 1] = np.nan
+    save_file(weights, tmp_path / "sae_weights.safetensors")
+    with pytest.raises(ResultError, match="W_dec has NaN or infinity"):
         TopKSAE.load(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from interp_widgets.results.concepts import Concepts
@@ -113,3 +114,23 @@ def test_other_files_are_refused(tmp_path, content, message):
 def test_a_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(ResultError, match=r"there is no file .*concepts\.json"):
         Concepts.load(tmp_path / "concepts.json")
+
+
+@pytest.mark.parametrize("latent", ["7", 1.5, True, None, 16, -1])
+def test_what_is_no_latent_is_refused(latent):
+    with pytest.raises(SelectionError, match=f"There is no latent {latent!r}: my SAE has latents 0 to 15"):
+        Concepts.of(INFO, {latent: "a city"})
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(ResultError, match="names holds 5 for latent 3"):
+        Concepts.of(INFO, {3: 5})
+    with pytest.raises(ResultError, match="names is a list"):
+        Concepts.of(INFO, ["a city"])
+
+
+def test_numbers_of_numpy_name_latents_too(tmp_path):
+    concepts = Concepts.of(INFO, {np.int64(3): "a city"})
+    concepts.save(tmp_path / "concepts.json")
+    assert {type(latent) for latent in concepts.names} == {int}
+    assert Concepts.load(tmp_path / "concepts.json") == concepts

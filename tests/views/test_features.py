@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,7 +229,7 @@ def test_names_and_notes_are_saved_with_the_result_and_shown_again(tmp_path):
         ("sort", "difference", "there is one text"),
         ("color_limit", 0.0, "an activation above 0, or None; 0.0 was given"),
         ("color_limit", float("nan"), "an activation above 0"),
-        ("names", {3: "x" * 81}, "names are texts of at most 80 characters"),
+        ("names", {3: "x" * 81}, "names are texts of at most 80 characters each; that of latent 3 has 81"),
         ("names", {3: 5}, "names are texts"),
         ("names", {99: "x"}, "no latent 99"),
         ("notes", {"three": "x"}, "no latent 'three'"),
@@ -243,6 +244,20 @@ def test_what_cannot_be_is_refused_in_words_and_from_the_page_silently(trait, va
     assert words in str(refusal.value)
     view.set_state({trait: value})
     assert getattr(view, trait) == before
+
+
+def test_a_view_whose_result_is_refused_closes_without_a_word(recwarn):
+    unshown = replace(made.result(), names={3: "x" * 81})
+
+    def steps():
+        yield unshown
+        return unshown
+
+    view = FeatureView.__new__(FeatureView)
+    with pytest.raises(traitlets.TraitError, match="that of latent 3 has 81"):
+        view.__init__(steps())
+    view.close()
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("state", [{"spec": {}}, {"arrays": {}}, {"cards": {"3": {}}}, {"names": [1]}, {"names": None}])

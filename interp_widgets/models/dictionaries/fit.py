@@ -26,6 +26,10 @@ _COSTS = 0.05
 """Nats that zeros must cost before the loss recovered says anything."""
 
 
+_TELLS = 8
+"""Tokens from which on the variance explained says anything: few tokens hardly vary, least of all around their mean."""
+
+
 def measure_fit(access: Access, dictionary: Dictionary, batches: Iterable[torch.Tensor]) -> Fit:
     """Reconstruct activations on texts, and run the model with the reconstruction in their place.
 
@@ -114,7 +118,8 @@ def _warn(fit: Fit, info: DictionaryInfo, model: str) -> None:
     if info.kind not in ("sae", "transcoder"):
         return  # directions and neurons were not made to reconstruct anything
     tells = fit.loss_without - fit.loss > _COSTS
-    if not fit.variance_explained < LEAST_EXPLAINED and not (tells and fit.loss_recovered < LEAST_RECOVERED):
+    unexplained = fit.n_tokens >= _TELLS and fit.variance_explained < LEAST_EXPLAINED
+    if not unexplained and not (tells and fit.loss_recovered < LEAST_RECOVERED):
         return
     recovered = f" and recovers {fit.loss_recovered:.0%} of the loss" if tells else ""
     warnings.warn(

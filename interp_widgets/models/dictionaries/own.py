@@ -49,6 +49,8 @@ class Own(Dictionary):
         example = torch.randn(2, d_in, generator=torch.Generator().manual_seed(0))
         latents = self._call("encode", example, None)
         n_latents = latents.shape[-1]
+        if not n_latents:
+            raise FeatureError(f"encode of {self._name} returns rows without any latent, so there is nothing to read.")
         self._call("decode", latents, d_out)
         self.info = DictionaryInfo(
             name=self._name,

@@ -79,10 +79,18 @@ def read(folder: Path) -> TopKParts:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         stored = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
         weights = {part: stored[name] for part, name in _NAMES.items()}
+        k, site = int(config["k"]), config["metadata"]["site"]
+        if not 1 <= k <= stored["b_enc"].numel():
+            raise ValueError(f"k={k} for {stored['b_enc'].numel()} latents")
+        broken = [name for name, tensor in stored.items() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise ValueError(f"{broken[0]} has NaN or infinity")
+        if site not in _HOOKS:
+            raise ValueError(f"there is no site {site!r}")
         return TopKParts(
             weights=TopKWeights(**weights | {"encoder": weights["encoder"].T.contiguous()}),
-            k=int(config["k"]),
-            place=Place(config["metadata"]["site"], int(config["metadata"]["layer"])),
+            k=k,
+            place=Place(site, int(config["metadata"]["layer"])),
             curves=TrainingCurves.load(folder / CURVES),
             state=load_file(folder / STATE) if (folder / STATE).exists() else {},
             concepts=Concepts.load(folder / CONCEPTS),

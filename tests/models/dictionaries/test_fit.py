@@ -218,6 +218,14 @@ def test_one_that_does_not_fit_is_warned_about() -> None:
     assert text.endswith("here they are encoded as they are.")
 
 
+def test_of_a_few_tokens_the_loss_alone_tells() -> None:
+    """Two tokens hardly vary around their mean: the bundled dictionary explains less than nothing there."""
+    access = resolve(open_model(teaching.load()))
+    fit = measure_fit(access, teaching.sae(), [torch.tensor([access.opened.tokenizer("   ")["input_ids"]])])
+    assert fit.variance_explained < 0
+    assert fit.loss_recovered > 0.8
+
+
 def test_one_that_fits_is_not() -> None:
     """Two latents for each number, one for each sign: they reconstruct all."""
     access = resolve(open_model(zoo.model("gpt2")))

@@ -184,6 +184,13 @@ class Mine(nn.Module):
         return self.down(latents)  # type: ignore[no-any-return]
 
 
+class Empty(Mine):
+    """One that finds nothing whatever it gets."""
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :0]
+
+
 class Crooked(Mine):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return self.down(latents).tanh()  # type: ignore[no-any-return]
@@ -240,6 +247,7 @@ class TestOwn:
         [
             (Mine(7), r"encode of Mine failed on a tensor of shape \(2, 32\): RuntimeError: mat1"),
             (Mine(D_IN, 7), "decode of Mine returns rows 7 wide where 32 are expected"),
+            (Empty(), "encode of Empty returns rows without any latent"),
             (Loose(), r"encode of Loose should return a tensor of shape \(2, 'number of latents'\) and gave tuple"),
         ],
     )
