@@ -14,6 +14,9 @@ from interp_widgets.results.errors import ResultError, SelectionError, unknown_n
 
 _WRITTEN_BY = "Concepts"
 
+LONGEST = {"names": 80, "notes": 4000}
+"""Most characters of one, as a view has room for."""
+
 
 @dataclass(frozen=True)
 class Concepts:
@@ -47,6 +50,11 @@ class Concepts:
                 self._check(latent)
                 if not isinstance(text, str):
                     raise ResultError(f"{which} holds {text!r} for latent {latent}. Pass text.")
+                if len(text) > LONGEST[which]:
+                    raise ResultError(
+                        f"The {which[:-1]} of latent {latent} has {len(text)} characters, and views have room for "
+                        f"{LONGEST[which]}. Shorten it."
+                    )
             # Sorted, and without the empty ones, so that the same concepts make the same file.
             object.__setattr__(self, which, {int(latent): texts[latent] for latent in sorted(texts) if texts[latent]})
 

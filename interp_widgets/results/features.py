@@ -133,7 +133,7 @@ class FeatureResult(Saved):
 
         `max` is the largest size of an activation, `mean` the mean over tokens, `density` the share of tokens it fires
         on, `difference` the mean on the first side minus that on the second, ranked by size. Latents that never fire
-        are left out.
+        are left out, and so are all of them as long as one of the sides is yet to be read.
 
         Raises:
             UnknownNameError: another ranking.
@@ -142,7 +142,7 @@ class FeatureResult(Saved):
         if by not in RANKINGS:
             raise unknown_name("ranking", by, RANKINGS)
         values = self.statistic(by)
-        firing = np.flatnonzero(self.fires.any(axis=0))
+        firing = np.flatnonzero(self.fires.any(axis=0) & np.isfinite(values))
         order = firing[np.argsort(-np.abs(values[firing]), kind="stable")[:n]]
         return [(int(latent), float(values[latent])) for latent in order]
 

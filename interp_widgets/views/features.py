@@ -14,6 +14,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from interp_widgets.results.dial import DialReading
+from interp_widgets.results.concepts import LONGEST
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.features import RANKINGS, FeatureResult, Ranking
 from interp_widgets.results.latent import LatentCard
@@ -47,7 +48,6 @@ Turned: TypeAlias = "Callable[[Sequence[int], int, Mode, float], DialReading]"
 """Runs tokens with a latent turned: which, how, and how far."""
 
 MOST_PINNED = 12
-_LONGEST_NAME, _LONGEST_NOTE = 80, 4000
 _MOST_WRITTEN = 2000
 _TAKEN = 0.3
 """Seconds between two states of cards that are being found."""
@@ -429,12 +429,13 @@ class FeatureView(View):
 
     @traitlets.validate("notes")
     def _valid_notes(self, proposal: Mapping[str, Any]) -> dict[int, str]:
-        return self._written("notes", proposal["value"], _LONGEST_NOTE)
+        return self._written("notes", proposal["value"])
 
-    def _written(self, what: str, texts: Mapping[Any, Any], longest: int = _LONGEST_NAME) -> dict[int, str]:
+    def _written(self, what: str, texts: Mapping[Any, Any]) -> dict[int, str]:
         """Check what a person, or a page that is not to be trusted, wrote about latents; what is empty is left out."""
         if len(texts) > _MOST_WRITTEN:
             raise traitlets.TraitError(f"{what} holds {_MOST_WRITTEN} texts at most; {len(texts)} were given.")
+        longest = LONGEST[what]
         for latent, text in texts.items():
             self._latent(latent)
             if not isinstance(text, str) or len(text) > longest:

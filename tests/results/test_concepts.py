@@ -80,6 +80,14 @@ def test_the_concepts_of_another_dictionary_are_refused():
     CONCEPTS.check(INFO)
 
 
+def test_what_no_view_has_room_for_is_refused():
+    assert CONCEPTS.named(3, "x" * 80).noted(3, "y" * 4000).names[3] == "x" * 80
+    with pytest.raises(ResultError, match="The name of latent 3 has 81 characters, and views have room for 80"):
+        CONCEPTS.named(3, "x" * 81)
+    with pytest.raises(ResultError, match="The note of latent 3 has 4001 characters, and views have room for 4000"):
+        CONCEPTS.noted(3, "y" * 4001)
+
+
 @pytest.mark.parametrize("latent", [-1, 16])
 def test_a_latent_that_does_not_exist_cannot_be_named(latent):
     with pytest.raises(SelectionError, match=f"^There is no latent {latent}: my SAE has latents 0 to 15.$"):

@@ -112,6 +112,12 @@ def test_rankings() -> None:
         replace(result, sides=("text", "text")).ranked("difference")
 
 
+def test_while_a_side_is_unread_nothing_is_ranked_by_difference() -> None:
+    dense = DENSE.copy()
+    dense[3:] = 0
+    assert made(dense, (True, True, True, False, False)).ranked("difference") == []
+
+
 def test_texts_of_a_side_are_taken_together() -> None:
     whole = made()
     texts = (*whole.texts, CORRUPT)
