@@ -12,9 +12,11 @@ from torch import nn
 from interp_widgets.experiments.code_sites import site_lines, traced, written
 from interp_widgets.models.access import Access
 from interp_widgets.models.dictionaries.opening import Features
-from interp_widgets.models.dictionaries.places import spot_of_hook
 from interp_widgets.models.dictionaries.saelens import is_saelens
+from interp_widgets.models.dictionaries.sparsify import WEIGHTS as SPARSIFY
 from interp_widgets.models.dictionaries.sparsify import is_sparsify
+from interp_widgets.models.dictionaries.topk_folder import is_ours
+from interp_widgets.models.norms import norm_before_mlp, rms_gain
 from interp_widgets.models.texts import Cutter
 from interp_widgets.results.dictionary import DictionaryInfo, Place
 from interp_widgets.results.terms import HEAD_SITES, SITE_TERMS
@@ -99,24 +101,25 @@ def _latents(access: Access, features: Any, info: DictionaryInfo) -> list[str] |
         array = "torch.tensor(directions)" if isinstance(features, np.ndarray) else "directions"
         rows = f"{array}.to(x).reshape(-1, {info.d_in})"
         return ["# `directions` is the matrix that you passed.", f"activations = x @ {rows}[$latent]"]
-    if is_saelens(features) and _before_gain(access, features, info):
+    if _past_gain(access, features, info):
         return None
+    folder = Path(features).expanduser() if isinstance(features, (str, Path)) else None
     noun = "transcoder" if info.kind == "transcoder" else "sparse autoencoder"
-    folder = isinstance(features, (str, Path))
-    about = f"# `sae` is your {noun}, {info.name}, {'loaded' if folder else 'as you passed it'}."
+    about = f"# `sae` is your {noun}, {info.name}, {'as you passed it' if folder is None else 'loaded'}."
     given = "x"
     weight = next(features.parameters(), None) if isinstance(features, nn.Module) else None
     if weight is not None and (weight.dtype, weight.device) != (torch.float32, access.opened.device):
         given = "x.to(next(sae.parameters()))"
-    if is_sparsify(features):
+    if is_sparsify(features) or (folder and any(folder.rglob(SPARSIFY))):  # it returns those that fire, and which
         fires = "top.top_indices == $latent"
         return [about, f"top = sae.encode({given})", f"activations = (top.top_acts * ({fires})).sum(-1)"]
     return [about, f"activations = sae.encode({given})[:, $latent]"]
 
 
-def _before_gain(access: Access, sae: Any, info: DictionaryInfo) -> bool:
-    """Whether it reads what a norm makes before its gain, which is no site: its weights were changed to fit one."""
-    hook = (sae.cfg.to_dict().get("metadata") or {}).get("hook_name")
-    if info.reads.site != "mlp_in" or not hook:
+def _past_gain(access: Access, features: Any, info: DictionaryInfo) -> bool:
+    """Whether it may be made for what an RMS norm has before its gain, which is no site: it was then changed to fit."""
+    foreign = is_saelens(features) or (isinstance(features, (str, Path)) and not is_ours(Path(features).expanduser()))
+    if info.reads.site != "mlp_in" or not foreign:
         return False
-    return spot_of_hook(hook, access, info.name).before_gain
+    norm = norm_before_mlp(access, info.reads.layer)
+    return norm is not None and rms_gain(access, norm, info.d_in) is not None

@@ -16,7 +16,7 @@ import pytest
 import torch
 from nnsight import NNsight
 
-from interp_widgets import FeatureResult, run_features, teaching
+from interp_widgets import FeatureResult, TopKSAE, run_features, teaching
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.views.features import FeatureView
@@ -126,6 +126,17 @@ def test_the_bundled_dictionary_on_text(tmp_path: Path) -> None:
         with pytest.raises(SelectionError, match="There is no latent 1024"):
             view.code(1024)
     assert "# The first of the 2 texts.\n" in result.code
+
+
+def test_a_folder_is_loaded_by_the_user(tmp_path: Path) -> None:
+    model, sae = teaching.load(), teaching.sae()
+    folder = tmp_path / "saved"
+    sae.save(folder)
+    result = run_features(model, TEXT, folder, fit=False)
+    leading = result.ranked("max", 1)[0][0]
+    printed = run(result.script(leading), tmp_path, {"model": model, "sae": TopKSAE.load(folder)})
+    np.testing.assert_allclose(printed, result.column(leading), rtol=1e-4, atol=1e-5)
+    assert str(tmp_path) not in result.code
 
 
 def test_of_a_long_text_the_first_window_is_read(tmp_path: Path) -> None:
