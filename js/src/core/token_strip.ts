@@ -1,6 +1,6 @@
 import { prepare } from "./canvas";
 import { changeDetector, fill, h, setAttributes } from "./dom";
-import { hasRightToLeft, runningToken } from "./labels";
+import { hasRightToLeft, runningToken, runningTokens } from "./labels";
 import type { WireValues } from "./protocol";
 import type { Shading } from "./shading";
 import { breakLines, lineOf } from "./token_lines";
@@ -450,14 +450,12 @@ export function drawBars(
 
 /** A short stretch of text in one piece, coloured, with its strongest token set off. */
 export function shortStrip({ labels, values, peak }: WireValues, shading: Shading): HTMLElement {
-  const tokens = labels.map((label, at) => {
+  const tokens = runningTokens(labels, (at) => ({ class: at === peak ? "iw-short-peak" : "" }));
+  tokens.forEach((token, at) => {
     const shade = shading.of(values[at]);
-    const token = runningToken(label, { class: at === peak ? "iw-short-peak" : "" });
-    if (shade) {
-      token.style.background = shade.color;
-      token.style.color = shade.ink;
-    }
-    return token;
+    if (!shade) return;
+    token.style.background = shade.color;
+    token.style.color = shade.ink;
   });
   return h("span", { class: "iw-short", dir: "auto" }, ...tokens);
 }

@@ -1,4 +1,4 @@
-import { CodeBlock } from "../core/code_block";
+import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { JobStrip } from "../core/job_strip";
@@ -85,7 +85,7 @@ class Superposition {
     this.#root = h(
       "div",
       { class: "iw-view", role: "group", "aria-label": "toy models of superposition", [KEEPS_KEYS]: "true" },
-      h("style", {}, frame + css),
+      h("style", {}, frame + codeCss + css),
       this.#header,
       this.#job.element,
       plots,
