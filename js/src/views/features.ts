@@ -5,6 +5,7 @@ import { Frame, frameCss } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
 import type { FeatureState, TokensMessage } from "../core/protocol";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
@@ -12,6 +13,7 @@ import { isWaiting, Waiting } from "../core/waiting";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
 import { featuresToCsv } from "./features/export_csv";
+import { featuresToPng, type Look } from "./features/export_png";
 import { Header } from "./features/header";
 import { LatentList } from "./features/latent_list";
 import { Legend } from "./features/legend";
@@ -107,7 +109,7 @@ class Features {
     const takeaways = {
       stem: () => `features-${this.model.get("spec").dictionary.name}`.replace(/[^\w-]+/g, "-"),
       html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
-      png: null,
+      png: () => (this.#scene ? featuresToPng(this.#scene, this.#look()) : Promise.resolve(null)),
       csv: () => (this.#scene ? featuresToCsv(this.#scene) : []),
       csvTitle: "save every activation that is here",
     };
@@ -287,6 +289,10 @@ class Features {
     this.#drawCode(scene);
     this.#fetch(scene);
     this.#frame.element.dataset.ready = "true";
+  }
+
+  #look(): Look {
+    return { fonts: fontsOf(this.#strips.element), firstSeen: this.#strips.firstSeen };
   }
 
   #drawCode({ spec, names, shown }: Scene): void {
