@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from interp_widgets.experiments.cells import Cells, Span
 from interp_widgets.experiments.code_metrics import metric_lines
 from interp_widgets.experiments.code_paths import PathLines, Sender, path_lines
-from interp_widgets.experiments.code_sites import SiteLines, site_lines, written
+from interp_widgets.experiments.code_sites import SiteLines, site_lines, traced, written
 from interp_widgets.experiments.metrics import Metrics
 from interp_widgets.experiments.receivers import Receivers
 from interp_widgets.models.access import Access
@@ -136,7 +136,7 @@ def _unedited(access: Access, *prompts: str) -> str:
     """Write the runs of prompts as they are, for metrics that compare with them."""
     lines = ["with torch.no_grad():"]
     for prompt in prompts:
-        lines += [f"    with {_trace(access, prompt)}:", f"        {prompt}_logits = {_logits(access)}"]
+        lines += [f"    with {traced(access, prompt)}:", f"        {prompt}_logits = {_logits(access)}"]
     return "\n".join([*lines, ""])
 
 
@@ -146,11 +146,6 @@ def _logits(access: Access, *, several: bool = False) -> str:
         before, _, after = spelled.rpartition("[0")
         spelled = f"{before}[:{after}"
     return f"{access.opened.handle}.output{spelled}.float().save()"
-
-
-def _trace(access: Access, prompt: str) -> str:
-    ids = access.opened.spelling.ids
-    return f"{access.opened.handle}.trace({f'{ids}={prompt}' if ids else prompt})"
 
 
 def _blocks(access: Access, chosen: str) -> str:
@@ -240,7 +235,7 @@ class _Template:
 
     def _read(self, prompt: str, at: str) -> list[str]:
         """The run that is read; a run for each block of a window where reading one changes what the next one gets."""
-        site, trace = self._site, f"with {_trace(self.access, prompt)}:"
+        site, trace = self._site, f"with {traced(self.access, prompt)}:"
         read = f"{site.read(at)}.clone()"
         alone = [trace, *(f"    {line}" for line in (*site.ahead(), f"donor = {read}.save()"))]
         if not self._window:
@@ -258,7 +253,7 @@ class _Template:
         write = path.write if path else self._write()
         return [
             f"# {recipe.deed}",
-            f"with {_trace(self.access, prompt)}:",
+            f"with {traced(self.access, prompt)}:",
             *(f"    {line}" for line in (*recipe.inside, *write, logits)),
         ]
 
@@ -276,7 +271,7 @@ class _Template:
         if self.recipe.receivers is None:
             return None
         sender = Sender(self.panel.site, self.panel.layers, self._write())
-        trace = _trace(self.access, self.recipe.host)
+        trace = traced(self.access, self.recipe.host)
         return path_lines(
             self.access, self.recipe.receivers, sender, trace, lambda layer: _blocks(self.access, str(layer))
         )

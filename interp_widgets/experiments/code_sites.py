@@ -66,6 +66,12 @@ def written(access: Access, envoy: Any) -> str:
     return module(opened.handle, envoy.path.removeprefix(inside))
 
 
+def traced(access: Access, prompt: str) -> str:
+    """Write the call that traces a prompt, the name of a tensor of ids."""
+    ids = access.opened.spelling.ids
+    return f"{access.opened.handle}.trace({f'{ids}={prompt}' if ids else prompt})"
+
+
 def index(*parts: str) -> str:
     """Write an index without what selects everything behind its last part; empty if that is all."""
     while parts and parts[-1] == ":":

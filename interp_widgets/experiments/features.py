@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interp_widgets.experiments.code_features import feature_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -96,7 +97,8 @@ def features(
     labels = opened.labels
     texts = tuple(labels.tokens(ids) for ids in documents)
     concepts = _concepts(dictionary, names)
-    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, concepts).steps()
+    code = feature_code(access, features, dictionary.info, cutter, texts)
+    return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, concepts, code).steps()
 
 
 @over(features)
@@ -221,6 +223,7 @@ class _Reading:
         sides: tuple[str, ...],
         wanted: _Wanted,
         concepts: Concepts,
+        code: str,
     ) -> None:
         self._access = access
         self._cutter = cutter
@@ -229,6 +232,7 @@ class _Reading:
         self._sides = sides
         self._wanted = wanted
         self._concepts = concepts
+        self._code = code
         self._begins = np.cumsum([0, *map(len, texts)])
         shape = (len(texts), dictionary.info.n_latents)
         self._maximum = np.zeros(shape, np.float32)
@@ -341,6 +345,7 @@ class _Reading:
             columns={latent: column.copy() for latent, column in zip(self._wanted.columns, self._columns, strict=True)},
             names=self._concepts.names,
             notes=self._concepts.notes,
+            code=self._code,
         )
 
     def _firing(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

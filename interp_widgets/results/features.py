@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -68,6 +69,8 @@ class FeatureResult(Saved):
     """What people call latents."""
     notes: Mapping[int, str] = field(default_factory=dict)
     """What people wrote about latents."""
+    code: str = ""
+    """Lines of nnsight that read one latent on the first text, a template with `$latent`; empty if there are none."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FeatureResult):
@@ -234,6 +237,24 @@ class FeatureResult(Saved):
             name="activation",
             attrs={"dictionary": self.dictionary.name, "model": self.provenance.model},
         )
+
+    def script(self, latent: int) -> str:
+        """The lines of nnsight that read one latent and print its activations; they run as they are printed.
+
+        They read the first text: of one that is longer than the model's context, as far as that reaches, and 512 tokens
+        at most where what comes later changes nothing.
+
+        Raises:
+            SelectionError: there is no such latent.
+            ResultError: the result came without code.
+        """
+        self._check(latent)
+        if not self.code:
+            raise ResultError(
+                f"There are no lines for {self.dictionary.name}: the result is older than they are, or what it encodes "
+                "is at no site of the model."
+            )
+        return Template(self.code).safe_substitute(latent=latent)
 
     def summary(self) -> str:
         """Say in words what was read and what stands out."""

@@ -35,6 +35,7 @@ def contents(result: FeatureResult) -> Contents:
         "cards": [card_contents(card) for card in result.cards.values()],
         "names": _keyed(result.names),
         "notes": _keyed(result.notes),
+        "code": result.code,
     }
     return header, arrays
 
@@ -55,6 +56,7 @@ def of_contents(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         cards={card.latent: card for card in cards},
         names=_unkeyed(header["names"]),
         notes=_unkeyed(header["notes"]),
+        code=header.get("code", ""),  # of a result that was saved without
     )
 
 

@@ -49,6 +49,7 @@ def feature_spec(result: FeatureResult, *, answers: bool, turns: bool) -> Featur
         "kept": result.kept,
         "answers": answers,
         "turns": turns,
+        "code": result.code,
         "provenance": _provenance(result.provenance, result.dictionary),
     }
 

@@ -197,6 +197,20 @@ class FeatureView(View):
             job.finish()
         return self.cards[chosen]
 
+    def code(self, latent: int | None = None) -> str:
+        """The lines of nnsight that read a latent on the first text and print its activations; they run as printed.
+
+        `model` is yours in them, as are `directions`, or `sae` where the latents come from an object or a folder.
+
+        Args:
+            latent: its number; by default the one that is shown.
+
+        Raises:
+            SelectionError: there is no such latent, or none fires so far.
+            ResultError: the result came without code.
+        """
+        return self._raw.script(self._shown() if latent is None else _checked(self._raw, latent))
+
     def figure(self) -> Figure:
         """The text as a matplotlib figure, for print: coloured by the latent that is shown, with the pinned as rows."""
         from interp_widgets.views._features_figure import draw

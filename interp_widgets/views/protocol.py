@@ -402,6 +402,8 @@ class FeatureSpec(TypedDict):
     """Whether Python makes cards that are not there yet."""
     turns: bool
     """Whether Python turns latents."""
+    code: str
+    """Lines of nnsight that read one latent, a template with `$latent`; empty where there are none."""
     provenance: list[str]
 
 

@@ -31,6 +31,7 @@ export function spec(overrides: Partial<FeatureSpec> = {}): FeatureSpec {
     kept: null,
     answers: true,
     turns: true,
+    code: "print($latent)\n",
     provenance: ["demo model"],
     ...overrides,
   };

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import replace
 
+import matplotlib.image
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -353,3 +354,37 @@ def test_a_saved_page_shows_what_turning_a_latent_did(open_features):
         expect(page.locator(".iw-dial-controls")).to_be_hidden()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert not violations(page)
+
+
+def picture(page):
+    with page.expect_download() as download:
+        page.locator("[data-action=save-png]").click()
+    return matplotlib.image.imread(download.value.path(), "png")
+
+
+def has(image, color):
+    """How many pixels have a colour."""
+    return int((np.abs(image[..., :3] * 255 - np.array(color)) < 1.5).all(axis=-1).sum())
+
+
+def test_the_png_has_the_colours_of_the_text(open_features):
+    page = open_features(pinned=[COMMA])
+    image = picture(page)
+    assert image.shape[1] > 1280
+    for at in (1, 3, 9, 11):
+        assert has(image, rgb(page, at)) > 500
+    assert has(picture(open_features()), rgb(page, 11)) > 500
+    assert len(picture(open_features())) < len(image)  # without the row of the pinned latent, and its name
+
+
+def test_the_png_of_a_long_text_is_a_part_of_it(open_features):
+    labels = [f"␣word{n}" for n in range(20_000)]
+    dense = np.zeros((len(labels), made.N_LATENTS), np.float32)
+    dense[[3, 15_000], NAMES] = 1, 2
+    page = open_features(made.from_dense({"text": labels}, dense), selected={"latent": NAMES, "token": None})
+    strong = rgb(page, 3)
+    first = picture(page)
+    assert len(first) < 5000
+    assert has(first, strong) > 500
+    page.locator(".iw-strip").first.evaluate("s => { s.scrollTop = s.scrollHeight / 2 }")
+    assert has(picture(page), strong) < 500

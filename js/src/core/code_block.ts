@@ -1,5 +1,9 @@
+import css from "./code_block.css";
 import { changeDetector, fill, h } from "./dom";
 import { copyText } from "./download";
+
+/** The looks of a block of code, for the style sheet of a view that has one. */
+export const codeCss = css;
 
 /** Lines of code under a heading, with a button that copies them. */
 export class CodeBlock {
@@ -11,10 +15,11 @@ export class CodeBlock {
     private readonly announce: (text: string) => void,
   ) {}
 
-  update(heading: string, code: string): void {
-    if (this.element.hidden || !this.#changed(heading, code)) return;
+  /** Shows lines; where there are none, why that is. */
+  update(heading: string, code: string, why = "This result came without code."): void {
+    if (this.element.hidden || !this.#changed(heading, code, why)) return;
     if (!code) {
-      fill(this.element, h("p", { class: "iw-quiet" }, "This result came without code."));
+      fill(this.element, h("p", { class: "iw-quiet" }, why));
       return;
     }
     const pre = h("pre", { tabindex: 0, role: "region", "aria-label": this.label }, code);

@@ -36,6 +36,15 @@ export function runningToken(label: string, attributes: Record<string, string> =
   return token;
 }
 
+/** Tokens of running text from one position to before another, each with attributes of its own. */
+export function runningTokens(
+  labels: readonly string[],
+  attributesOf: (at: number) => Record<string, string>,
+  [from, to]: readonly [from: number, to: number] = [0, labels.length],
+): HTMLElement[] {
+  return labels.slice(from, to).map((label, n) => runningToken(label, attributesOf(from + n)));
+}
+
 /** A token as it is named inside a sentence: without the space before it, unless that is all there is. */
 export function bare(label: string): string {
   return label.replace(/^␣+|␣+$/gu, "") || label;

@@ -380,6 +380,8 @@ export interface FeatureSpec {
   answers: boolean;
   /** Whether Python turns latents. */
   turns: boolean;
+  /** Lines of nnsight that read one latent, a template with `$latent`; empty where there are none. */
+  code: string;
   provenance: string[];
 }
 

@@ -1,6 +1,6 @@
 import { prepare } from "./canvas";
 import { changeDetector, fill, h, setAttributes } from "./dom";
-import { hasRightToLeft, runningToken } from "./labels";
+import { hasRightToLeft, runningToken, runningTokens } from "./labels";
 import type { WireValues } from "./protocol";
 import type { Shading } from "./shading";
 import { breakLines, lineOf } from "./token_lines";
@@ -90,7 +90,7 @@ export class TokenStrip {
     listen("pointerleave", () => this.handlers.point(null), { signal });
     listen("click", (event) => this.#click(event), { signal });
     listen("keydown", (event) => this.#key(event), { signal });
-    listen("focus", () => this.#moveTo(this.#cursor ?? this.#content?.held ?? this.#firstSeen(), false), { signal });
+    listen("focus", () => this.#moveTo(this.#cursor ?? this.#content?.held ?? this.firstSeen, false), { signal });
     listen("blur", () => this.#showCursor(null), { signal });
     const jump = (event: PointerEvent) => {
       if (event.type === "pointermove" && event.buttons !== 1) return;
@@ -119,7 +119,7 @@ export class TokenStrip {
     if (font !== this.#font) this.#widths.clear();
     this.#font = font;
     if (this.#newLayout(content.labels, width, this.#gutter, font)) {
-      const at = before && this.#firstSeen();
+      const at = before && this.firstSeen;
       this.#layOut(width);
       if (at) this.#scrollTo(at);
     }
@@ -193,7 +193,8 @@ export class TokenStrip {
     this.#frame = requestAnimationFrame(() => this.#render());
   }
 
-  #firstSeen(): number {
+  /** The first token of the first line that is wholly in sight. */
+  get firstSeen(): number {
     return this.#starts[Math.min(this.#starts.length - 2, Math.ceil(this.#scroller.scrollTop / this.#lineHeight))] ?? 0;
   }
 
@@ -327,7 +328,7 @@ export class TokenStrip {
   #key(event: KeyboardEvent): void {
     const count = this.#content?.labels.length ?? 0;
     if (count === 0 || event.altKey || event.metaKey) return;
-    const at = this.#cursor ?? this.#firstSeen();
+    const at = this.#cursor ?? this.firstSeen;
     if (event.key === "Enter" || event.key === " ") this.handlers.hold(at === this.#content?.held ? null : at);
     else if (event.key === "Escape") this.handlers.hold(null);
     else {
@@ -450,14 +451,12 @@ export function drawBars(
 
 /** A short stretch of text in one piece, coloured, with its strongest token set off. */
 export function shortStrip({ labels, values, peak }: WireValues, shading: Shading): HTMLElement {
-  const tokens = labels.map((label, at) => {
+  const tokens = runningTokens(labels, (at) => ({ class: at === peak ? "iw-short-peak" : "" }));
+  tokens.forEach((token, at) => {
     const shade = shading.of(values[at]);
-    const token = runningToken(label, { class: at === peak ? "iw-short-peak" : "" });
-    if (shade) {
-      token.style.background = shade.color;
-      token.style.color = shade.ink;
-    }
-    return token;
+    if (!shade) return;
+    token.style.background = shade.color;
+    token.style.color = shade.ink;
   });
   return h("span", { class: "iw-short", dir: "auto" }, ...tokens);
 }

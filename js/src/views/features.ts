@@ -1,15 +1,19 @@
+import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { Frame, frameCss } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
 import type { FeatureState, TokensMessage } from "../core/protocol";
+import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { isWaiting, Waiting } from "../core/waiting";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
 import { featuresToCsv } from "./features/export_csv";
+import { featuresToPng, type Look } from "./features/export_png";
 import { Header } from "./features/header";
 import { LatentList } from "./features/latent_list";
 import { Legend } from "./features/legend";
@@ -19,7 +23,7 @@ import { Strips } from "./features/strips";
 import css from "./features/style.css";
 import { TableView } from "./features/table_view";
 import { TokenPanel } from "./features/token_panel";
-import { canComplete, nameOf, spoken } from "./features/words";
+import { canComplete, nameOf, noun, spoken } from "./features/words";
 
 const TRAITS = [
   ...(["spec", "arrays", "cards", "dial", "job", "selected", "pinned", "sort", "color_limit"] as const),
@@ -43,6 +47,7 @@ class Features {
   readonly #list: LatentList;
   readonly #card: Card;
   readonly #table = new TableView();
+  readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #asked = new Map<number, Asked>();
   readonly #columns = new Map<number, number>();
@@ -74,12 +79,19 @@ class Features {
     this.#token = new TokenPanel(this.#actions);
     this.#list = new LatentList(id, this.#actions, signal);
     this.#card = new Card(this.#actions, signal);
+    this.#code = new CodeBlock("nnsight code that reads it", this.#actions.announce);
     const main = h("div", { class: "iw-main" }, this.#strips.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#token.element, this.#list.element);
     const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
-    const frame = ["features on text", stripCss + css, this.#header.element, this.#job.element, body] as const;
+    const frame = [
+      "features on text",
+      stripCss + codeCss + css,
+      this.#header.element,
+      this.#job.element,
+      body,
+    ] as const;
     this.#footer = this.#makeFooter(body);
-    this.#frame = new Frame(...frame, this.#table.element, this.#footer.element);
+    this.#frame = new Frame(...frame, this.#table.element, this.#footer.element, this.#code.element);
     fill(el, this.#frame.element);
     this.#connect();
     this.#draw();
@@ -97,15 +109,16 @@ class Features {
     const takeaways = {
       stem: () => `features-${this.model.get("spec").dictionary.name}`.replace(/[^\w-]+/g, "-"),
       html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
-      png: null,
+      png: () => (this.#scene ? featuresToPng(this.#scene, this.#look()) : Promise.resolve(null)),
       csv: () => (this.#scene ? featuresToCsv(this.#scene) : []),
       csvTitle: "save every activation that is here",
     };
     const table = { action: "table", title: "latents and tokens as tables", opens: this.#table.element, closes: body };
+    const code = { action: "code", title: "the lines of nnsight that read what is shown", opens: this.#code.element };
     return new Footer(
       (text) => this.#frame.say(text),
       takeaways,
-      [table],
+      [code, table],
       () => this.#draw(),
     );
   }
@@ -273,8 +286,18 @@ class Features {
     this.#card.update(scene);
     this.#table.update(scene);
     this.#footer.update(spec.provenance);
+    this.#drawCode(scene);
     this.#fetch(scene);
     this.#frame.element.dataset.ready = "true";
+  }
+
+  #look(): Look {
+    return { fonts: fontsOf(this.#strips.element), firstSeen: this.#strips.firstSeen };
+  }
+
+  #drawCode({ spec, names, shown }: Scene): void {
+    if (shown === null) this.#code.update("", "", `No ${noun(spec)} fires so far.`);
+    else this.#code.update(nameOf({ spec, names }, shown), substitute(spec.code, { latent: String(shown) }));
   }
 
   /** Asks for what is looked at and not here. */

@@ -1,4 +1,5 @@
 import type { Bytes } from "../core/array";
+import { codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
@@ -90,7 +91,7 @@ class PatchingGrid {
     this.#root = h(
       "div",
       { class: "iw-view", role: "group", "aria-label": "patching grid", [KEEPS_KEYS]: "true" },
-      h("style", {}, css),
+      h("style", {}, codeCss + css),
       this.#header.element,
       this.#job.element,
       plots,

@@ -1,9 +1,10 @@
-import { CodeBlock } from "../core/code_block";
+import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
 import type { SuperpositionState } from "../core/protocol";
 import { substitute } from "../core/template";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
@@ -13,7 +14,7 @@ import { Chart } from "./superposition/chart";
 import { Toys } from "./superposition/data";
 import { toysToCsv } from "./superposition/export_csv";
 import { toysToPng } from "./superposition/export_png";
-import { fonts, Large } from "./superposition/large";
+import { Large } from "./superposition/large";
 import { Legend } from "./superposition/legend";
 import { Readout, said, tipContent } from "./superposition/readout";
 import type { Actions, Place, Scene } from "./superposition/scene";
@@ -71,7 +72,7 @@ class Superposition {
       actions.announce,
       {
         html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
-        png: () => (this.#scene ? toysToPng(this.#scene, fonts(this.#large.element)) : Promise.resolve(null)),
+        png: () => (this.#scene ? toysToPng(this.#scene, fontsOf(this.#large.element)) : Promise.resolve(null)),
         csv: () => toysToCsv(this.#toys),
         csvTitle: "save every feature of every model",
         stem: () => `superposition-${this.#toys.features}-in-${this.#toys.spec.n_hidden}`,
@@ -85,7 +86,7 @@ class Superposition {
     this.#root = h(
       "div",
       { class: "iw-view", role: "group", "aria-label": "toy models of superposition", [KEEPS_KEYS]: "true" },
-      h("style", {}, frame + css),
+      h("style", {}, frame + codeCss + css),
       this.#header,
       this.#job.element,
       plots,

@@ -64,6 +64,19 @@ test("hostile tokens, names, notes and cards are text wherever they appear", asy
   expect(one<HTMLInputElement>(".iw-card-name").value).toBe(evil);
 });
 
+test("the code reads the latent that is shown, and says where there is none", async () => {
+  const model = show();
+  one("[data-action=code]").click();
+  expect(one(".iw-code pre").textContent).toBe("print(3)\n");
+  expect(one(".iw-code-head").textContent).toContain("latent 3");
+  model.set("selected", { latent: 7, token: null });
+  await drawn();
+  expect(one(".iw-code pre").textContent).toBe("print(7)\n");
+  model.set("spec", spec({ code: "" }));
+  await drawn();
+  expect(one(".iw-code").textContent).toBe("This result came without code.");
+});
+
 test("pointing at a token ranks its latents; a click on one shows it", () => {
   const model = show();
   point(5);

@@ -4,6 +4,17 @@ import type { WireFit } from "../../core/protocol";
 import type { Scene } from "./scene";
 import { noun, titleOf } from "./words";
 
+/** What colour means, and what there is of it. */
+export function meaningOf({ spec, data }: Pick<Scene, "spec" | "data">): string {
+  const { dictionary } = spec;
+  const word = noun(spec);
+  const fires = `${data.firingCount.toLocaleString("en-US")} of ${formatCount(dictionary.n_latents, word)} fire here`;
+  const signed = dictionary.signed ? " Warm is above 0, cool below." : "";
+  const normalised = dictionary.normalised ? `, ${dictionary.normalised}` : "";
+  const each = data.fit ? `, ${formatNumber(data.fit.l0)} on a token` : "";
+  return `Colour is how strongly one ${word} fires at a token.${signed} Read from ${dictionary.reads}${normalised}: ${fires}${each}.`;
+}
+
 /** The question, what colour means, and how far the dictionary can be trusted on this text. */
 export class Header {
   readonly element = h("div", { class: "iw-header" });
@@ -14,20 +25,10 @@ export class Header {
 
   update({ spec, data, version, job }: Scene): void {
     if (!this.#changed(spec, data, version, job.state)) return;
-    const { dictionary } = spec;
-    const word = noun(spec);
-    const fires = `${data.firingCount.toLocaleString("en-US")} of ${formatCount(dictionary.n_latents, word)} fire here`;
-    const signed = dictionary.signed ? " Warm is above 0, cool below." : "";
     fill(
       this.element,
       h("div", { class: "iw-title", ...this.heading }, titleOf(spec)),
-      h(
-        "div",
-        { class: "iw-subtitle" },
-        `Colour is how strongly one ${word} fires at a token.${signed} Read from ${dictionary.reads}`,
-        dictionary.normalised ? `, ${dictionary.normalised}` : "",
-        `: ${fires}${data.fit ? `, ${formatNumber(data.fit.l0)} on a token` : ""}.`,
-      ),
+      h("div", { class: "iw-subtitle" }, meaningOf({ spec, data })),
       data.fit && this.#fit(data.fit),
     );
   }

@@ -32,6 +32,11 @@ export class Strips {
     found?.strip.reveal(token - found.from);
   }
 
+  /** The first token in sight of each text. */
+  get firstSeen(): number[] {
+    return this.#strips.map(({ strip }) => strip.firstSeen);
+  }
+
   #stripOf(token: number) {
     return [...this.#strips].reverse().find(({ from }) => token >= from);
   }
@@ -59,7 +64,8 @@ export class Strips {
   }
 }
 
-function contentOf(scene: Scene, text: number, marked: Set<number>): StripContent {
+/** What a strip shows of a text. */
+export function contentOf(scene: Scene, text: number, marked: Set<number>): StripContent {
   const { data, shown, pinned, spec, held } = scene;
   const from = data.offsets[text];
   const held_ = held !== null && held >= from && held < data.offsets[text + 1] ? held - from : null;

@@ -1,5 +1,4 @@
-import { fill, h } from "../../core/dom";
-import { copyText } from "../../core/download";
+import { CodeBlock } from "../../core/code_block";
 import { substitute } from "../../core/template";
 import { type CellIndex, nameCell } from "./data";
 import type { Actions, Scene } from "./scene";
@@ -25,40 +24,24 @@ export function codeOf({ spec, metric, grid }: Scene, cell: CellIndex): string |
 
 /** A panel with the code of the pinned cell, else of the strongest one. */
 export class CodePanel {
-  readonly element = h("div", { class: "iw-code", hidden: true });
+  readonly #block: CodeBlock;
 
-  constructor(private readonly actions: Actions) {}
+  constructor(actions: Actions) {
+    this.#block = new CodeBlock("nnsight code of the cell", actions.announce);
+  }
+
+  get element(): HTMLElement {
+    return this.#block.element;
+  }
 
   update(scene: Scene): void {
     if (this.element.hidden) return;
     const cell = scene.selected ?? scene.grid.strongest() ?? { panel: 0, row: 0, column: 0 };
-    const code = codeOf(scene, cell);
     const { code_mean, code_refused, panels, story } = scene.spec;
     const whole = Object.keys(code_mean).length ? `, the mean of all ${story.noun}s` : `, for the first ${story.noun}`;
     const which = scene.grid.pairs.length > 1 ? whole : "";
-    if (code === null) {
-      const reason = code_refused[panels[cell.panel].term.name];
-      const why = reason ? `There are no lines for the cell: ${reason}` : "This result came without code for the cell.";
-      fill(this.element, h("p", { class: "iw-quiet" }, why));
-      return;
-    }
-    const pre = h("pre", { tabindex: 0, role: "region", "aria-label": "nnsight code of the cell" }, code);
-    const copy = h("button", { type: "button", class: "iw-copy" }, "Copy");
-    copy.addEventListener("click", async () => {
-      const copied = await copyText(code, this.element);
-      if (!copied) selectAll(pre);
-      fill(copy, copied ? "Copied" : "Selected: press Ctrl+C");
-      this.actions.announce(copied ? "Code copied." : "Copying is refused here. The code is selected.");
-      setTimeout(() => fill(copy, "Copy"), 2500);
-    });
-    fill(this.element, h("div", { class: "iw-code-head" }, h("span", {}, `${nameOf(scene, cell)}${which}`), copy), pre);
+    const reason = code_refused[panels[cell.panel].term.name];
+    const why = reason ? `There are no lines for the cell: ${reason}` : "This result came without code for the cell.";
+    this.#block.update(`${nameOf(scene, cell)}${which}`, codeOf(scene, cell) ?? "", why);
   }
-}
-
-function selectAll(element: Element): void {
-  const range = document.createRange();
-  range.selectNodeContents(element);
-  const selection = getSelection();
-  selection?.removeAllRanges();
-  selection?.addRange(range);
 }

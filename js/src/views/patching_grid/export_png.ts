@@ -1,6 +1,7 @@
 import { drawRuns, type Run } from "../../core/flow";
 import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
+import { MARGIN, SCALE, takePicture } from "../../core/picture";
 import { Viewport } from "../../core/viewport";
 import { limitInWords, rampOf, surveyOf } from "./controls";
 import { promptName, saysRuns, seen } from "./header";
@@ -10,9 +11,7 @@ import { framesOf, shapesOf } from "./panels";
 import { pinnedIn, type Scene } from "./scene";
 import { ACCENTS, explain, hasTokens, meaningOf, nameOf, titleOf, whichPairs } from "./words";
 
-const SCALE = 2;
-const MARGIN = 24;
-const WIDTHS = [640, 1600];
+const NARROWEST = 640;
 
 /** What the picture takes over from the page: its type faces and the part of each panel that is seen. */
 export interface Look {
@@ -23,19 +22,7 @@ export interface Look {
 
 /** The view as a picture at twice its size on screen. */
 export function gridToPng(scene: Scene, look: Look): Promise<Blob | null> {
-  const width = Math.min(WIDTHS[1], Math.max(WIDTHS[0], scene.width)) + 2 * MARGIN;
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d");
-  if (!context) return Promise.resolve(null);
-  // The first drawing only finds out how tall the picture is.
-  const height = draw(context, scene, look, width);
-  canvas.width = width * SCALE;
-  canvas.height = height * SCALE;
-  context.scale(SCALE, SCALE);
-  context.fillStyle = scene.palette.bg;
-  context.fillRect(0, 0, width, height);
-  draw(context, scene, look, width);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  return takePicture(scene, NARROWEST, (context, full) => draw(context, scene, look, full));
 }
 
 function draw(context: CanvasRenderingContext2D, scene: Scene, look: Look, full: number): number {

@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatProbability } from "../../core/format";
-import { bare, isolated, runningToken, tokenElement } from "../../core/labels";
+import { bare, isolated, runningTokens, tokenElement } from "../../core/labels";
 import type { WirePair } from "../../core/protocol";
 import { baselines } from "./data";
 import type { Scene } from "./scene";
@@ -69,12 +69,10 @@ export class Header {
     const { labels } = shown[side];
     const differs = new Set(shown.differs);
     const nodes: (Node | string)[] = [];
-    for (const [from, to] of this.#unfolded ? [[0, labels.length]] : seen(labels.length, shown.differs)) {
-      if (nodes.length) nodes.push(this.#fold(scene, from));
-      for (let pos = from; pos < to; pos++) {
-        const accent = differs.has(pos) ? `iw-chip iw-${side}` : "";
-        nodes.push(runningToken(labels[pos], { "data-pos": String(pos), class: accent }), h("wbr"));
-      }
+    const look = (pos: number) => ({ "data-pos": String(pos), class: differs.has(pos) ? `iw-chip iw-${side}` : "" });
+    for (const stretch of this.#unfolded ? [[0, labels.length] as const] : seen(labels.length, shown.differs)) {
+      if (nodes.length) nodes.push(this.#fold(scene, stretch[0]));
+      nodes.push(...runningTokens(labels, look, stretch).flatMap((token) => [token, h("wbr")]));
     }
     return nodes;
   }

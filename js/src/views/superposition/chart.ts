@@ -1,7 +1,7 @@
 import { prepare } from "../../core/canvas";
 import { changeDetector, h } from "../../core/dom";
+import { fontsOf } from "../../core/picture";
 import { listen } from "../../core/pointer";
-import { fonts } from "./large";
 import type { Box } from "./paint";
 import { featureColor } from "./paint";
 import { type Actions, focusOf, type Place, type Scene } from "./scene";
@@ -260,7 +260,7 @@ export class Chart {
     this.#layout = layoutChart(scene, width, Math.min(height, TALLEST));
     Object.assign(this.element.style, { width: `${width}px`, height: `${this.#layout.height}px` });
     const context = prepare(this.#canvas, width, this.#layout.height);
-    if (context) paintChart(context, scene, this.#layout, fonts(this.element));
+    if (context) paintChart(context, scene, this.#layout, fontsOf(this.element));
   }
 
   #column(x: number): number | null {

@@ -1,4 +1,5 @@
 import { drawRuns, type Run } from "../../core/flow";
+import { type Fonts, MARGIN, takePicture } from "../../core/picture";
 import { layoutChart, paintChart } from "./chart";
 import { layoutLarge, paintLarge } from "./large";
 import { paintModel } from "./paint";
@@ -6,33 +7,14 @@ import { focusOf, inPlane, type Scene } from "./scene";
 import { tiles } from "./strip";
 import { explainFeature, explainModel, onBriefly, onShare, percent, pictureMeaning } from "./words";
 
-const SCALE = 2;
-const MARGIN = 24;
-const WIDTHS = [760, 1600];
+const NARROWEST = 760;
 
 /** The view as a picture at twice its size on screen. */
-export function toysToPng(scene: Scene, fonts: { sans: string; mono: string }): Promise<Blob | null> {
-  const width = Math.min(WIDTHS[1], Math.max(WIDTHS[0], scene.width)) + 2 * MARGIN;
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d");
-  if (!context) return Promise.resolve(null);
-  // The first drawing only finds out how tall the picture is.
-  const height = draw(context, scene, fonts, width);
-  canvas.width = width * SCALE;
-  canvas.height = height * SCALE;
-  context.scale(SCALE, SCALE);
-  context.fillStyle = scene.palette.bg;
-  context.fillRect(0, 0, width, height);
-  draw(context, scene, fonts, width);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+export function toysToPng(scene: Scene, fonts: Fonts): Promise<Blob | null> {
+  return takePicture(scene, NARROWEST, (context, full) => draw(context, scene, fonts, full));
 }
 
-function draw(
-  context: CanvasRenderingContext2D,
-  scene: Scene,
-  fonts: { sans: string; mono: string },
-  full: number,
-): number {
+function draw(context: CanvasRenderingContext2D, scene: Scene, fonts: Fonts, full: number): number {
   const { spec, toys, level, pinned, palette } = scene;
   const width = full - 2 * MARGIN;
   const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;

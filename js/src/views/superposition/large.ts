@@ -1,6 +1,7 @@
 import { thinLabels } from "../../core/axes";
 import { prepare } from "../../core/canvas";
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
+import { fontsOf } from "../../core/picture";
 import { listen } from "../../core/pointer";
 import { type Box, paintBars, paintModel, tipOnScreen } from "./paint";
 import { type Actions, focusOf, inPlane, type Place, type Scene } from "./scene";
@@ -139,7 +140,7 @@ export class Large {
     Object.assign(this.#plot.style, { width: `${wide}px`, height: `${height}px` });
     const context = prepare(this.#canvas, wide, height);
     Object.assign(this.#canvas.dataset, { level: String(level), ...this.#spots(scene) });
-    if (context) paintLarge(context, scene, this.#layout, fonts(this.#plot));
+    if (context) paintLarge(context, scene, this.#layout, fontsOf(this.#plot));
   }
 
   /** Where things are, for those who look for them from outside. */
@@ -237,10 +238,4 @@ function toArrow(
   if (along < 0.25 || along > 1) return end;
   const aside = Math.abs((point.x - from.x) * dy - (point.y - from.y) * dx) / Math.sqrt(square);
   return Math.min(end, aside * 2 + 3);
-}
-
-export function fonts(element: HTMLElement): { sans: string; mono: string } {
-  const style = getComputedStyle(element);
-  const sans = getComputedStyle(element.parentElement ?? element).fontFamily || "sans-serif";
-  return { sans, mono: style.getPropertyValue("--_mono").trim() || "monospace" };
 }
