@@ -13,8 +13,8 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from interp_widgets.results.dial import DialReading
 from interp_widgets.results.concepts import LONGEST
+from interp_widgets.results.dial import DialReading
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.features import RANKINGS, FeatureResult, Ranking
 from interp_widgets.results.latent import LatentCard
