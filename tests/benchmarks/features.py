@@ -5,8 +5,8 @@
 
 Both run the bundled model on the same documents of 64 tokens, in batches of 4096 tokens, on the same threads. The bare
 pass is transformers' own: all four layers and the logits of every position, nothing kept. Ours stops after the second
-layer, encodes what is there with a TopK autoencoder of 1024 latents, 8 of them on at a time (random weights: of the
-size of the bundled one), and keeps the ten strongest examples, the histogram and the density of every latent.
+layer, encodes what is there with the bundled autoencoder (TopK, 1024 latents, 8 of them on at a time), and keeps the
+ten strongest examples, the histogram and the density of every latent.
 
 Seconds are medians, on the wall and of the processor: the second are those to trust on a machine that others share.
 """
@@ -23,7 +23,6 @@ import torch
 
 from interp_widgets import run_top_examples, teaching
 from interp_widgets.teaching.corpus import passages
-from tests.latents import Sparse
 
 ROWS, CONTEXT = 64, 64
 
@@ -54,7 +53,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     model = teaching.load()
-    network, sae = teaching.load()._module, Sparse(128, 1024, k=8)
+    network, sae = teaching.load()._module, teaching.sae()
     corpus = documents(model.tokenizer, asked.tokens)
 
     def bare(rows: list[list[int]]) -> None:

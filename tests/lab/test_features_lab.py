@@ -78,6 +78,24 @@ def test_a_click_arrives_in_python_and_python_moves_the_page(lab):
     expect(lab.page.locator("[data-sort=density]")).to_have_attribute("aria-checked", "true")
 
 
+def test_the_dial_is_turned_by_key_and_the_kernel_answers(lab):
+    lab.kernel("view.selected = {'latent': 7, 'token': None}")
+    expect(lab.page.locator(".iw-card-number")).to_have_text("Neuron 7")
+    lab.page.locator(".iw-dial select").select_option("ablate")
+    slider = lab.page.locator(".iw-dial input")
+    slider.focus()
+    slider.press("Home")
+    slider.press("End")
+    sides = lab.page.locator(".iw-dial-sides")
+    expect(sides).to_be_visible()
+    expect(lab.page.locator(".iw-dial-reading")).to_have_attribute("aria-busy", "false")
+    turned = state(lab.kernel("import json; print(json.dumps(view.dial))"))
+    assert (turned["latent"], turned["mode"], turned["strength"]) == (7, "ablate", 1)
+    again = float(lab.kernel("print(view.turn(7, mode='ablate', strength=1.0).kl)"))
+    assert turned["kl"] == pytest.approx(again, abs=1e-6)
+    expect(sides).to_contain_text(turned["before"][0]["label"])
+
+
 def test_what_is_typed_is_saved_with_the_result_and_edits_no_notebook(lab):
     lab.kernel("view.selected = {'latent': 7, 'token': None}")
     name = lab.page.locator(".iw-card-name")
