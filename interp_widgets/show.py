@@ -29,7 +29,7 @@ from interp_widgets.views._memories_figure import MemoriesFigure
 from interp_widgets.views._strips import Steps
 from interp_widgets.views.features import FeatureView
 from interp_widgets.views.patching_grid import PatchingGrid
-from interp_widgets.views.protocol import Cell
+from interp_widgets.views.protocol.patching_grid import Cell
 from interp_widgets.views.superposition import Steps as ToySteps
 from interp_widgets.views.superposition import Superposition
 

@@ -19,7 +19,7 @@ def stems(folder: Path, pattern: str) -> set[str]:
     return {path.stem for path in folder.glob(pattern) if not path.stem.startswith("_")}
 
 
-VIEWS = stems(PACKAGE / "views", "*.py") - {"protocol"}
+VIEWS = stems(PACKAGE / "views", "*.py")
 
 
 def test_each_view_has_a_page_a_bundle_and_a_test():

@@ -1,7 +1,7 @@
-"""Write `js/src/core/protocol.ts` from `interp_widgets/views/protocol.py`: the wire format, described once.
+"""Write `js/src/protocol` from `interp_widgets/views/protocol`: the wire format, described once.
 
-python tools/protocol.py           write the file
-python tools/protocol.py --check   fail if it is not current
+python tools/protocol.py           write the files
+python tools/protocol.py --check   fail if one is not current
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "interp_widgets" / "views" / "protocol.py"
-TARGET = ROOT / "js" / "src" / "core" / "protocol.ts"
+SOURCE = ROOT / "interp_widgets" / "views" / "protocol"
+TARGET = ROOT / "js" / "src" / "protocol"
+LINE = 120
 PLAIN = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "None": "null", "Any": "DataView"}
 
 
@@ -35,7 +36,7 @@ def ts_type(node: ast.expr) -> str:
             return f"({inner})[]" if "|" in inner else f"{inner}[]"
         case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, value])):
             return f"Record<{ts_type(key)}, {ts_type(value)}>"
-    raise SystemExit(f"protocol.py line {node.lineno}: no TypeScript for {ast.unparse(node)}")
+    raise SystemExit(f"line {node.lineno}: no TypeScript for {ast.unparse(node)}")
 
 
 def comment(text: str, indent: str = "") -> list[str]:
@@ -64,20 +65,51 @@ def interface(node: ast.ClassDef) -> list[str]:
     return [*out, "}", ""]
 
 
-def generate() -> str:
-    out = ["// Written by tools/protocol.py from interp_widgets/views/protocol.py; edit that file instead.", ""]
-    for node in ast.parse(SOURCE.read_text()).body:
+def imported(node: ast.ImportFrom) -> list[str]:
+    """A module's names from another one; Python's own modules have no counterpart."""
+    package, _, stem = (node.module or "").rpartition(".")
+    if not package.endswith("protocol"):
+        return []
+    names = [alias.name for alias in node.names]
+    line = f'import type {{ {", ".join(names)} }} from "./{stem}";'
+    if len(line) <= LINE:
+        return [line]
+    return ["import type {", *[f"  {name}," for name in names], f'}} from "./{stem}";']
+
+
+def generate(source: Path) -> str:
+    place = source.relative_to(ROOT).as_posix()
+    out = [f"// Written by tools/protocol.py from {place}; edit that file instead."]
+    for node in (body := ast.parse(source.read_text()).body):
+        if isinstance(node, ast.ImportFrom):
+            out += imported(node)
+    out.append("")
+    for node, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef):
             out += interface(node)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            out += [f"export type {node.targets[0].id} = {ts_type(node.value)};", ""]
+            said = comment(text) if (text := docstring(following)) else []
+            out += [*said, f"export type {node.targets[0].id} = {ts_type(node.value)};", ""]
     return "\n".join(out)
 
 
+def main() -> None:
+    written = {
+        TARGET / f"{source.stem}.ts": generate(source)
+        for source in sorted(SOURCE.glob("*.py"))
+        if source.stem != "__init__"
+    }
+    if "--check" not in sys.argv:
+        TARGET.mkdir(exist_ok=True)
+        for path, text in written.items():
+            path.write_text(text)
+        return
+    for path, text in written.items():
+        if not path.exists() or path.read_text() != text:
+            raise SystemExit(f"{path.relative_to(ROOT)} is not current: run `python tools/protocol.py`")
+    if extra := set(TARGET.glob("*.ts")) - set(written):
+        raise SystemExit(f"nothing describes {', '.join(path.name for path in sorted(extra))}: remove it")
+
+
 if __name__ == "__main__":
-    text = generate()
-    if "--check" in sys.argv:
-        if not TARGET.exists() or TARGET.read_text() != text:
-            raise SystemExit(f"{TARGET.relative_to(ROOT)} is not current: run `python tools/protocol.py`")
-    else:
-        TARGET.write_text(text)
+    main()

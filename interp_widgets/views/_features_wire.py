@@ -16,17 +16,16 @@ from interp_widgets.results.latent import LatentCard, Link, Weighted
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.views._token_strip import wire_text, wire_values
 from interp_widgets.views._wire import wire_array
-from interp_widgets.views.protocol import (
+from interp_widgets.views.protocol.common import WireArray, WirePrediction
+from interp_widgets.views.protocol.features import (
     DialMode,
     FeatureArrays,
     FeatureSpec,
-    WireArray,
     WireCard,
     WireColumn,
     WireDictionary,
     WireFit,
     WireLink,
-    WirePrediction,
     WireReading,
     WireWeighted,
 )

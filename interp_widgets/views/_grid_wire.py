@@ -14,18 +14,16 @@ from interp_widgets.results.story import Story
 from interp_widgets.results.terms import Term, metric_term, site_term
 from interp_widgets.results.tokens import Tokens
 from interp_widgets.views._wire import wire_array
-from interp_widgets.views.protocol import (
+from interp_widgets.views.protocol.common import WireArray, WirePrediction, WireTerm
+from interp_widgets.views.protocol.patching_grid import (
     GridArrays,
     GridSpec,
-    WireArray,
     WireLine,
     WireMetric,
     WirePair,
     WirePanel,
-    WirePrediction,
     WirePrompt,
     WireStory,
-    WireTerm,
 )
 
 _PASSING = 5

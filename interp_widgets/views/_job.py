@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from interp_widgets.results.errors import ResultError
-from interp_widgets.views.protocol import JobState, JobStatus
+from interp_widgets.views.protocol.common import JobState, JobStatus
 
 R = TypeVar("R")
 

@@ -15,7 +15,7 @@ from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import CellCode, PatchingResult, Status
 from interp_widgets.views._grid_wire import grid_arrays, grid_panels, measured
 from interp_widgets.views._job import Distant, Job
-from interp_widgets.views.protocol import Cell, WireStrips
+from interp_widgets.views.protocol.patching_grid import Cell, WireStrips
 
 Steps: TypeAlias = "Generator[PatchingResult, None, PatchingResult]"
 """An experiment under way: yields partial results and returns the whole."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from interp_widgets.results.tokens import Tokens
-from interp_widgets.views.protocol import WireText, WireValues
+from interp_widgets.views.protocol.common import WireText, WireValues
 
 
 def wire_text(name: str, documents: Sequence[Tokens]) -> WireText:

@@ -15,7 +15,7 @@ from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 from interp_widgets.views._kernel import watching_loop
 from interp_widgets.views._page import Snapshot, page
-from interp_widgets.views.protocol import JobStatus, ReplyMessage
+from interp_widgets.views.protocol.common import JobStatus, ReplyMessage
 
 V = TypeVar("V", bound="View")
 

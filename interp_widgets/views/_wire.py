@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.views.protocol import Dtype, WireArray
+from interp_widgets.views.protocol.common import Dtype, WireArray
 
 
 def wire_array(array: NDArray[Any], dtype: Dtype) -> WireArray:

@@ -33,7 +33,7 @@ from interp_widgets.views._features_wire import (
 from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
-from interp_widgets.views.protocol import LatentChoice, TokensMessage
+from interp_widgets.views.protocol.features import LatentChoice, TokensMessage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ from interp_widgets.views._grid_wire import grid_arrays, grid_spec, grid_status,
 from interp_widgets.views._strips import MOST_STRIPS, Steps, Strip, wire_strips
 from interp_widgets.views._view import STATIC, View, at_rest
 from interp_widgets.views._wire import wire_array
-from interp_widgets.views.protocol import Cell, RowsMessage
+from interp_widgets.views.protocol.patching_grid import Cell, RowsMessage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,12 @@ from interp_widgets.results.shapes import LANDMARKS, Shape, in_words
 from interp_widgets.results.superposition import SuperpositionResult
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
-from interp_widgets.views.protocol import SuperpositionArrays, SuperpositionChoice, SuperpositionSpec, WireShape
+from interp_widgets.views.protocol.superposition import (
+    SuperpositionArrays,
+    SuperpositionChoice,
+    SuperpositionSpec,
+    WireShape,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-import type { FeatureArrays, FeatureSpec, FeatureState, WireCard } from "../src/core/protocol";
+import type { FeatureArrays, FeatureSpec, FeatureState, WireCard } from "../src/protocol/features";
 import { wire } from "./fixture";
 
 export const LABELS = ["␣When", "␣Mary", "␣met", "␣John", ",", "␣Mary", "␣left", "↵"];

@@ -1,5 +1,6 @@
 import type { Model } from "../src/core/model";
-import type { GridArrays, GridSpec, GridState, WireArray, WirePair, WirePanel, WireStory } from "../src/core/protocol";
+import type { WireArray } from "../src/protocol/common";
+import type { GridArrays, GridSpec, GridState, WirePair, WirePanel, WireStory } from "../src/protocol/patching_grid";
 import { sizeOf } from "../src/views/patching_grid/data";
 
 /** A buffer that starts at an odd offset, as buffers inside a larger message do. */

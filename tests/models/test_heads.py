@@ -276,7 +276,7 @@ def test_a_wrong_row_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
         (("k_proj", "q_proj", "v_proj"), {"z", "v", "pattern"}),
         (("v_proj", "k_proj", "q_proj"), set()),
     ],
-    ids="-".join,
+    ids=["v and k", "q and k", "q and v"],
 )
 def test_a_row_that_swaps_two_projections_is_not_believed(
     qkv: tuple[str, str, str], expected: set[str], monkeypatch: pytest.MonkeyPatch

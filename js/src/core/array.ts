@@ -1,4 +1,4 @@
-import type { Dtype, WireArray } from "./protocol";
+import type { Dtype, WireArray } from "../protocol/common";
 
 /** What hosts hand over as a binary buffer: Jupyter a DataView, others a typed array or a bare buffer. */
 export type Bytes = ArrayBuffer | ArrayBufferView;

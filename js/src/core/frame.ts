@@ -1,6 +1,6 @@
+import type { Theme } from "../protocol/common";
 import { fill, h } from "./dom";
 import css from "./frame.css";
-import type { Theme } from "./protocol";
 import { applyPalette, hostTheme, type Palette, palettes, watchHostTheme } from "./theme";
 
 /** The looks of every view. */

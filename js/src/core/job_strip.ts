@@ -1,6 +1,6 @@
+import type { JobStatus } from "../protocol/common";
 import { changeDetector, fill, h } from "./dom";
 import { formatCount, formatDuration } from "./format";
-import type { JobStatus } from "./protocol";
 
 interface Words {
   /** What is counted: "cell", "step". */

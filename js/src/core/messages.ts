@@ -1,6 +1,6 @@
+import type { ReplyMessage, ToPython } from "../protocol/common";
 import type { Bytes } from "./array";
 import type { Model } from "./model";
-import type { ReplyMessage, RequestMessage, RowsMessage, ToPage, ToPython } from "./protocol";
 
 const PATIENCE = 120_000;
 
@@ -10,24 +10,27 @@ export function uuid(): string {
 }
 
 /** What is asked, without what all requests have. */
-type Question<Request> = Request extends unknown ? Omit<Request, "kind" | "id"> : never;
+type Question<Request> = Request extends { kind: "request" } ? Omit<Request, "kind" | "id"> : never;
 
 /** What arrives a piece at a time, in order. */
-type Streamed = Extract<ToPage, { seq: number }>;
+interface Streamed {
+  kind: string;
+  seq: number;
+}
 
 interface Waiting {
   settle(reply: ReplyMessage): void;
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Messages to and from Python: rows (or what a view streams instead) in order, requests and their replies. */
-export class Messages<State extends object, Piece extends Streamed = RowsMessage> {
+/** Messages to and from Python: `Sent` are all that a view may send; `Piece` is what it is sent a piece at a time. */
+export class Messages<State extends object, Sent extends { kind: string } = ToPython, Piece extends Streamed = never> {
   #seq: number | null = null;
   #waiting = new Map<string, Waiting>();
 
   constructor(
     private readonly model: Model<State>,
-    private readonly onRows: (message: Piece, buffers: Bytes[]) => void,
+    private readonly onPiece: (message: Piece, buffers: Bytes[]) => void,
   ) {
     model.on("msg:custom", this.#receive);
   }
@@ -36,11 +39,11 @@ export class Messages<State extends object, Piece extends Streamed = RowsMessage
     return this.model.frozen !== true;
   }
 
-  send(message: ToPython): void {
+  send(message: Sent | ToPython): void {
     if (this.live) this.model.send(message);
   }
 
-  request(question: Question<RequestMessage>): Promise<string> {
+  request(question: Question<Sent | ToPython>): Promise<string> {
     return new Promise((resolve, reject) => {
       const id = uuid();
       const timer = setTimeout(() => {
@@ -49,7 +52,7 @@ export class Messages<State extends object, Piece extends Streamed = RowsMessage
       }, PATIENCE);
       const settle = (reply: ReplyMessage) => (reply.ok ? resolve(reply.value) : reject(new Error(reply.value)));
       this.#waiting.set(id, { settle, timer });
-      this.send({ kind: "request", id, ...question });
+      if (this.live) this.model.send({ kind: "request", id, ...question });
     });
   }
 
@@ -59,11 +62,11 @@ export class Messages<State extends object, Piece extends Streamed = RowsMessage
     this.#waiting.clear();
   }
 
-  #receive = (message: ToPage, buffers: Bytes[]): void => {
+  #receive = (message: Piece | ReplyMessage, buffers: Bytes[]): void => {
     if ("seq" in message) {
       if (this.#seq !== null && message.seq !== this.#seq + 1) this.send({ kind: "resync" });
       this.#seq = message.seq;
-      this.onRows(message as Piece, buffers); // a view is sent its own kind only
+      this.onPiece(message, buffers);
     } else if (message.kind === "reply") {
       const waiting = this.#waiting.get(message.id);
       if (!waiting) return; // another view of this model asked

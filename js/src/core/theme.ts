@@ -1,4 +1,4 @@
-import type { Theme } from "./protocol";
+import type { Theme } from "../protocol/common";
 import { DivergingScale } from "./scales";
 
 /** Colours that canvas and style sheet share. `clean` and `corrupt` are the two accents; all else is grey. */

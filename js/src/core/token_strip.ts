@@ -1,7 +1,7 @@
+import type { WireValues } from "../protocol/common";
 import { prepare } from "./canvas";
 import { changeDetector, fill, h, setAttributes } from "./dom";
 import { hasRightToLeft, runningToken, runningTokens } from "./labels";
-import type { WireValues } from "./protocol";
 import type { Shading } from "./shading";
 import { breakLines, lineOf } from "./token_lines";
 import css from "./token_strip.css";

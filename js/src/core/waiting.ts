@@ -1,6 +1,6 @@
+import type { JobStatus, Theme } from "../protocol/common";
 import { fill, h } from "./dom";
 import { type Model, observe } from "./model";
-import type { JobStatus, Theme } from "./protocol";
 import { applyPalette, hostTheme, palettes } from "./theme";
 
 /** The part of a view's state that says whether there is something to draw. */

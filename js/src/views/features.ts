@@ -6,10 +6,10 @@ import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
 import { fontsOf } from "../core/picture";
-import type { FeatureState, TokensMessage } from "../core/protocol";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { isWaiting, Waiting } from "../core/waiting";
+import type { FeatureState, FeatureToPython, TokensMessage } from "../protocol/features";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
 import { featuresToCsv } from "./features/export_csv";
@@ -36,7 +36,7 @@ const GAP = 28;
 /** One view of features on text in one element of a page. */
 class Features {
   readonly #stop = new AbortController();
-  readonly #messages: Messages<FeatureState, TokensMessage>;
+  readonly #messages: Messages<FeatureState, FeatureToPython, TokensMessage>;
   readonly #actions: Actions;
   readonly #frame: Frame;
   readonly #header: Header;
@@ -64,7 +64,7 @@ class Features {
     el: HTMLElement,
   ) {
     const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages<FeatureState, TokensMessage>(model, (message, buffers) => {
+    this.#messages = new Messages<FeatureState, FeatureToPython, TokensMessage>(model, (message, buffers) => {
       this.#data.apply(message, buffers);
       this.#version++;
       this.#redraw();

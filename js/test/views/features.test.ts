@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { FeatureState } from "../../src/core/protocol";
+import type { FeatureState } from "../../src/protocol/features";
 import view from "../../src/views/features";
 import { arrays, card, FIRES, LABELS, spec, state } from "../features_fixture";
 import { FakeModel, unaligned } from "../fixture";

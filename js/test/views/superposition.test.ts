@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { SuperpositionArrays, SuperpositionSpec, SuperpositionState } from "../../src/core/protocol";
+import type { SuperpositionArrays, SuperpositionSpec, SuperpositionState } from "../../src/protocol/superposition";
 import view from "../../src/views/superposition";
 import { layoutChart } from "../../src/views/superposition/chart";
 import { Toys } from "../../src/views/superposition/data";

@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
-import type { WireCard } from "../../core/protocol";
+import type { WireCard } from "../../protocol/features";
 import { exampleSection } from "./card_examples";
 import { histogramSection } from "./card_histogram";
 import { linkSection, neighbourSection, weightSection } from "./card_weights";

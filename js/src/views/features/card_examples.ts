@@ -1,8 +1,8 @@
 import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
-import type { WireCard } from "../../core/protocol";
 import { Shading } from "../../core/shading";
 import { shortStrip } from "../../core/token_strip";
+import type { WireCard } from "../../protocol/features";
 import { section } from "./card_section";
 import type { Scene } from "./scene";
 import { formatShare } from "./words";

@@ -1,6 +1,6 @@
 import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
-import type { WireCard } from "../../core/protocol";
+import type { WireCard } from "../../protocol/features";
 import { section } from "./card_section";
 import { formatShare } from "./words";
 

@@ -1,7 +1,7 @@
 import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { isolated, tokenElement } from "../../core/labels";
-import type { WireCard, WireLink, WireWeighted } from "../../core/protocol";
+import type { WireCard, WireLink, WireWeighted } from "../../protocol/features";
 import { section } from "./card_section";
 import type { Scene } from "./scene";
 import { noun } from "./words";

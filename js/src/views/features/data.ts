@@ -1,6 +1,6 @@
 import { type Bytes, decode, numbers } from "../../core/array";
-import type { FeatureArrays, FeatureSpec, TokensMessage, WireColumn, WireFit } from "../../core/protocol";
 import { lineOf } from "../../core/token_lines";
+import type { FeatureArrays, FeatureSpec, TokensMessage, WireColumn, WireFit } from "../../protocol/features";
 
 /** All tokens of a latent that are here. */
 export interface Column {

@@ -1,7 +1,8 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber, formatProbability } from "../../core/format";
 import { isolated, tokenElement } from "../../core/labels";
-import type { DialMode, WirePrediction, WireReading } from "../../core/protocol";
+import type { WirePrediction } from "../../protocol/common";
+import type { DialMode, WireReading } from "../../protocol/features";
 import type { Actions, Scene, Turn } from "./scene";
 import { noun, placeOf } from "./words";
 

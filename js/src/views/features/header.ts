@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatNumber, formatPercent } from "../../core/format";
-import type { WireFit } from "../../core/protocol";
+import type { WireFit } from "../../protocol/features";
 import type { Scene } from "./scene";
 import { noun, titleOf } from "./words";
 

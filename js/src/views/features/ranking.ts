@@ -1,4 +1,4 @@
-import type { FeatureState } from "../../core/protocol";
+import type { FeatureState } from "../../protocol/features";
 import type { FeatureData } from "./data";
 
 export type Sort = FeatureState["sort"];

@@ -1,6 +1,7 @@
 import type { Look } from "../../core/frame";
-import type { DialRequest, FeatureSpec, JobStatus, WireCard, WireReading } from "../../core/protocol";
 import { Shading } from "../../core/shading";
+import type { JobStatus } from "../../protocol/common";
+import type { DialRequest, FeatureSpec, WireCard, WireReading } from "../../protocol/features";
 import type { FeatureData } from "./data";
 import type { Ranked, Sort } from "./ranking";
 

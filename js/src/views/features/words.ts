@@ -1,6 +1,6 @@
 import { formatNumber, formatPercent } from "../../core/format";
 import { isolated } from "../../core/labels";
-import type { FeatureSpec } from "../../core/protocol";
+import type { FeatureSpec } from "../../protocol/features";
 import type { FeatureData } from "./data";
 import type { Sort } from "./ranking";
 import type { Scene } from "./scene";

@@ -1,5 +1,6 @@
 import { type Bytes, decode, numbers } from "../../core/array";
-import type { Cell, GridArrays, GridSpec, RowsMessage, WireLine, WirePrediction } from "../../core/protocol";
+import type { WirePrediction } from "../../protocol/common";
+import type { Cell, GridArrays, GridSpec, RowsMessage, WireLine } from "../../protocol/patching_grid";
 
 /** A cell by its indices into `spec.panels` and the panel's rows and columns; the protocol's `Cell` names them. */
 export interface CellIndex {

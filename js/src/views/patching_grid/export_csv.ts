@@ -1,5 +1,5 @@
 import { csvLine, shortestFloat32 } from "../../core/csv";
-import type { Cell } from "../../core/protocol";
+import type { Cell } from "../../protocol/patching_grid";
 import { nameCell, STATUS_NAMES } from "./data";
 import type { Scene } from "./scene";
 

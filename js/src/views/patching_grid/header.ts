@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatProbability } from "../../core/format";
 import { bare, isolated, runningTokens, tokenElement } from "../../core/labels";
-import type { WirePair } from "../../core/protocol";
+import type { WirePair } from "../../protocol/patching_grid";
 import { baselines } from "./data";
 import type { Scene } from "./scene";
 import { ACCENTS, type Accent, hasTokens, metricValue, sideName, titleOf, whichPairs } from "./words";

@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatDuration } from "../../core/format";
-import type { JobStatus } from "../../core/protocol";
+import type { JobStatus } from "../../protocol/common";
 import type { Actions, Scene } from "./scene";
 
 /** How far the computation is, with a way to stop it; and what became of it if it did not end well. */

@@ -1,8 +1,8 @@
 import { prepare } from "../../core/canvas";
 import { fill, h, setAttributes } from "../../core/dom";
 import { strongest } from "../../core/pooling";
-import type { GridSpec } from "../../core/protocol";
 import type { Viewport } from "../../core/viewport";
+import type { GridSpec } from "../../protocol/patching_grid";
 import type { ColumnAxis } from "./column_axis";
 import { type CellIndex, sameCell, sizeOf } from "./data";
 import { EDGE, type PanelBox } from "./layout";

@@ -1,7 +1,7 @@
 import { thinLabels } from "../../core/axes";
-import type { GridSpec } from "../../core/protocol";
 import type { Palette } from "../../core/theme";
 import type { Viewport } from "../../core/viewport";
+import type { GridSpec } from "../../protocol/patching_grid";
 import { isByHead } from "./data";
 import { rowLabel } from "./words";
 

@@ -1,5 +1,6 @@
-import type { Cell, GridSpec, JobStatus, Theme } from "../../core/protocol";
 import type { Palette } from "../../core/theme";
+import type { JobStatus, Theme } from "../../protocol/common";
+import type { Cell, GridSpec } from "../../protocol/patching_grid";
 import type { CellIndex, GridData } from "./data";
 import type { ShownGrid } from "./shown";
 

@@ -1,6 +1,14 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import type { Messages } from "../../core/messages";
-import type { Cell, GridSpec, GridState, WireStrip, WireStrips } from "../../core/protocol";
+import type {
+  Cell,
+  GridSpec,
+  GridState,
+  GridToPython,
+  RowsMessage,
+  WireStrip,
+  WireStrips,
+} from "../../protocol/patching_grid";
 import { type CellIndex, findCell, GridData, nameCell } from "./data";
 import { Panels } from "./panels";
 import type { Actions, Scene } from "./scene";
@@ -53,7 +61,7 @@ export class Strips {
   constructor(
     id: string,
     private readonly actions: Actions,
-    private readonly messages: Messages<GridState>,
+    private readonly messages: Messages<GridState, GridToPython, RowsMessage>,
     private readonly redraw: () => void,
     onCursor: () => void,
     signal: AbortSignal,

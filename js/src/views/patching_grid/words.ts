@@ -1,7 +1,8 @@
 import { formatCount, formatEffect, formatNumber, formatPercent, formatProbability } from "../../core/format";
 import { bare, isolated } from "../../core/labels";
-import type { GridSpec, WireLine, WirePrediction } from "../../core/protocol";
 import { substitute } from "../../core/template";
+import type { WirePrediction } from "../../protocol/common";
+import type { GridSpec, WireLine } from "../../protocol/patching_grid";
 import { type CellIndex, hostAndDonor, isByHead, isEstimate, positionOf, Status } from "./data";
 import type { Scene } from "./scene";
 

@@ -1,5 +1,5 @@
 import { decode } from "../../core/array";
-import type { SuperpositionArrays, SuperpositionSpec, WireShape } from "../../core/protocol";
+import type { SuperpositionArrays, SuperpositionSpec, WireShape } from "../../protocol/superposition";
 
 /** Length from which a direction counts as kept, as in Python. */
 export const KEPT = 0.5;

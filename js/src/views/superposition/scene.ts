@@ -1,5 +1,6 @@
-import type { JobStatus, SuperpositionSpec, Theme } from "../../core/protocol";
 import type { Palette } from "../../core/theme";
+import type { JobStatus, Theme } from "../../protocol/common";
+import type { SuperpositionSpec } from "../../protocol/superposition";
 import type { Toys } from "./data";
 
 /** A feature of one of the models. */

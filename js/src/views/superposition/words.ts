@@ -1,5 +1,5 @@
 import { formatNumber } from "../../core/format";
-import type { SuperpositionSpec } from "../../core/protocol";
+import type { SuperpositionSpec } from "../../protocol/superposition";
 import { KEPT, type Toys } from "./data";
 import { inPlane } from "./scene";
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Cell, GridState, JobStatus, WireStrips } from "../../../src/core/protocol";
+import type { JobStatus } from "../../../src/protocol/common";
+import type { Cell, GridState, WireStrips } from "../../../src/protocol/patching_grid";
 import view from "../../../src/views/patching_grid";
 import { arrays, FakeModel, panel, spec, state, term } from "../../fixture";
 

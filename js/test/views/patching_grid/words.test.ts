@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { GridSpec } from "../../../src/core/protocol";
 import { palettes } from "../../../src/core/theme";
+import type { GridSpec } from "../../../src/protocol/patching_grid";
 import { codeOf } from "../../../src/views/patching_grid/code";
 import { GridData } from "../../../src/views/patching_grid/data";
 import { gridToCsv } from "../../../src/views/patching_grid/export_csv";
