@@ -50,16 +50,16 @@ if TYPE_CHECKING:
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
-    from interp_widgets.show import (
+    from interp_widgets.show.features import show_features
+    from interp_widgets.show.memories import show_memories
+    from interp_widgets.show.patching import (
         show_ablation,
         show_causal_trace,
         show_feature_patching,
-        show_features,
-        show_memories,
         show_patching,
         show_path_patching,
-        show_superposition,
     )
+    from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
@@ -167,14 +167,14 @@ _HOME = {
     "run_steering": "interp_widgets.experiments.steering",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
-    "show_ablation": "interp_widgets.show",
-    "show_causal_trace": "interp_widgets.show",
-    "show_feature_patching": "interp_widgets.show",
-    "show_features": "interp_widgets.show",
-    "show_memories": "interp_widgets.show",
-    "show_patching": "interp_widgets.show",
-    "show_path_patching": "interp_widgets.show",
-    "show_superposition": "interp_widgets.show",
+    "show_ablation": "interp_widgets.show.patching",
+    "show_causal_trace": "interp_widgets.show.patching",
+    "show_feature_patching": "interp_widgets.show.patching",
+    "show_features": "interp_widgets.show.features",
+    "show_memories": "interp_widgets.show.memories",
+    "show_patching": "interp_widgets.show.patching",
+    "show_path_patching": "interp_widgets.show.patching",
+    "show_superposition": "interp_widgets.show.superposition",
     "train_sae": "interp_widgets.experiments.train_sae",
 }
 

@@ -44,7 +44,7 @@ const shared = {
 
 const views = {
   ...shared,
-  entryPoints: ["src/views/features.ts", "src/views/patching_grid.ts", "src/views/superposition.ts"],
+  entryPoints: ["src/views/*.ts"],
   format: "esm",
   plugins: [cssAsText, safeInsideScript],
 };

@@ -1,0 +1,1 @@
+"""One line for each experiment: start it, and open its view."""
