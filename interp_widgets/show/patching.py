@@ -16,7 +16,6 @@ from interp_widgets.views._strips import Steps
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol.patching_grid import Cell
 
-
 P = ParamSpec("P")
 Started: TypeAlias = "tuple[Steps, Callable[[Cell], Steps]]"
 """An experiment's steps, and how to start it again on one head, position by position."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.superposition import superposition
 from interp_widgets.views.superposition import Steps as ToySteps
