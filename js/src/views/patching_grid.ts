@@ -4,6 +4,7 @@ import { fill, h } from "../core/dom";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { Nested, nestedCss } from "../core/nested";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
 import { isWaiting, Waiting } from "../core/waiting";
@@ -53,6 +54,7 @@ class PatchingGrid {
   readonly #code: CodePanel;
   readonly #footer: Footer;
   readonly #links: Links;
+  readonly #nested: Nested;
   #data: GridData;
   #grid: ShownGrid;
   #version = 0;
@@ -76,6 +78,12 @@ class PatchingGrid {
         go: (spot) => this.#go(spot),
         words: (pos) => wordsAt(this.#data.spec, this.#choice().pair, pos),
       },
+      this.#stop.signal,
+    );
+    this.#nested = new Nested(
+      model,
+      this.#messages,
+      { place: () => this.#place(), home: () => this.#panels.focus(), say: (text) => this.#say(text) },
       this.#stop.signal,
     );
     const actions = this.#actions();
@@ -105,19 +113,22 @@ class PatchingGrid {
     this.#root = h(
       "div",
       { class: "iw-view", role: "group", "aria-label": "patching grid", [KEEPS_KEYS]: "true" },
-      h("style", {}, codeCss + css),
+      h("style", {}, codeCss + nestedCss + css),
       this.#header.element,
       this.#job.element,
       plots,
       this.#table.element,
       this.#readout.element,
+      this.#nested.bar,
       h("div", { class: "iw-bar-row" }, this.#legend.element, zoomButtons(actions), this.#controls.element),
       this.#footer.element,
       this.#code.element,
+      this.#nested.element,
       this.#tooltip.element,
       this.#live,
     );
     fill(el, this.#root);
+    this.#nested.listen(this.#root, this.#stop.signal);
     this.#connect();
     this.#draw();
     if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
@@ -186,6 +197,18 @@ class PatchingGrid {
 
   #say(text: string): void {
     fill(this.#live, text);
+  }
+
+  /** The cell from which views open: where the keyboard is, else the pinned one. */
+  #place(): Spot | null {
+    if (!this.#scene) return null;
+    const pointed = this.#pointed(this.#scene);
+    const { cursor } = pointed.panels;
+    const { spec, selected } = pinnedIn(this.#scene);
+    const pair = this.model.get("pair") ?? null;
+    const prompt = pair === null ? {} : { prompt: pair };
+    if (cursor?.by === "keyboard") return { ...spotOf(pointed.scene.spec, cursor.cell), ...prompt };
+    return selected && { ...spotOf(spec, selected), ...prompt };
   }
 
   /** Marks where the reader is in another view. */
@@ -279,6 +302,7 @@ class PatchingGrid {
     }
     this.#strips.update(scene, strips?.heads ?? []);
     for (const part of [this.#readout, this.#code]) part.update(pinnedIn(scene));
+    this.#nested.update();
     if (this.#panels.cursor || this.#strips.panels.cursor) this.#point();
     this.#root.dataset.ready = "true";
   }
