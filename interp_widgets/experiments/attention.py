@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from interp_widgets.experiments.code_patterns import pattern_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -191,6 +192,7 @@ class _Reading:
         self._wanted = wanted
         self._dtype, self._block = wanted.kept_as()
         self._parts: list[LayerPatterns] = []
+        self._code = pattern_code(access)
         self._ledger = Ledger(access.opened, {"patterns": "attention called once more, with unit vectors for values"})
 
     def steps(self) -> Generator[AttentionResult, None, AttentionResult]:
@@ -232,6 +234,7 @@ class _Reading:
             parts=tuple(self._parts),
             block=self._block,
             provenance=self._ledger.provenance(),
+            code=self._code,
         )
 
 
