@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FLOAT32 = 2**26
 """Bytes up to which patterns are kept in float32."""
-_BYTES = 2**28
+MAX_BYTES = 2**28
 """Bytes up to which each token keeps a number of its own by default."""
 _ROWS = 2**24
 """Numbers of a layer's z and its scores that run at a time, about."""
@@ -46,7 +46,7 @@ def attention(
     layers: Iterable[int] | int | None = None,
     heads: Iterable[int] | int | None = None,
     value_weighted: bool = True,
-    max_bytes: int = _BYTES,
+    max_bytes: int = MAX_BYTES,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[AttentionResult, None, AttentionResult]:

@@ -202,7 +202,7 @@ def _output(access: Access, place: str, name: str, form: Form) -> Held:
 
 
 def heads_at(access: Access, site: Site, unit: str, block: str) -> Held:
-    """Return the place of one head of a block, or of all with ":", where modules hand over z, queries, keys or values."""
+    """Return where modules hand over z, queries, keys or values of one head of a block, or of all with ":"."""
     layout = access.inside.heads
     assert layout is not None, "sites of heads exist where heads were found"
     where = layout.where

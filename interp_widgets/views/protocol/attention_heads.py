@@ -155,8 +155,8 @@ class AttentionState(TypedDict):
 
     spec: AttentionSpec
     arrays: AttentionArrays
-    scores: WireScores | None
-    close: WireClose | None
+    scored: WireScores | None
+    close_up: WireClose | None
     kept: list[WireKept]
     selected: HeadChoice | None
     side: AttentionSide

@@ -138,8 +138,8 @@ export interface HeadChoice {
 export interface AttentionState {
   spec: AttentionSpec;
   arrays: AttentionArrays;
-  scores: WireScores | null;
-  close: WireClose | null;
+  scored: WireScores | null;
+  close_up: WireClose | null;
   kept: WireKept[];
   selected: HeadChoice | null;
   side: AttentionSide;
