@@ -5,7 +5,7 @@ import { Frame, frameCss } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
-import { Pattern, patternCss, type Spot } from "../core/pattern";
+import { Pattern, type PatternPlace, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
@@ -62,7 +62,7 @@ class AttentionHeads {
   #scores: Scores;
   #version = 0;
   #scheduled = 0;
-  #spot: Spot | null = null;
+  #spot: PatternPlace | null = null;
   #pointed: Head | null = null;
   #ghost: Scene["ghost"] = null;
   #reading = false;
@@ -290,7 +290,7 @@ class AttentionHeads {
     this.#scene = scene;
     const { width, size, spec } = scene;
     const wide = size === "wide";
-    const left = wide ? Math.min(620, Math.floor((width - GAP) * 0.43)) : width;
+    const left = wide ? Math.min(620, Math.floor((width - GAP) * 0.4)) : width;
     const right = wide ? width - left - GAP : width;
     const lists = size === "narrow" ? 0 : LISTS;
     this.#frame.element.style.setProperty("--_left", `${left}px`);

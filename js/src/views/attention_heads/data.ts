@@ -218,9 +218,9 @@ export class HeadData {
     return peak;
   }
 
-  /** Where the colours end that all heads share: at 1, or where numbers have no upper end at the largest of all. */
+  /** Where the colours end that all heads share: at 1 for attention, else at the largest number of all. */
   sharedLimit({ side, weighted }: Kind): number {
-    if (!weighted) return 1;
+    if (!weighted && side !== "difference") return 1;
     const { layers, heads } = this.spec;
     let most = 0;
     for (const layer of layers)

@@ -23,13 +23,15 @@ export interface Layout {
   columns: number;
   /** Room under each picture for words. */
   caption: number;
+  /** Room between a picture and what marks it. */
+  rim: number;
   gutter: number;
   byScore: boolean;
   /** How many heads there are, shown or not. */
   all: number;
 }
 
-const [GUTTER, FOOT, EDGE] = [26, 18, 4];
+const [GUTTER, FOOT, EDGE] = [26, 18, 6];
 const [SMALLEST, LARGEST, CAPTION] = [11, 118, 15];
 const CAPTIONED = 46;
 const SORTED = { size: 74, most: 96 };
@@ -56,7 +58,7 @@ export function layOut(scene: Scene, width: number): Layout {
       y: EDGE + Math.floor(n / columns) * tall,
     }));
     const height = 2 * EDGE + Math.ceil(shown.length / columns) * tall;
-    return { size, width, height, placed, columns, caption: CAPTION, gutter: 0, byScore: true, all };
+    return { size, width, height, placed, columns, caption: CAPTION, rim: 4, gutter: 0, byScore: true, all };
   }
   const room = (width - GUTTER - 2 * EDGE) / heads.length;
   const gap = room > 40 ? 8 : room > 20 ? 4 : 2;
@@ -80,6 +82,7 @@ export function layOut(scene: Scene, width: number): Layout {
     placed,
     columns: heads.length,
     caption,
+    rim: gap >= 8 ? 4 : 1.5,
     gutter: GUTTER,
     byScore: false,
     all,
@@ -294,14 +297,14 @@ export class Pictures {
     if (!layout) return;
     const context = prepare(this.#overlay, layout.width, layout.height);
     if (!context) return;
-    const { size } = layout;
+    const { size, rim } = layout;
     const outline = (head: Head, width: number, color: string, dash: number[]) => {
       const place = layout.placed.find((other) => sameHead(other, head));
       if (!place) return;
       context.setLineDash(dash);
       context.lineWidth = width;
       context.strokeStyle = color;
-      context.strokeRect(place.x - 2, place.y - 2, size + 4, size + 4);
+      context.strokeRect(place.x - rim, place.y - rim, size + 2 * rim, size + 2 * rim);
     };
     if (ghost && ghost.layer !== null) {
       const { layer, head } = ghost;

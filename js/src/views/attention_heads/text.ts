@@ -72,6 +72,12 @@ export function linesAt(scene: Scene, pos: number): { lines: Lines; rough: boole
   return rough && { lines: rough, rough: true };
 }
 
+/** Where the bars end that tell who looks at a token: few look at most, so they have a scale of their own. */
+export function barsEnd(scene: Scene): number {
+  const from = linesAt(scene, focusOf(scene).key)?.lines.from ?? new Float32Array();
+  return from.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0) || 1;
+}
+
 /** What a strip shows of the text. */
 export function textContent(scene: Scene): StripContent {
   const { data, kind, shown, palette, held } = scene;
@@ -84,6 +90,7 @@ export function textContent(scene: Scene): StripContent {
   const from = (key === query ? to : linesAt(scene, key)?.lines) ?? null;
   const bars = from ? spreadOut(from.from, from.block, labels.length) : none;
   const shading = new Shading(palette, limit, signed);
+  const tallest = barsEnd(scene);
   return {
     labels,
     starts: [0],
@@ -95,7 +102,7 @@ export function textContent(scene: Scene): StripContent {
         title: "bars: how much each token looks at the one that is pointed at",
         // In the other colour, so that who looks is not taken for what is looked at.
         values: signed ? bars : bars.map((value) => -value),
-        shading: new Shading(palette, limit, true),
+        shading: new Shading(palette, tallest, true),
       },
     ],
     held: held !== null && held < labels.length ? held : null,
