@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
+    from interp_widgets.show.attribution import show_attribution
     from interp_widgets.show.features import show_features
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     )
     from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._memories_figure import MemoriesFigure
+    from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.superposition import Superposition
@@ -70,6 +72,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AttentionResult",
     "AttributionResult",
+    "AttributionView",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -112,6 +115,7 @@ __all__ = [
     "run_superposition",
     "run_top_examples",
     "show_ablation",
+    "show_attribution",
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
@@ -126,6 +130,7 @@ __all__ = [
 _HOME = {
     "AttentionResult": "interp_widgets.results.attention",
     "AttributionResult": "interp_widgets.results.attribution",
+    "AttributionView": "interp_widgets.views.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -168,6 +173,7 @@ _HOME = {
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show.patching",
+    "show_attribution": "interp_widgets.show.attribution",
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",

@@ -66,6 +66,15 @@ def written(access: Access, envoy: Any) -> str:
     return module(opened.handle, envoy.path.removeprefix(inside))
 
 
+def blocks(access: Access, chosen: str) -> str:
+    """Write one block or a slice of them."""
+    paths = [written(access, block) for block in access.blocks]
+    stack = paths[0].removesuffix("[0]")
+    if paths == [f"{stack}[{layer}]" for layer in range(len(paths))]:
+        return f"{stack}[{chosen}]"
+    return f"({', '.join(paths)},)[{chosen}]"
+
+
 def traced(access: Access, prompt: str) -> str:
     """Write the call that traces a prompt, the name of a tensor of ids."""
     ids = access.opened.spelling.ids
