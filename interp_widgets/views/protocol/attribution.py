@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, WireArray, WireText
+from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, ViewState, WireArray, WireText
 
 AttributionKind = Literal["embedding", "token", "position", "head", "attention", "mlp", "bias"]
 """What a component is."""
@@ -93,7 +93,7 @@ class AttributionChoice(TypedDict):
     head: int | None
 
 
-class AttributionState(TypedDict):
+class AttributionState(ViewState):
     """The synchronised state of a view of an attribution."""
 
     spec: AttributionSpec

@@ -1,5 +1,5 @@
 // Written by tools/protocol.py from interp_widgets/views/protocol/attribution.py; edit that file instead.
-import type { JobStatus, Theme, ToPython, WireArray, WireText } from "./common";
+import type { JobStatus, Theme, ToPython, ViewState, WireArray, WireText } from "./common";
 
 /** What a component is. */
 export type AttributionKind = "embedding" | "token" | "position" | "head" | "attention" | "mlp" | "bias";
@@ -84,7 +84,7 @@ export interface AttributionChoice {
 }
 
 /** The synchronised state of a view of an attribution. */
-export interface AttributionState {
+export interface AttributionState extends ViewState {
   spec: AttributionSpec;
   arrays: AttributionArrays;
   /** By layer and head, such as "9.6". */

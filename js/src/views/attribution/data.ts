@@ -92,7 +92,9 @@ export class AttributionData {
     const key = `${prompt}/${target}`;
     let values = this.#values.get(key);
     if (!values) {
-      values = Float64Array.from(this.components, (_, at) => mean(this.#each(prompt).map((p) => this.#at(p, target, at))));
+      values = Float64Array.from(this.components, (_, at) =>
+        mean(this.#each(prompt).map((p) => this.#at(p, target, at))),
+      );
       this.#values.set(key, values);
     }
     return values;
@@ -152,7 +154,8 @@ export class AttributionData {
   find(place: AttributionChoice | null): number | null {
     if (!place) return null;
     const at = this.components.findIndex(
-      ({ site, layer, head }) => site === place.site && layer === (place.layer ?? null) && head === (place.head ?? null),
+      ({ site, layer, head }) =>
+        site === place.site && layer === (place.layer ?? null) && head === (place.head ?? null),
     );
     return at < 0 ? null : at;
   }

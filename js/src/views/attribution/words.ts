@@ -38,7 +38,8 @@ export function meaningOf(scene: Shown): string {
   const [least, most] = scene.data.scales(scene.prompt, scene.target);
   const held = Math.abs(most - least) < 1e-9 ? formatNumber(least) : `${formatNumber(least)} to ${formatNumber(most)}`;
   const what = mean ? "the answer's logit above the mean over the vocabulary" : "the difference of the two logits";
-  const over = scene.prompt === null && scene.data.prompts > 1 ? `, in a mean over ${scene.data.done.length} prompts` : "";
+  const over =
+    scene.prompt === null && scene.data.prompts > 1 ? `, in a mean over ${scene.data.done.length} prompts` : "";
   return `What each component adds to ${what} by itself${over}. The scale of the last norm is frozen at what it is in this run (${held}); what later layers make of a component counts as theirs.`;
 }
 
