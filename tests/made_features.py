@@ -107,6 +107,7 @@ def card(latent: int = NAMES) -> LatentCard:
             Link("head 1.2", (("site", "z"), ("layer", 1), ("head", 2)), 0.8),
             Link("MLP 0", (("site", "mlp_out"), ("layer", 0)), -0.3),
         ),
+        written_at=(0, 2),
         feeds=(Link(f"latent {STORE}", (("latent", STORE),), 0.4),),
         examples=tuple(Example(n, tokens(labels), 2, (0.0, 0.0, 4.0 - n / 2, 0.6, 0.0)) for n in range(3)),
         histogram=Histogram(np.linspace(0, 4, 9, dtype=np.float32), np.array([90, 40, 20, 9, 5, 2, 0, 1])),

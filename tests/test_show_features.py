@@ -57,6 +57,22 @@ def test_examples_that_were_found_before_are_not_looked_for_again(model, corpus)
     assert view.card(8).promotes
 
 
+def test_what_writes_to_a_latent_is_looked_at_in_both_texts(model):
+    sae = teaching.sae()
+    view = show_features(model, TEXT, sae, against=[AGAINST, "Tom has a dog."])
+    read = view.result
+    latent = next(
+        latent
+        for latent, _ in read.ranked("difference", 1024)
+        if abs(read.column(latent)).argmax() >= len(read.texts[0])
+    )
+    card = view.card(latent)
+    strongest = abs(read.column(latent)).argmax()
+    assert card.written_at == read.place(int(strongest))
+    assert card.written_at[0] > 0
+    assert sum(link.weight for link in card.written_by) == pytest.approx(read.column(latent)[strongest], abs=1e-3)
+
+
 def test_examples_of_another_dictionary_are_refused(model, corpus):
     found = run_top_examples(model, "neurons", corpus, layer=1)
     with pytest.raises(ResultError, match=r"These examples are of neurons of layer 1.* and not of neurons of layer 2"):
@@ -66,7 +82,7 @@ def test_examples_of_another_dictionary_are_refused(model, corpus):
 def test_a_corpus_that_no_card_can_be_made_from_is_refused_at_once(model, corpus):
     with pytest.raises(PromptError, match="The corpus is a generator, which can be read only once"):
         show_features(model, TEXT, "neurons", layer=2, corpus=(text for text in corpus))
-    with pytest.raises(PromptError, match="The document 1 is empty"):
+    with pytest.raises(PromptError, match="Document 1 is empty"):
         show_features(model, TEXT, "neurons", layer=2, corpus=[TEXT, ""])
     with pytest.raises(PromptError, match="The document is an int"):
         show_features(model, TEXT, "neurons", layer=2, corpus=5)

@@ -22,6 +22,14 @@ _SITES = ("resid_pre", "resid_mid", "resid_post", "mlp_in", "attn_out")
 
 
 @dataclass(frozen=True)
+class Writing:
+    """What writes to a latent, and where: the number of the text and the position in it."""
+
+    links: tuple[Link, ...]
+    place: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class _Peak:
     """Where a latent is strongest on the texts."""
 
@@ -49,8 +57,8 @@ def written_by(
     texts: Sequence[tuple[int, ...]],
     latents: Sequence[int],
     n: int,
-) -> dict[int, tuple[Link, ...] | None]:
-    """Say what writes to latents where each is strongest on the texts.
+) -> dict[int, Writing | None]:
+    """Say what writes to latents where each is strongest on all of the texts.
 
     A component's weight is the dot product of what it adds to the stream there with the latent's encoder direction,
     with the sizes of norms on the way, and of the dictionary's own normalisation, held at what they are at that token.
@@ -61,7 +69,7 @@ def written_by(
         For each latent, None where it does not fire on the texts, or where that cannot be said: its encoder is no
         matrix, or it reads what is no sum of components.
     """
-    found: dict[int, tuple[Link, ...] | None] = dict.fromkeys(latents)
+    found: dict[int, Writing | None] = dict.fromkeys(latents)
     if dictionary.encoder is None or dictionary.info.reads.site not in _SITES or access.anatomy.parts is None:
         return found
     seen: dict[tuple[Window, int], _Sum] = {}
@@ -71,7 +79,9 @@ def written_by(
         key = peak.window, peak.place
         if key not in seen:
             seen[key] = _apart(access, straight, dictionary.info.reads, *key)
-        found[latent] = _links(access, straight, dictionary, latent, peak, seen[key], n)
+        links = _links(access, straight, dictionary, latent, peak, seen[key], n)
+        if links is not None:
+            found[latent] = Writing(links, (peak.window.document, peak.window.offset + peak.place))
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from interp_widgets.experiments.bench import Bench
+from interp_widgets.experiments.concepts_of import concepts_of
 from interp_widgets.experiments.contrast import PromptContrast, Scene
 from interp_widgets.experiments.estimate import PASSES, check_derivative
 from interp_widgets.experiments.finish import finish
@@ -26,6 +27,7 @@ from interp_widgets.models.gradients import gradients
 from interp_widgets.models.numbers import is_whole
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.errors import SelectionError, unknown_name
 from interp_widgets.results.panel import Latent, Line, Panel
 from interp_widgets.results.patching import PatchingResult
@@ -56,6 +58,7 @@ def feature_patching(
     top_k: int = 5,
     max_rows: int | None = None,
     preview: bool | None = None,
+    names: Mapping[int, str] | Concepts | None = None,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[PatchingResult, None, PatchingResult]:
@@ -80,13 +83,14 @@ def feature_patching(
     named = None if latents is None else chosen_numbers(latents, "latents", dictionary.info.n_latents)
     if named is None:
         check_derivative(options.metrics, host)
+    called = concepts_of(dictionary, names).names
     writes = dictionary.info.writes
     grouping = Grouping((_site(writes.site),), layers=writes.layer, positions=positions, by="layer")
     request = reader.request(pairs, answer, wrong_answer, grouping, options, host=host)
     contrast = LatentContrast(PromptContrast(request.access, pairs, direction), dictionary)
     if named is not None:
-        return GridRun(_rows(request, named, by), contrast).steps()
-    return _strongest_first(_rows(request, (), by), contrast, int(n_latents), by)
+        return GridRun(_rows(request, named, by, called), contrast).steps()
+    return _strongest_first(_rows(request, (), by, called), contrast, int(n_latents), by, called)
 
 
 @over(feature_patching)
@@ -122,6 +126,7 @@ def run_feature_patching(steps: Steps) -> PatchingResult:
         top_k: how many of the likeliest next tokens to keep for each cell.
         max_rows: most patches that run in one batch.
         preview: whether cells are estimated before they are run, as for `run_patching`.
+        names: what latents are called, as for `run_features`: rows show it.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`. The latents travel there.
 
@@ -132,7 +137,16 @@ def run_feature_patching(steps: Steps) -> PatchingResult:
     Raises:
         FeatureError: no latents, or latents that do not belong to the model.
         SelectionError: a latent, layer or position that does not exist, or no latent that differs between the runs.
+        ResultError: names that are about another dictionary.
         InterpWidgetsError: the other errors of `run_patching`.
+
+    Example:
+        >>> from interp_widgets import run_feature_patching, teaching
+        >>> clean = "When Mary and John went to the store, John gave a drink to"
+        >>> corrupt = "When Mary and John went to the store, Mary gave a drink to"
+        >>> result = run_feature_patching(teaching.load(), clean, corrupt, teaching.sae(), n_latents=2, by=None)
+        >>> [line.latent for line in result.panels[0].lines]
+        ['error', 181, 191, 'all']
 
     References:
         Marks et al. 2024, "Sparse Feature Circuits: Discovering and Editing Interpretable Causal Graphs in Language
@@ -146,21 +160,25 @@ def _site(site: str) -> Site:
     return site  # type: ignore[return-value]
 
 
-def _rows(request: Request, latents: Sequence[int], by: Literal["pos"] | None) -> Request:
+def _rows(request: Request, latents: Sequence[int], by: Literal["pos"] | None, called: Mapping[int, str]) -> Request:
     """Lay out a row for each latent, the first at the top of a grid, which is its last row."""
     (panel,) = request.cells.panels
     (layer,) = panel.layers
     rows: tuple[Latent, ...] = ("error", *reversed(latents), "all")
-    lines = tuple(Line(layer, latent=latent) for latent in rows)
+    lines = tuple(
+        Line(layer, latent=latent, name=called.get(latent, "") if isinstance(latent, int) else "") for latent in rows
+    )
     by_latent = Panel(panel.site, lines, "pos") if by else replace(panel, lines=lines)
     return replace(request, cells=replace(request.cells, panels=(by_latent,)), exact=(None,))
 
 
-def _strongest_first(request: Request, contrast: LatentContrast, most: int, by: Literal["pos"] | None) -> Steps:
+def _strongest_first(
+    request: Request, contrast: LatentContrast, most: int, by: Literal["pos"] | None, called: Mapping[int, str]
+) -> Steps:
     started = time.perf_counter()
     search = _Search(request, contrast)
     latents = search.strongest(most, at_once=by is None)
-    run = GridRun(_rows(request, latents, by), contrast)
+    run = GridRun(_rows(request, latents, by, called), contrast)
     run.bench.passes += search.bench.passes
     run.bench.seconds += time.perf_counter() - started
     return (yield from run.steps())

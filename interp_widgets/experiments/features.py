@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.experiments.code_features import feature_code
+from interp_widgets.experiments.concepts_of import concepts_of
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -96,7 +97,7 @@ def features(
     )
     labels = opened.labels
     texts = tuple(labels.tokens(ids) for ids in documents)
-    concepts = _concepts(dictionary, names)
+    concepts = concepts_of(dictionary, names)
     code = feature_code(access, features, dictionary.info, cutter, texts)
     return _Reading(access, cutter, dictionary, texts, tuple(sides), wanted, concepts, code).steps()
 
@@ -161,12 +162,6 @@ def run_features(steps: Generator[FeatureResult, None, FeatureResult]) -> Featur
         Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits", arXiv:2406.11944.
     """
     return finish(steps)
-
-
-def _concepts(dictionary: Dictionary, names: Mapping[int, str] | Concepts | None) -> Concepts:
-    """What latents are called: by the dictionary itself, or else by whoever reads them."""
-    own = dictionary.concepts or Concepts.of(dictionary.info)
-    return own.merged(names if isinstance(names, Concepts) else Concepts.of(dictionary.info, names))
 
 
 def _kept_by_default(dictionary: Dictionary, n_tokens: int) -> int | None:

@@ -12,7 +12,7 @@ def finish(steps: Generator[R, None, R]) -> R:
     """Drain an experiment and return its result.
 
     An interrupt or an error that ends it early carries what was computed until then as its attribute `partial`; in a
-    notebook or at the prompt that is `sys.last_value.partial`.
+    notebook or at the prompt that is `sys.last_value.partial`. It is None where nothing was computed by then.
     """
     partial: R | None = None
     try:
@@ -23,6 +23,7 @@ def finish(steps: Generator[R, None, R]) -> R:
         return result
     except BaseException as error:
         error.partial = partial  # type: ignore[attr-defined]  # not every exception is ours
-        if partial is not None and hasattr(error, "add_note"):  # Python 3.11
-            error.add_note("What was computed until then: sys.last_value.partial")
+        if hasattr(error, "add_note"):  # Python 3.11
+            computed = "What was computed until then: sys.last_value.partial"
+            error.add_note(computed if partial is not None else "Nothing was computed by then.")
         raise

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch.nn import functional
 
-from interp_widgets.experiments.attribution import readers, written_by
+from interp_widgets.experiments.attribution import Writing, readers, written_by
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.over import over
+from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import chosen_numbers
 from interp_widgets.experiments.top_examples import top_examples
 from interp_widgets.models.access import Access, resolve
@@ -23,9 +24,14 @@ from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.straight import Straight
 from interp_widgets.models.texts import Corpus, Cutter
-from interp_widgets.results.errors import FeatureError
+from interp_widgets.results.cards import CardSet
+from interp_widgets.results.dictionary import DictionaryInfo
+from interp_widgets.results.errors import FeatureError, ResultError
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.latent import LatentCard, Neighbour, Weighted
+
+if TYPE_CHECKING:
+    from interp_widgets.models.remote import Remote
 
 R = TypeVar("R")
 
@@ -35,20 +41,22 @@ _CHUNK = 2**24
 Cards: TypeAlias = "tuple[LatentCard, ...]"
 
 
+@runs_remotely
 def latent_cards(
     model: ModelLike,
     features: Features,
     latents: Sequence[int] | int,
     *,
     text: Prompts | None = None,
-    corpus: Corpus | None = None,
+    corpus: Corpus | ExamplesResult | None = None,
     site: str | None = None,
     layer: int | None = None,
     n: int = 10,
     k: int = 10,
     called: str = "your corpus",
     tokenizer: Any | None = None,
-) -> Generator[Cards, None, Cards]:
+    remote: Remote = False,
+) -> Generator[CardSet, None, CardSet]:
     """Check the arguments at once, and return a generator that fills in cards.
 
     Arguments and errors are those of `run_latent_cards`. The first cards have what weights say, the next what writes
@@ -66,27 +74,57 @@ def latent_cards(
     for name, number in (("n", n), ("k", k)):
         if not (is_whole(number) and number >= 1):
             raise ValueError(f"{name}={number!r} must be a whole number from 1 on.")
-    examples = None
-    if corpus is not None:
-        examples = top_examples(model, dictionary, corpus, k=k, latents=wanted, called=called, tokenizer=tokenizer)
+    examples: Iterable[ExamplesResult] = ()
+    if isinstance(corpus, ExamplesResult):
+        check_same(corpus.dictionary, dictionary.info)
+        examples = (corpus,)
+    elif corpus is not None:
+        examples = with_last(
+            top_examples(model, dictionary, corpus, k=k, latents=wanted, called=called, tokenizer=tokenizer)
+        )
 
-    def steps() -> Generator[Cards, None, Cards]:
+    def steps() -> Generator[CardSet, None, CardSet]:
         straight = Straight(access)
         cards = _by_weights(dictionary, straight, access, wanted, n)
         if texts is not None:
-            yield cards
-            links = written_by(access, cutter, dictionary, straight, texts, wanted, n)
-            cards = tuple(replace(card, written_by=links[card.latent]) for card in cards)
-        for found in with_last(examples) if examples is not None else ():
-            yield cards
+            yield CardSet(cards)
+            writing = written_by(access, cutter, dictionary, straight, texts, wanted, n)
+            cards = tuple(_with_writing(card, writing[card.latent]) for card in cards)
+        yield CardSet(cards)
+        for found in examples:
             cards = tuple(with_examples(card, found) for card in cards)
-        return cards
+            yield CardSet(cards)
+        return CardSet(cards)
 
     return steps()
 
 
+def one_by_one(steps: Generator[CardSet, None, CardSet]) -> Generator[Cards, None, Cards]:
+    """Take cards out of what they travel in."""
+    try:
+        while True:
+            yield next(steps).cards
+    except StopIteration as stop:
+        result: CardSet = stop.value
+        return result.cards
+
+
+def check_same(found: DictionaryInfo, info: DictionaryInfo) -> None:
+    """Refuse examples of another dictionary.
+
+    Raises:
+        ResultError: with both.
+    """
+    if found.fingerprint != info.fingerprint:
+        raise ResultError(
+            f"These examples are of {found.name}, reading {found.reads}, with the fingerprint {found.fingerprint}, and "
+            f"not of {info.name}, reading {info.reads}, with {info.fingerprint}: the same numbers mean other latents "
+            "there. Pass what run_top_examples finds with these features."
+        )
+
+
 @over(latent_cards)
-def run_latent_cards(steps: Generator[Cards, None, Cards]) -> Cards:
+def run_latent_cards(steps: Generator[CardSet, None, CardSet]) -> Cards:
     """Find out about single latents: what they say, which are like them, what writes to them and what reads them.
 
     What a latent adds, its decoder row, is carried into the stream: as it is from a site of the stream, through the
@@ -100,25 +138,29 @@ def run_latent_cards(steps: Generator[Cards, None, Cards]) -> Cards:
             repository id.
         features: the latents, as for `run_features`.
         latents: which of them.
-        text: text or token ids, or a list of either: what writes to each latent is looked at on the token where it is
-            strongest. Without it `written_by` is None.
-        corpus: where to look for examples, as for `run_top_examples`. Without it there are none.
+        text: text or token ids, or a list of either: what writes to each latent is looked at on the one token, of all
+            texts, where it is strongest; `written_at` says which. Without it `written_by` is None.
+        corpus: where to look for examples, as for `run_top_examples`, or what that found before: then `k` and `called`
+            are those of then, and latents that were not looked at have none. Without it there are no examples.
         site: where latents are read that do not say so themselves.
         layer: of that site, or of the neurons.
         n: how many tokens, latents and components to name in each list.
         k: how many examples to keep of each latent.
         called: what the corpus is called.
         tokenizer: of a model that comes without one. It is needed for text only.
+        remote: where to run, as for `run_features`. The latents travel there, and a corpus too: pass a list then.
 
     Returns:
         A card for each latent, in rising order. `dataclasses.replace(result, cards={card.latent: card, ...})` puts
         them into the result of `run_features`.
+        After an interrupt or an error, `sys.last_value.partial` is what was found until then.
 
     Raises:
         PromptError: empty text, text without a tokenizer, or token ids that the model does not have.
         ModelError: a model that cannot be read.
         FeatureError: no latents, or latents that do not belong to the model.
         SelectionError: a layer or a latent that does not exist.
+        ResultError: examples of another dictionary.
 
     Example:
         >>> from interp_widgets import run_latent_cards, teaching
@@ -135,7 +177,7 @@ def run_latent_cards(steps: Generator[Cards, None, Cards]) -> Cards:
             attribution of latents to heads).
         Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits", arXiv:2406.11944.
     """
-    return finish(steps)
+    return finish(one_by_one(steps))
 
 
 def with_last(steps: Generator[R, None, R]) -> Generator[R, None, None]:
@@ -145,9 +187,15 @@ def with_last(steps: Generator[R, None, R]) -> Generator[R, None, None]:
 
 
 def with_examples(card: LatentCard, found: ExamplesResult) -> LatentCard:
-    """Put on a card what was found of its latent in a corpus."""
+    """Put on a card what was found of its latent in a corpus, if it was looked at there and anything was read."""
+    if card.latent not in found.latents or not found.n_tokens:
+        return card
     said = found.card(card.latent)
     return replace(card, examples=said.examples, histogram=said.histogram, density=said.density, corpus=said.corpus)
+
+
+def _with_writing(card: LatentCard, writing: Writing | None) -> LatentCard:
+    return card if writing is None else replace(card, written_by=writing.links, written_at=writing.place)
 
 
 def _by_weights(dictionary: Dictionary, straight: Straight, access: Access, latents: Sequence[int], n: int) -> Cards:

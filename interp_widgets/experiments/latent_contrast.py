@@ -17,6 +17,7 @@ from interp_widgets.models.harvest import harvest
 from interp_widgets.results.story import Story, latent_story
 from interp_widgets.results.terms import Site
 from interp_widgets.results.tokens import Tokens
+from interp_widgets.results.words import counted
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LatentContrast:
         """Which dictionary."""
         info = self.dictionary.info
         read = "" if info.reads == info.writes else f", read from {info.reads}"
-        return {"dictionary": f"{info.name} ({info.fingerprint}), {info.n_latents} latents{read}"}
+        return {"dictionary": f"{info.name} ({info.fingerprint}), {counted(info.n_latents, 'latent')}{read}"}
 
     @property
     def recipe(self) -> Recipe:

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVa
 import torch
 
 from interp_widgets.experiments.baselines import CALLER
+from interp_widgets.models.numbers import kind_of
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.shipping import say
 from interp_widgets.results import errors
 from interp_widgets.results.attention import AttentionResult
 from interp_widgets.results.attribution import AttributionResult
+from interp_widgets.results.cards import CardSet
 from interp_widgets.results.changes import changed, changes
 from interp_widgets.results.circuit import CircuitResult
-from interp_widgets.results.errors import InterpWidgetsError, ModelError
+from interp_widgets.results.errors import InterpWidgetsError, ModelError, PromptError
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
@@ -49,6 +51,7 @@ _RESULTS: dict[str, type[Saved]] = {
     for kind in (
         AttentionResult,
         AttributionResult,
+        CardSet,
         CircuitResult,
         ExamplesResult,
         FeatureResult,
@@ -76,9 +79,18 @@ def runs_remotely(
         remote: Any = kwargs.pop("remote", None)
         if remote is None or remote is False:
             return experiment(model, *args, **kwargs)
+        for name, value in kwargs.items():
+            _check_travels(name, value)
+        for number, value in enumerate(args):
+            _check_travels(f"argument {number + 1} after the model", value)
         return RemoteSteps(model, remote, f"{experiment.__module__}:{experiment.__name__}", args, kwargs)
 
     return start
+
+
+def _check_travels(name: str, value: object) -> None:
+    if isinstance(value, Iterator):
+        raise PromptError(f"{name} is {kind_of(value)}, which cannot travel to a server. Pass a list.")
 
 
 class RemoteSteps(Generator[R, None, R]):

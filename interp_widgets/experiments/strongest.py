@@ -125,6 +125,21 @@ class Spread:
         width = torch.ldexp(torch.ones_like(self._exponents, dtype=torch.float64), self._exponents.clamp(min=-1000))
         return torch.where(self._exponents == _NEVER, 0.0, width)
 
+    def with_negatives(self) -> Spread:
+        """Return what it is with half of the bins for negative activations, of which there were none so far."""
+        if self._zero:
+            return self
+        n_latents, bins = self.counts.shape
+        signed = Spread(n_latents, bins, signed=True, device=self.counts.device)
+        zero, room = signed._zero, bins - signed._zero
+        # Of those that use more than the half that is left, bins become twice as wide: neighbours are merged.
+        wide = self.counts[:, room:].any(1)
+        merged = zero + torch.arange(bins, device=self.counts.device) // 2
+        signed.counts[wide] = torch.zeros_like(self.counts[wide]).index_add_(1, merged, self.counts[wide])
+        signed.counts[~wide, zero:] = self.counts[~wide, :room]
+        signed._exponents = self._exponents + wide.long()
+        return signed
+
     def plus(self, latents: torch.Tensor, activations: torch.Tensor) -> Spread:
         """Return what it is with more activations counted, one of a latent each."""
         more = self._widened(latents, activations)

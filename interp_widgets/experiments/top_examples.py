@@ -55,8 +55,9 @@ def top_examples(
 ) -> Generator[ExamplesResult, None, ExamplesResult]:
     """Check the arguments at once, and return a generator that reads the corpus batch by batch.
 
-    Arguments and errors are those of `run_top_examples`. Every partial result holds the examples found so far; between
-    those that differ, which are made a few times a second, the last one is repeated.
+    Arguments and errors are those of `run_top_examples`. The first partial result has nothing read. Every later one
+    holds the examples found so far; between those that differ, which are made a few times a second, the last one is
+    repeated.
 
     Yields:
         The result so far.
@@ -113,8 +114,8 @@ def run_top_examples(steps: Generator[ExamplesResult, None, ExamplesResult]) -> 
         remote: where to run, as for `run_features`; a generator cannot travel, so pass a list then.
 
     Returns:
-        Examples, histograms and densities. After an interrupt or an error, `sys.last_value.partial` is what was found
-        until then.
+        Examples, histograms and densities. After an interrupt or an error, also of what hands the documents over,
+        `sys.last_value.partial` is what was found until then.
 
     Raises:
         PromptError: an empty document, text without a tokenizer, or token ids that the model does not have.
@@ -188,12 +189,18 @@ class _Search:
         return self._ledger.steps(self._work(), self._result)
 
     def _work(self) -> Generator[None, None, None]:
+        yield
         place = self._dictionary.info.reads
-        for done in read(self._access, place, self._windows(), self._take, tokens=self._plan.tokens):
-            self._ledger.passes += done.passes
-            self._n_tokens += int(done.batch.taken.sum())
-            self._n_documents += sum(window.offset + window.first == 0 for window in done.batch.windows)
+        try:
+            for done in read(self._access, place, self._windows(), self._take, tokens=self._plan.tokens):
+                self._ledger.passes += done.passes
+                self._n_tokens += int(done.batch.taken.sum())
+                self._n_documents += sum(window.offset + window.first == 0 for window in done.batch.windows)
+                yield
+        except Exception:
+            self._last = None  # so that nothing is missing from the partial result that an error leaves
             yield
+            raise
         self._complete = True
 
     def _windows(self) -> Iterator[Window]:
@@ -214,6 +221,8 @@ class _Search:
         fires = rows.activations.abs() > self._plan.threshold
         row, position, latent = (fires & rows.taken[..., None]).nonzero(as_tuple=True)
         strongest, spread = self._kept
+        if self._dictionary.info.signed:
+            spread = spread.with_negatives()  # an object's latents may turn out to be so late
         spread = spread.plus(latent, rows.activations[row, position, latent])
         strongest.add(rows, sizes, places, self._plan.threshold)
         self._kept = (strongest, spread)
@@ -249,6 +258,8 @@ class _Search:
 
     def _snapshot(self) -> ExamplesResult:
         strongest, spread = self._kept
+        if self._dictionary.info.signed:
+            spread = spread.with_negatives()
         ids = strongest.ids.cpu().numpy().copy()
         activations = strongest.activations.cpu().numpy().copy()
         for token in np.unique(ids[ids >= 0]).tolist():

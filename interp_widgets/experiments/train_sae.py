@@ -33,6 +33,7 @@ from interp_widgets.results.errors import NonFiniteError, PromptError, ResultErr
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.terms import Site, parse_site
 from interp_widgets.results.training import CURVES, TrainingCurves
+from interp_widgets.results.words import counted
 
 Report: TypeAlias = "Callable[[str], None]"
 Training: TypeAlias = "Generator[TopKSAE, None, TopKSAE]"
@@ -83,7 +84,7 @@ def sae_training(
     place = _place(site, layer)
     width_of(access, place)
     settings = {
-        "trained on": f"{len(documents):,} texts, {sum(sizes):,} tokens, {_digest(documents)}",
+        "trained on": f"{counted(len(documents), 'text')}, {counted(sum(sizes), 'token')}, {_digest(documents)}",
         "first token of each text": "left out" if skip_first else "trained on too",
         "buffer": str(buffer),
     }
@@ -184,7 +185,7 @@ def activation_training(
         raise ValueError(f"Activations have the shape {tuple(activations.shape)}, but must be (token, d).")
     if not torch.isfinite(activations).all():
         raise NonFiniteError("Activations hold NaN or infinity. Leave those tokens out.")
-    settings = {"latents": str(place), "trained on": f"{len(activations):,} activations"} | _settings(recipe)
+    settings = {"latents": str(place), "trained on": counted(len(activations), "activation")} | _settings(recipe)
     origin = fingerprint_of([("activations", activations)])
     dtype = str(activations.dtype).removeprefix("torch.")
 

@@ -13,6 +13,7 @@ from interp_widgets.models.labels import Labels, Names
 from interp_widgets.models.numbers import as_plain, is_whole, kind_of
 from interp_widgets.results.errors import PromptError
 from interp_widgets.results.tokens import Tokens, describe_difference
+from interp_widgets.results.words import counted
 
 Ids: TypeAlias = "Sequence[int] | torch.Tensor | NDArray[Any]"
 Prompt: TypeAlias = "str | Ids"
@@ -63,8 +64,8 @@ def parse_pairs(
     ]
     if len(sides[0]) != len(sides[1]):
         raise PromptError(
-            f"{_count(len(sides[0]), 'clean prompt')} but {_count(len(sides[1]), 'corrupt prompt')}. Pass one corrupt "
-            "prompt for each clean one."
+            f"{counted(len(sides[0]), 'clean prompt')} but {counted(len(sides[1]), 'corrupt prompt')}. Pass one "
+            "corrupt prompt for each clean one."
         )
     pairs = tuple(PromptPair(*sides_of_pair) for sides_of_pair in zip(*sides, strict=True))
     for number, pair in enumerate(pairs):
@@ -101,10 +102,6 @@ def is_text(text: str) -> bool:
     return True
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def listed(prompts: Prompts, name: str) -> list[Prompt]:
     """Return one prompt or many as a list; `name` is what messages call one.
 
@@ -121,6 +118,11 @@ def listed(prompts: Prompts, name: str) -> list[Prompt]:
     return list(cast("Sequence[Prompt]", plain))
 
 
+def _the(name: str) -> str:
+    """Begin a sentence: "The text", but "Text 3"."""
+    return name[0].upper() + name[1:] if name[-1:].isdigit() else f"The {name}"
+
+
 def token_ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) -> tuple[int, ...]:
     """Return the ids of one prompt, tokenised as the tokenizer does by default; `name` is what messages call it.
 
@@ -129,13 +131,13 @@ def token_ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) ->
     """
     if isinstance(prompt, str):
         if not prompt:
-            raise PromptError(f"The {name} is empty. Pass one with at least one token.")
+            raise PromptError(f"{_the(name)} is empty. Pass one with at least one token.")
         if tokenizer is None:
             raise PromptError(
-                f"The {name} is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
+                f"{_the(name)} is text, but this model comes without a tokenizer. Pass `tokenizer=`, or token ids."
             )
         if not is_text(prompt):
-            raise PromptError(f"The {name} {prompt!r} holds half a character (a lone surrogate). Pass whole text.")
+            raise PromptError(f"{_the(name)}, {prompt!r}, holds half a character (a lone surrogate). Pass whole text.")
         # No padding and no truncation, whatever the tokenizer is set to: nnsight switches padding to the left. No words
         # about length either: what is too long is refused, or cut.
         ids = tokenizer(prompt, padding=False, truncation=False, verbose=False)["input_ids"]
@@ -143,15 +145,15 @@ def token_ids(prompt: Prompt, name: str, tokenizer: Any | None, n_vocab: int) ->
         ids = as_plain(prompt)
     if not isinstance(ids, Sequence) or isinstance(ids, (bytes, bytearray)) or not all(is_whole(item) for item in ids):
         raise PromptError(
-            f"The {name} is {prompt!r}, which is neither text nor a list of token ids. "
+            f"{_the(name)} is {prompt!r}, which is neither text nor a list of token ids. "
             "Pass a string, a list of whole numbers, or a list of such prompts."
         )
     if not ids:
-        raise PromptError(f"The {name} is empty. Pass one with at least one token.")
+        raise PromptError(f"{_the(name)} is empty. Pass one with at least one token.")
     wrong = [token for token in ids if not 0 <= token < n_vocab]
     if wrong:  # before labels are made: a tokenizer has no names for such ids
         raise PromptError(
-            f"The {name} holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
+            f"{_the(name)} holds token id {wrong[0]}, but the model's ids run from 0 to {n_vocab - 1}. "
             "Was it tokenised for another model?"
         )
     return tuple(int(item) for item in ids)

@@ -140,22 +140,29 @@ def batches(windows: Iterable[Window], tokens: int, *, causal: bool) -> Iterator
     """Put windows of similar length together, about so many tokens at a time and one window at least.
 
     Where positions see what comes after them, padding would change them: there all windows of a batch are of one
-    length. Otherwise the order of windows is kept but for a few batches around.
+    length. Otherwise the order of windows is kept but for a few batches around. An error of what hands windows over is
+    raised once those that came before it are out.
     """
     pending = iter(windows)
     while True:
         ahead: list[Window] = []
         size = 0
-        while size < _AHEAD * tokens and (window := next(pending, None)) is not None:
-            ahead.append(window)
-            size += len(window.ids)
-        if not ahead:
-            return
+        failure: Exception | None = None
+        try:
+            while size < _AHEAD * tokens and (window := next(pending, None)) is not None:
+                ahead.append(window)
+                size += len(window.ids)
+        except Exception as error:  # whatever a user's own documents raise
+            failure = error
         groups: dict[int, list[Window]] = defaultdict(list)
         for window in ahead:
             groups[0 if causal else len(window.ids)].append(window)
         for group in groups.values():
             yield from _filled(sorted(group, key=lambda window: len(window.ids)), tokens)
+        if failure is not None:
+            raise failure
+        if not ahead:
+            return
 
 
 def _filled(windows: Sequence[Window], tokens: int) -> Iterator[Batch]:

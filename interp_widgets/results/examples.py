@@ -17,6 +17,7 @@ from interp_widgets.results.latent import Example, Histogram, LatentCard
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.tokens import Tokens
+from interp_widgets.results.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,9 @@ _ARRAYS = (
     *("latents", "strengths", "documents", "positions", "ids", "activations"),
     *("fires", "maximum", "bins", "widths"),
 )
+
+_LISTED = 8
+"""Latents that an error names."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,9 +155,9 @@ class ExamplesResult(Saved):
 
     def summary(self) -> str:
         """Say in words what was read and what stands out."""
-        read = f"{self.n_tokens:,} tokens of {self.n_documents:,} documents"
+        read = f"{counted(self.n_tokens, 'token')} of {counted(self.n_documents, 'document')}"
         lines = [
-            f"{len(self.latents):,} latents of {self.dictionary.name}, reading {self.dictionary.reads} of "
+            f"{counted(len(self.latents), 'latent')} of {self.dictionary.name}, reading {self.dictionary.reads} of "
             f"{self.provenance.model}, on {read} ({self.corpus})."
         ]
         if not self.complete:
@@ -182,8 +186,8 @@ class ExamplesResult(Saved):
         return "\n".join(lines)
 
     def shape_in_words(self) -> str:
-        """How much there is, such as "1024 latents on 100,000 tokens"."""
-        return f"{len(self.latents)} latents on {self.n_tokens:,} tokens"
+        """How much there is, such as "1,024 latents on 100,000 tokens"."""
+        return f"{counted(len(self.latents), 'latent')} on {counted(self.n_tokens, 'token')}"
 
     def __repr__(self) -> str:
         return (
@@ -204,8 +208,8 @@ class ExamplesResult(Saved):
     def _row(self, latent: int) -> int:
         row = int(np.searchsorted(self.latents, latent))
         if row == len(self.latents) or self.latents[row] != latent:
-            shown = f"{self.latents[0]} to {self.latents[-1]}" if len(self.latents) else "none"
-            raise SelectionError(f"Latent {latent} was not looked at: there are {len(self.latents)}, {shown}.")
+            shown = ", ".join(map(str, self.latents[:_LISTED])) + ", …" * (len(self.latents) > _LISTED)
+            raise SelectionError(f"Latent {latent} was not looked at. Those that were: {shown or 'none'}.")
         return row
 
     def _contents(self) -> Contents:

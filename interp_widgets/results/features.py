@@ -19,6 +19,7 @@ from interp_widgets.results.latent import LatentCard
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.tokens import Tokens
+from interp_widgets.results.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -278,15 +279,15 @@ class FeatureResult(Saved):
         return replace(self, names=merged.names, notes=merged.notes)
 
     def shape_in_words(self) -> str:
-        """How much there is, such as "1024 latents on 31 tokens"."""
+        """How much there is, such as "1,024 latents on 31 tokens"."""
         texts = f" of {len(self.texts)} texts" if len(self.texts) > 1 else ""
-        return f"{self.dictionary.n_latents} latents on {self.n_tokens} tokens{texts}"
+        return f"{counted(self.dictionary.n_latents, 'latent')} on {counted(self.n_tokens, 'token')}{texts}"
 
     def __repr__(self) -> str:
         unread = int((~self.computed).sum())
         return (
             f"FeatureResult({self.shape_in_words()}, {self.dictionary.name} at {self.dictionary.reads}"
-            f"{f', {unread} tokens not read' * (unread > 0)})"
+            f"{', ' + counted(unread, 'token') + ' not read' if unread else ''})"
         )
 
     def _contents(self) -> Contents:

@@ -6,6 +6,7 @@ import numpy as np
 
 from interp_widgets.results.dictionary import Fit
 from interp_widgets.results.features import FeatureResult
+from interp_widgets.results.words import counted
 
 _NAMED = 3
 """Latents that are named."""
@@ -15,12 +16,12 @@ def summary(result: FeatureResult) -> str:
     """Return what `FeatureResult.summary` does."""
     info = result.dictionary
     lines = [
-        f"{info.name} ({info.n_latents} latents, reading {info.reads}) on {result.n_tokens} tokens in "
-        f"{result.provenance.model}."
+        f"{info.name} ({counted(info.n_latents, 'latent')}, reading {info.reads}) on "
+        f"{counted(result.n_tokens, 'token')} in {result.provenance.model}."
     ]
     read = int(result.computed.sum())
     if read < result.n_tokens:
-        lines.append(f"{result.n_tokens - read} of {result.n_tokens} tokens are not read.")
+        lines.append(f"{result.n_tokens - read:,} of {counted(result.n_tokens, 'token')} not read.")
     if read and not result.fires.any():
         lines.append(_silent(result))
     elif read:
@@ -38,7 +39,7 @@ def fit_in_words(fit: Fit) -> str:
     recovered = "" if np.isnan(fit.loss_recovered) else f" and recovers {fit.loss_recovered:.1%} of the loss"
     return (
         f"With {fit.l0:.3g} latents a token it explains {fit.variance_explained:.1%} of the variance{recovered} "
-        f"({fit.n_tokens} tokens)."
+        f"({counted(fit.n_tokens, 'token')})."
     )
 
 

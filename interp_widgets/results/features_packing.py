@@ -87,6 +87,7 @@ def card_of(data: Mapping[str, Any]) -> LatentCard:
         "suppresses": _tuple(data["suppresses"], _weighted),
         "nearest": _tuple(data["nearest"], lambda item: Neighbour(**item)),
         "written_by": _tuple(data["written_by"], _link),
+        "written_at": tuple(data["written_at"]) if data.get("written_at") else None,  # older files have none
         "feeds": _tuple(data["feeds"], _link),
         "examples": _tuple(data["examples"], _example),
         "histogram": histogram,

@@ -79,6 +79,8 @@ class LatentCard:
     written_by: tuple[Link, ...] | None = None
     """What writes to it on the given text, by direct attribution to its activation where it is strongest: the largest
     first, then the sum of all others, then the biases. Together they are the activation."""
+    written_at: tuple[int, int] | None = None
+    """Where that is: the number of the text among those that were given, and the position in it."""
     feeds: tuple[Link, ...] | None = None
     """What reads it, by direct weights: heads with the length of what they make of a unit of it, and then neurons with
     the dot product with their input weights, what norms divide by left at 1."""

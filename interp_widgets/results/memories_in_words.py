@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interp_widgets.results.words import counted
+
 if TYPE_CHECKING:
     from interp_widgets.results.memories import MemoriesResult, Memory
 
@@ -14,8 +16,8 @@ _NAMED = 3
 def in_words(result: MemoriesResult) -> str:
     """Return what `MemoriesResult.summary` does."""
     lines = [
-        f"{result.provenance.model} on {len(result.tokens)} tokens: the logit of {result.answer} is {result.logit:.3g} "
-        f"above {against(result)}.",
+        f"{result.provenance.model} on {counted(len(result.tokens), 'token')}: the logit of {result.answer} is "
+        f"{result.logit:.3g} above {against(result)}.",
         f"{_signed(result.parts[0].contribution)} come from the embedding, "
         f"{_signed(result.contribution_of('attn_out'))} directly from attention, "
         f"{_signed(result.contribution_of('mlp_out'))} from MLPs and {_signed(result.parts[-1].contribution)} from "

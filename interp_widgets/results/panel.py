@@ -25,13 +25,16 @@ class Line:
     layer: int
     head: int | None = None
     latent: Latent | None = None
+    name: str = ""
+    """What the latent is called, where somebody gave it a name."""
 
     def __str__(self) -> str:
         if self.head is not None:
             return f"layer {self.layer}, head {self.head}"
         if self.latent is None:
             return f"layer {self.layer}"
-        return f"layer {self.layer}, {LATENTS.get(self.latent, f'latent {self.latent}')}"
+        named = f" ({self.name})" if self.name else ""
+        return f"layer {self.layer}, {LATENTS.get(self.latent, f'latent {self.latent}')}{named}"
 
 
 LATENTS: Mapping[Latent, str] = {"all": "all latents", "error": "error of the dictionary"}
@@ -101,14 +104,15 @@ class Panel:
         if set(cell) != wanted:
             shown = ", ".join(f"'{key}': …" for key in ("site", *self.axes))
             raise SelectionError(f"a cell of {self.site} is {{{shown}}}, not {dict(cell)!r}.")
-        line = Line(cell["layer"]) if self.rows == "layer" else Line(cell["layer"], **{self.rows: cell[self.rows]})
         if cell["layer"] not in self.layers:
             raise SelectionError(
                 f"no layer {cell['layer']!r} in this grid: it has layers {', '.join(map(str, self.layers))}."
             )
-        if line not in self.lines:
-            raise SelectionError(f"no {self.rows} {cell[self.rows]!r} of layer {line.layer} in this grid.")
-        return self.lines.index(line), self._column(cell, length)
+        parts = ("layer",) if self.rows == "layer" else ("layer", self.rows)
+        for row, line in enumerate(self.lines):
+            if all(getattr(line, part) == cell[part] for part in parts):
+                return row, self._column(cell, length)
+        raise SelectionError(f"no {self.rows} {cell[self.rows]!r} of layer {cell['layer']} in this grid.")
 
     def _column(self, cell: Mapping[str, Any], length: int) -> int:
         if self.columns == "layer":

@@ -315,9 +315,10 @@ class PatchingResult(Saved):
     def to_frame(self) -> pd.DataFrame:
         """One row for each cell, pair and metric (needs pandas).
 
-        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `latent`, `pos`,
-        `token` and `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`, `value` (in its unit),
-        `estimate` (of the same, where cells were estimated first), `effect` (share of the gap), `status`.
+        Columns: `prompt` (number of the pair), `site`, `layer`, then as far as they apply `head`, `latent`, `name` (of
+        the latent), `pos`, `token` and `token_corrupt` (the labels in both prompts), `neuron` and `role`; `metric`,
+        `value` (in its unit), `estimate` (of the same, where cells were estimated first), `effect` (share of the gap),
+        `status`.
         """
         from interp_widgets.results.tables import frame
 

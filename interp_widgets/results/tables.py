@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _COLUMNS = (
-    *("prompt", "site", "layer", "head", "latent", "pos", "token", "token_corrupt", "neuron", "role"),
+    *("prompt", "site", "layer", "head", "latent", "name", "pos", "token", "token_corrupt", "neuron", "role"),
     *("metric", "value", "estimate", "effect", "status"),
 )
 """Columns of a table, in order, as far as they apply."""
@@ -77,6 +77,8 @@ def dataset(result: PatchingResult) -> xr.Dataset:
     if rows == "row":
         coords["layer"] = ("row", [line.layer for line in first.lines])
         coords[first.rows] = ("row", _units(first))
+        if any(line.name for line in first.lines):
+            coords["name"] = ("row", [line.name for line in first.lines])
     if column == "pos":
         coords["token"] = ("pos", list(result.pairs[0].clean.labels))
     elif column in ("head", "neuron"):
@@ -107,6 +109,8 @@ def _named(
     named: dict[str, Any] = {"layer": np.array([line.layer for line in panel.lines])[row]}
     if panel.rows != "layer":
         named[panel.rows] = _units(panel)[row]
+        if any(line.name for line in panel.lines):
+            named["name"] = np.array([line.name for line in panel.lines], dtype=object)[row]
     if panel.columns == "pos":
         named["pos"] = column
         for name, side in (("token", "clean"), ("token_corrupt", "corrupt")):

@@ -11,8 +11,9 @@ from interp_widgets.experiments.features import features as features_steps
 from interp_widgets.models.access import resolve
 from interp_widgets.models.dictionaries.opening import Features, open_dictionary
 from interp_widgets.models.opening import ModelLike, open_model
-from interp_widgets.models.prompts import Prompts
+from interp_widgets.models.prompts import Prompts, listed
 from interp_widgets.models.texts import Corpus
+from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.views.features import FeatureView
 
@@ -34,7 +35,7 @@ def show_features(
     latents: Sequence[int] | int | None = None,
     keep: int | None = None,
     fit: bool = True,
-    names: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | Concepts | None = None,
     stride: int | None = None,
     max_tokens: int | None = None,
     tokenizer: Any | None = None,
@@ -94,7 +95,8 @@ def show_features(
         return FeatureView(steps)
     access = resolve(open_model(model, tokenizer))
     dictionary = open_dictionary(features, access, site=site, layer=layer)
+    texts = [*listed(text, "text"), *([] if against is None else listed(against, "against text"))]
     cards_of = cards_on_request(
-        model, dictionary, text=text, corpus=corpus, called=called, site=None, layer=None, tokenizer=tokenizer
+        model, dictionary, text=texts, corpus=corpus, called=called, site=None, layer=None, tokenizer=tokenizer
     )
     return FeatureView(steps, cards_of=cards_of, turned=dial_on_request(access, dictionary))

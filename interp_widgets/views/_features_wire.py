@@ -189,6 +189,9 @@ def _card(card: LatentCard) -> WireCard:
         if card.nearest is None
         else [{"latent": other.latent, "cosine": float(other.cosine)} for other in card.nearest],
         "written_by": None if card.written_by is None else [_link(link) for link in card.written_by],
+        "written_at": None
+        if card.written_at is None
+        else {"document": card.written_at[0], "position": card.written_at[1]},
         "feeds": None if card.feeds is None else [_link(link) for link in card.feeds],
         "examples": None
         if card.examples is None

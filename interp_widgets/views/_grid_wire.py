@@ -96,7 +96,9 @@ def _term(term: Term) -> WireTerm:
 
 
 def _panel(panel: Panel) -> WirePanel:
-    lines: list[WireLine] = [{"layer": line.layer, "head": line.head, "latent": line.latent} for line in panel.lines]
+    lines: list[WireLine] = [
+        {"layer": line.layer, "head": line.head, "latent": line.latent, "name": line.name} for line in panel.lines
+    ]
     return {
         "term": _term(site_term(panel.site)),
         "lines": lines,

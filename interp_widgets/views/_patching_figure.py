@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.results.panel import Panel
+from interp_widgets.results.panel import Line, Panel
 from interp_widgets.results.patching import PatchingResult, Status
 from interp_widgets.results.terms import metric_term, site_term
 from interp_widgets.views._color_limit import WHOLE
@@ -30,6 +30,8 @@ _WIDEST = 18.5
 """Inches that panels take side by side before they wrap."""
 _GAP, _MARGIN, _NAME = 0.32, 0.55, 0.5
 """Inches between panels, left of them for labels of rows, and above them for their names."""
+_LETTERS = 16
+"""Letters of a latent's name that are shown beside its row."""
 _LINE, _LETTER = 0.12, 0.056
 """Inches of a line and of a letter of what is said below a panel's name."""
 _CELL = (0.27, 0.17)
@@ -63,7 +65,7 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
             interpolation="nearest",
             extent=(-0.5, columns - 0.5, -0.5, rows - 0.5),
         )
-        _frame(axis, result, panel, pair, numbered=boxes[number].left == _MARGIN)
+        _frame(axis, result, panel, pair, numbered=boxes[number].left == _margin(result))
         status = result.status[:, number] if pair is None else result.status[[pair], number]
         _hatch(axis, (status == Status.ESTIMATED).any(axis=0)[:rows, :columns])
     first = boxes[0]
@@ -79,7 +81,7 @@ def draw(result: PatchingResult, *, pair: int | None, color_limit: float) -> Fig
     bar.set_label(_legend(result, color_limit), fontsize=7.5, color=QUIET)
     title, label = _heading(result, pair)
     for text, down, color, large in ((title, 0.08, INK, 10.5), (label, 0.29, QUIET, 8.0)):
-        figure.text(_MARGIN / size[0], 1 - down / size[1], text, fontsize=large, color=color, va="top")
+        figure.text(_margin(result) / size[0], 1 - down / size[1], text, fontsize=large, color=color, va="top")
     return figure
 
 
@@ -104,9 +106,9 @@ def _place(result: PatchingResult) -> tuple[list[_Box], tuple[float, float]]:
     widths = [_width(panel, result.length) for panel in result.panels]
     boxes: list[_Box] = []
     top, right = 0.45, 0.0
-    for line in _lines(widths):
+    for line in _lines(widths, _margin(result)):
         top += _NAME + _LINE * (max(len(_meaning(result.panels[number], widths[number])) for number in line) - 1)
-        left, below = _MARGIN, top
+        left, below = _margin(result), top
         for number in line:
             panel, width = result.panels[number], widths[number]
             boxes.append(_Box(left, top, width, _height(panel)))
@@ -117,14 +119,20 @@ def _place(result: PatchingResult) -> tuple[list[_Box], tuple[float, float]]:
     return boxes, (max(right + 0.75, 4.6), top + 0.1)
 
 
-def _lines(widths: Sequence[float]) -> list[list[int]]:
+def _margin(result: PatchingResult) -> float:
+    """Inches left of panels: more where rows have names."""
+    longest = max((len(line.name) for panel in result.panels for line in panel.lines), default=0)
+    return _MARGIN + _LETTER * min(longest, _LETTERS)
+
+
+def _lines(widths: Sequence[float], margin: float) -> list[list[int]]:
     """Which panels stand side by side."""
     lines: list[list[int]] = [[]]
-    left = _MARGIN
+    left = margin
     for number, width in enumerate(widths):
         if lines[-1] and left + width > _WIDEST:
             lines.append([])
-            left = _MARGIN
+            left = margin
         lines[-1].append(number)
         left += _room(width) + _GAP
     return lines
@@ -209,7 +217,7 @@ def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
     if not _by_head(panel):
         rows = _thin(len(lines), round(_height(panel) / 0.13))
         by_latent = panel.rows == "latent"
-        labels = [str(lines[row].latent if by_latent else lines[row].layer) for row in rows]
+        labels = [_latent(lines[row]) if by_latent else str(lines[row].layer) for row in rows]
         name = str(panel.rows)
     elif len(lines) <= _ROOM_FOR_GAPS:
         rows = _thin(len(lines), round(_height(panel) / 0.13))
@@ -226,6 +234,12 @@ def _label_rows(axis: Axes, panel: Panel, *, named: bool) -> None:
         axis.set_yticks(rows, labels, fontsize=7)
     if named:
         axis.set_ylabel(name, fontsize=7.5, color=QUIET)
+
+
+def _latent(line: Line) -> str:
+    name = line.name if len(line.name) <= _LETTERS else f"{line.name[: _LETTERS - 1]}…"
+    # Dollar signs would start a formula.
+    return f"{line.latent} {name}".strip().replace("$", r"\$")
 
 
 def _label_columns(axis: Axes, result: PatchingResult, panel: Panel, pair: int | None) -> None:

@@ -98,6 +98,7 @@ export const card: WireCard = {
   suppresses: [{ label: "␣the", logit: -1 }],
   nearest: [{ latent: 5, cosine: 0.5 }],
   written_by: [{ component: "head 1.2", weight: 0.8, latent: null }],
+  written_at: { document: 0, position: 2 },
   feeds: [{ component: "latent 7", weight: 0.1, latent: 7 }],
   examples: [{ labels: ["␣dear", "␣Mary", "!"], values: [0, 4, 0.5], peak: 1 }],
   histogram: { edges: [0, 1, 2], counts: [5, 1] },

@@ -53,15 +53,15 @@ export const noising: WireStory = { ...denoising, deed: "Copying $what from the 
 export const term = (name: string, label = name, unit = "") => ({ name, label, meaning: `what ${label} is`, unit });
 
 export function panel(name: string, overrides: Partial<WirePanel> = {}): WirePanel {
-  const lines = [0, 4, 8].map((layer) => ({ layer, head: null, latent: null }));
+  const lines = [0, 4, 8].map((layer) => ({ layer, head: null, latent: null, name: "" }));
   return { term: term(name), lines, columns: "pos", labels: [], notes: [], ...overrides };
 }
 
 /** Two heads in each of two layers. */
-export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head, latent: null })));
+export const heads = [0, 1].flatMap((layer) => [0, 1].map((head) => ({ layer, head, latent: null, name: "" })));
 
 /** What a dictionary of latents carries: its error, one latent, and all of them. */
-export const latents = ["error", 532, "all"].map((latent) => ({ layer: 1, head: null, latent }));
+export const latents = ["error", 532, "all"].map((latent) => ({ layer: 1, head: null, latent, name: "" }));
 
 /** Two sites, three layers (of which the middle one is layer 4), four tokens: a transposed axis cannot go unnoticed. */
 export function spec(overrides: Partial<GridSpec> = {}): GridSpec {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets import PatchingResult, run_feature_patching, run_patching, show_feature_patching
+from interp_widgets import PatchingResult, run_feature_patching, run_patching, show_feature_patching, teaching
 from interp_widgets.experiments.latent_difference import LatentDifference
 from interp_widgets.models.access import resolve
 from interp_widgets.models.dictionaries.activations import ReLU
@@ -176,6 +176,37 @@ def test_it_is_saved_shown_and_named(tmp_path):
     assert view.figure().axes
     with pytest.raises(SelectionError, match="no latent 999 of layer 1 in this grid"):
         result.find({"site": "resid_post", "layer": 1, "latent": 999, "pos": 2})
+
+
+def test_latents_have_their_names_in_rows_and_tables(tmp_path):
+    dictionary = sparse()
+    names = {3: "a city", 7: "the end of a sentence"}
+    view = show_feature_patching(
+        zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=[3, 5, 7], names=names, by=None, **GIVEN
+    )
+    result = view.result
+    assert [line.name for line in result.panels[0].lines] == ["", *("the end of a sentence", "", "a city"), ""]
+    assert result.panels[0].place(3, 0, None) == "layer 1, latent 3 (a city)"
+    assert result.find({"site": "resid_post", "layer": 1, "latent": 7})
+    assert PatchingResult.load(result.save(tmp_path / "it.safetensors")) == result
+    frame = result.to_frame()
+    assert frame[frame.latent == 3].name.unique().tolist() == ["a city"]
+    assert list(result.to_xarray().coords["name"].values) == [line.name for line in result.panels[0].lines]
+    labels = [text.get_text() for text in view.figure().axes[0].get_yticklabels()]
+    assert labels == ["error", "7 the end of a se…", "5", "3 a city", "all"]
+    assert [line["name"] for line in view.spec["panels"][0]["lines"]] == [line.name for line in result.panels[0].lines]
+    unnamed = run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, latents=[3], **GIVEN)
+    assert "name" not in unnamed.to_frame().columns
+    with pytest.raises(SelectionError, match="There is no latent 999"):
+        run_feature_patching(zoo.model("gpt2"), CLEAN, CORRUPT, dictionary, names={999: "x"}, **GIVEN)
+
+
+def test_the_names_of_a_dictionary_are_shown():
+    model, sae = teaching.load(), teaching.sae()
+    named = next(iter(sae.concepts.names))
+    pair = teaching.prompts("ioi", n=1)[0]
+    result = run_feature_patching(model, pair.clean, pair.corrupt, sae, latents=named, by=None)
+    assert result.panels[0].lines[1].name == sae.concepts.names[named]
 
 
 def test_a_latent_that_is_the_same_in_both_runs_is_not_run():

@@ -12,7 +12,8 @@ from torch import nn
 from interp_widgets import run_features, run_latent_cards, run_top_examples, teaching
 from interp_widgets.experiments.latent_cards import latent_cards
 from interp_widgets.results.dictionary import Place
-from interp_widgets.results.errors import PromptError, SelectionError
+from interp_widgets.results.equality import same_content
+from interp_widgets.results.errors import PromptError, ResultError, SelectionError
 from interp_widgets.results.latent import LatentCard
 from tests.experiments import zoo
 from tests.latents import Sparse, hooked
@@ -225,9 +226,9 @@ def test_cards_arrive_part_by_part_and_have_the_examples_of_a_search() -> None:
     corpus = ["When Mary and John went to the store", "Then Tom had a long day", "Anna gave a drink to Tom"] * 3
     sae = Sparse(n=32)
     steps = list(latent_cards(MODEL, sae, [9, 3], text=corpus[0], corpus=corpus, k=2, called="three texts"))
-    assert [card.latent for card in steps[0]] == [3, 9]
-    assert steps[0][0].promotes is not None
-    assert (steps[0][0].written_by, steps[0][0].examples) == (None, None)
+    assert [card.latent for card in steps[0].cards] == [3, 9]
+    assert steps[0].cards[0].promotes is not None
+    assert (steps[0].cards[0].written_by, steps[0].cards[0].examples) == (None, None)
     cards = run_latent_cards(MODEL, sae, [9, 3], text=corpus[0], corpus=iter(corpus), k=2, called="three texts")
     searched = run_top_examples(MODEL, sae, corpus, k=2, called="three texts")
     for card in cards:
@@ -238,6 +239,51 @@ def test_cards_arrive_part_by_part_and_have_the_examples_of_a_search() -> None:
             plain.density,
             "three texts",
         )
+
+
+def test_what_was_found_in_a_corpus_before_is_put_on_cards() -> None:
+    corpus = ["When Mary and John went to the store", "Then Tom had a long day"]
+    sae = Sparse(n=32)
+    found = run_top_examples(MODEL, sae, corpus, k=2, latents=[3, 9], called="two texts")
+    with_corpus = run_latent_cards(MODEL, sae, [3, 9], corpus=corpus, k=2, called="two texts")
+    for card, searched in zip(run_latent_cards(MODEL, sae, [3, 9], corpus=found), with_corpus, strict=True):
+        assert same_content(card, searched)
+        assert card.examples
+    (other,) = run_latent_cards(MODEL, sae, 4, corpus=found)
+    assert other.promotes
+    assert other.examples is None  # nobody looked for them
+    with pytest.raises(ResultError, match=r"These examples are of random latents.* and not of neurons of layer 1"):
+        run_latent_cards(MODEL, "neurons", 3, layer=1, corpus=found)
+
+
+def test_of_several_texts_writers_are_those_of_the_one_where_a_latent_is_strongest() -> None:
+    texts = ["When Mary and John went to the store", "Then Tom had a long day", "Anna gave a drink to Tom"]
+    sae = Sparse(n=32, k=None)
+    read = run_features(MODEL, texts, sae, fit=False)
+    seen = set()
+    for card in run_latent_cards(MODEL, sae, range(32), text=texts):
+        column = read.column(card.latent)
+        if not column.any():
+            assert card.written_at is None
+            continue
+        strongest = int(np.abs(column).argmax())
+        assert card.written_at == read.place(strongest)
+        assert card.written_by is not None
+        assert sum(link.weight for link in card.written_by) == pytest.approx(column[strongest], abs=1e-3)
+        seen.add(card.written_at[0])
+    assert seen == {0, 1, 2}
+
+
+def test_an_interrupt_keeps_the_cards_that_were_found() -> None:
+    def handed() -> Any:
+        raise KeyboardInterrupt
+        yield ""
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_latent_cards(MODEL, Sparse(n=32), 3, corpus=handed())
+    (card,) = caught.value.partial  # type: ignore[attr-defined]
+    assert (card.latent, card.examples) == (3, None)
+    assert card.promotes
 
 
 def test_neurons_have_cards_too() -> None:

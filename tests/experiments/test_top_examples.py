@@ -140,6 +140,19 @@ def test_counts_are_exact_while_bins_grow(signed: bool) -> None:
     assert float(spread.widths[2]) == 0
 
 
+@pytest.mark.parametrize("bins", [7, 8])
+def test_negatives_that_come_late_are_counted_as_if_they_had_been_expected(bins: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    early, late = torch.rand(200, generator=generator), torch.randn(200, generator=generator)
+    latents = torch.randint(0, 2, (200,), generator=generator)
+    plain = Spread(3, bins, signed=False, device=torch.device("cpu")).plus(latents, early)
+    expected = Spread(3, bins, signed=True, device=torch.device("cpu")).plus(latents, early)
+    turned = plain.with_negatives()
+    assert turned.counts.tolist() == expected.counts.tolist()
+    assert turned.widths.tolist() == expected.widths.tolist()
+    assert turned.plus(latents, late).counts.tolist() == expected.plus(latents, late).counts.tolist()
+
+
 def test_an_activation_at_a_power_of_two_is_counted_once() -> None:
     spread = Spread(1, 4, signed=False, device=torch.device("cpu"))
     spread = spread.plus(torch.tensor([0, 0]), torch.tensor([1.0, 4.0]))
@@ -168,7 +181,7 @@ def test_some_latents_are_found_as_among_all() -> None:
     assert some.latents.tolist() == [4, 30]
     for latent in (4, 30):
         assert some.card(latent) == whole.card(latent)
-    with pytest.raises(SelectionError, match="Latent 5 was not looked at: there are 2, 4 to 30"):
+    with pytest.raises(SelectionError, match=r"Latent 5 was not looked at\. Those that were: 4, 30\."):
         some.card(5)
 
 
@@ -235,6 +248,34 @@ def test_an_interrupt_keeps_what_was_found() -> None:
     assert "There is more of the corpus to read." in partial.summary()
 
 
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("the disk is gone")])
+def test_what_hands_over_documents_may_stop_before_the_first(failure: BaseException) -> None:
+    def handed() -> Iterator[str]:
+        raise failure
+        yield ""
+
+    with pytest.raises(type(failure) if isinstance(failure, OSError) else KeyboardInterrupt) as caught:
+        run_top_examples(MODEL, Sparse(), handed())
+    partial: ExamplesResult = caught.value.partial  # type: ignore[attr-defined]
+    assert (partial.n_tokens, partial.n_documents, partial.complete) == (0, 0, False)
+    assert partial.examples(3) == ()
+    assert partial.summary().endswith("There is more of the corpus to read.")
+
+
+def test_an_error_of_what_hands_over_documents_keeps_those_that_came_before() -> None:
+    def handed() -> Iterator[str]:
+        yield from CORPUS[:20]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone") as caught:
+        run_top_examples(MODEL, Sparse(), handed(), max_tokens=100)
+    partial: ExamplesResult = caught.value.partial  # type: ignore[attr-defined]
+    whole = run_top_examples(MODEL, Sparse(), CORPUS[:20])
+    assert (partial.n_documents, partial.n_tokens) == (20, whole.n_tokens)
+    assert partial.documents.tolist() == whole.documents.tolist()
+    assert partial.fires.tolist() == whole.fires.tolist()
+
+
 def test_memory_that_runs_out_in_the_middle_of_a_batch_counts_nothing_twice() -> None:
     def full(activations: torch.Tensor) -> None:
         if len(activations) > 2:
@@ -250,7 +291,7 @@ def test_memory_that_runs_out_in_the_middle_of_a_batch_counts_nothing_twice() ->
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"corpus": ["a", ""]}, PromptError, "The document 1 is empty"),
+        ({"corpus": ["a", ""]}, PromptError, "Document 1 is empty"),
         ({"corpus": iter(())}, PromptError, "There is no document"),
         ({"k": 0}, ValueError, "k=0 must be a whole number from 1 on"),
         ({"bins": 1}, ValueError, "bins=1 must be a whole number from 2 on"),

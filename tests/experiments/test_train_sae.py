@@ -305,7 +305,7 @@ def test_the_activations_are_those_of_a_hook_each_once_in_a_pass(model, monkeypa
 def test_long_texts_are_cut_and_every_token_counts(model):
     ids = list(range(5, 205))
     sae = train_sae(model, [ids], **SMALL, steps=2)
-    assert "1 texts, 199 tokens" in sae.curves.provenance.settings["trained on"]
+    assert "1 text, 199 tokens" in sae.curves.provenance.settings["trained on"]
     assert sae.curves.provenance.settings["first token of each text"] == "left out"
 
 

@@ -95,11 +95,11 @@ def test_text_and_ids_one_and_many_and_handed_over_one_by_one() -> None:
     ("given", "message"),
     [
         ("", r"The text is empty\. Pass one with at least one token"),
-        (["a", ""], r"The text 1 is empty"),
+        (["a", ""], r"Text 1 is empty"),
         ([], r"The text is empty"),
         (iter([]), r"There is no text\. Pass at least one"),
         ([1, 5000], r"The text holds token id 5000, but the model's ids run from 0 to 1\d+\. Was it tokenised for"),
-        (iter(["a", ""]), r"The text 1 is empty"),
+        (iter(["a", ""]), r"Text 1 is empty"),
         (5, r"The text is an int\. Pass text, token ids, or a list of either"),
         ({"a": 1}, r"The text is a dict"),
     ],

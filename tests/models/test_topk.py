@@ -180,6 +180,7 @@ def test_the_fingerprint_tells_weights_apart():
         ("cfg.json", b"{"),
         ("cfg.json", b"[]"),
         ("cfg.json", b'{"architecture": "topk", "k": 3}'),
+        ("cfg.json", b'{"k": "many", "metadata": {"site": "z", "layer": 0}}'),
         ("sae_weights.safetensors", b"nothing"),
         ("curves.safetensors", b"nothing"),
         ("concepts.json", b"{}"),
@@ -188,16 +189,18 @@ def test_the_fingerprint_tells_weights_apart():
 def test_a_damaged_folder_is_refused(tmp_path, name, content):
     made().save(tmp_path)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ResultError, match=r"damaged|is not a safetensors file|holds no concepts"):
+    with pytest.raises(ResultError, match="or a damaged one: ") as caught:
         TopKSAE.load(tmp_path)
+    assert name in str(caught.value).partition("damaged one: ")[2]
+    assert "Error(" not in str(caught.value)  # said in words, not as Python shows exceptions
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": 0}, "k=0 for 20 latents"),
+        ({"k": 0}, "says k=0 for 20 latents"),
         ({"k": 21}, "k=21 for 20 latents"),
-        ({"metadata": {"site": "resid", "layer": 1}}, "there is no site 'resid'"),
+        ({"metadata": {"site": "resid", "layer": 1}}, "names a site 'resid', and there is none"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_when_the_folder_is_read(tmp_path, change, message):
@@ -213,7 +216,7 @@ def test_weights_that_are_not_finite_are_refused_when_the_folder_is_read(tmp_pat
     weights = load_file(tmp_path / "sae_weights.safetensors")
     weights["W_dec"][3, 1] = np.nan
     save_file(weights, tmp_path / "sae_weights.safetensors")
-    with pytest.raises(ResultError, match="W_dec has NaN or infinity"):
+    with pytest.raises(ResultError, match=r"sae_weights\.safetensors has NaN or infinity in W_dec"):
         TopKSAE.load(tmp_path)
 
 
@@ -221,8 +224,36 @@ def test_a_folder_with_the_names_of_another_dictionary_is_refused(tmp_path):
     made().save(tmp_path / "one")
     made(seed=1).save(tmp_path / "other")
     (tmp_path / "one" / "concepts.json").write_bytes((tmp_path / "other" / "concepts.json").read_bytes())
-    with pytest.raises(ResultError, match="These concepts are about"):
+    with pytest.raises(
+        ResultError, match=r"sae_weights\.safetensors and concepts\.json in .*one do not belong together"
+    ):
         TopKSAE.load(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"W_dec": np.s_[:5]}, r"W_enc has the shape \(7, 20\), and W_dec \(5, 7\)"),
+        ({"b_enc": np.s_[:7]}, r"and b_enc \(7,\)"),
+        ({"W_enc": np.s_[:, 0]}, r"W_enc has the shape \(7,\)"),
+        ({"W_enc": np.s_[:, :9], "b_enc": np.s_[:9], "W_dec": np.s_[:9]}, "do not belong together"),
+    ],
+)
+def test_weights_that_were_cut_are_called_so(tmp_path, change, message):
+    made().save(tmp_path)
+    weights = load_file(tmp_path / "sae_weights.safetensors")
+    cut = {name: np.ascontiguousarray(weight[change.get(name, ...)]) for name, weight in weights.items()}
+    save_file(cut, tmp_path / "sae_weights.safetensors")
+    with pytest.raises(ResultError, match=message):
+        TopKSAE.load(tmp_path)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    for name in ("cfg.json", "sae_weights.safetensors", "concepts.json", "curves.safetensors"):
+        made().save(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(ResultError, match=f"damaged one: .* no (file .*)?{name}"):
+            TopKSAE.load(tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -32,6 +32,7 @@ from interp_widgets import (
     run_features,
     run_group_patching,
     run_head_scores,
+    run_latent_cards,
     run_lens,
     run_memories,
     run_patching,
@@ -234,6 +235,19 @@ def test_latents_on_text_are_those_of_a_run_here(far: TransformersModel, near: T
     )
     assert found.documents.tolist() == own.documents.tolist()
     assert found.ids.tolist() == own.ids.tolist()
+    cards, own_cards = (
+        run_latent_cards(model, directions, [1, 3], text=PAIR.clean, corpus=corpus, **asked, **options)
+        for model, corpus, options in ((far, found, {"remote": Watching(host)}), (near, own, {}))
+    )
+    for card, own_card in zip(cards, own_cards, strict=True):
+        assert (card.latent, card.written_at) == (own_card.latent, own_card.written_at)
+        assert [word.token for word in card.promotes or ()] == [word.token for word in own_card.promotes or ()]
+        assert [link.component for link in card.feeds or ()] == [link.component for link in own_card.feeds or ()]
+        assert [len(example.tokens) for example in card.examples or ()] == [
+            len(example.tokens) for example in own_card.examples or ()
+        ]
+    with pytest.raises(PromptError, match=r"corpus is a generator, which cannot travel to a server\. Pass a list"):
+        run_latent_cards(far, directions, 1, corpus=(text for text in PROMPTS), remote=Watching(host), **asked)
     with pytest.raises(PromptError, match="The text is empty"):
         run_features(far, "", directions, remote=Watching(host), **asked)
 

@@ -36,6 +36,7 @@ CARD = LatentCard(
     promotes=(Weighted(Token(2, "␣cat"), 1.5),),
     suppresses=(),
     nearest=(Neighbour(1, 0.25),),
+    written_at=(1, 4),
     written_by=(Link("head 0.1", (("site", "z"), ("layer", 0), ("head", 1)), -0.5), Link("biases", (), 0.1)),
     examples=(Example(4, CLEAN, 1, (0.0, 4.0, 0.0)),),
     histogram=Histogram(np.array([0.0, 0.3, 0.6], np.float32), np.array([1, 2])),
@@ -94,7 +95,7 @@ def test_unread_tokens_are_unknown_and_count_in_no_mean() -> None:
     assert not result.complete
     assert result.tokens_read.tolist() == [3, 1]
     assert result.ranked("mean")[0] == (1, 1.5)
-    assert "1 of 5 tokens are not read." in result.summary()
+    assert "1 of 5 tokens not read." in result.summary()
     assert "not read" in repr(result)
 
 

@@ -13,6 +13,7 @@ from interp_widgets.models.dictionaries.normalisation import AsTheyAre, Normalis
 from interp_widgets.models.fingerprint import fingerprint_of
 from interp_widgets.results.dictionary import DictionaryInfo, Kind, Place
 from interp_widgets.results.errors import FeatureError
+from interp_widgets.results.words import counted
 
 _CHUNK = 1 << 24
 """Most pre-activations that are held at once where only some latents are asked for."""
@@ -166,8 +167,8 @@ def _check(buffers: dict[str, torch.Tensor], weights: Weights, name: str) -> Non
         what = field.removeprefix("activation.").strip("_").replace("_", " ")
         if tuple(tensor.shape) != shape:
             raise FeatureError(
-                f"The weights of {name} do not fit each other: with an encoder of {n_latents} latents for activations "
-                f"{d_in} wide its {what} should have the shape {shape} and has {tuple(tensor.shape)}."
+                f"The weights of {name} do not fit each other: with an encoder of {counted(n_latents, 'latent')} for "
+                f"activations {d_in} wide its {what} should have the shape {shape} and has {tuple(tensor.shape)}."
             )
         if not torch.isfinite(tensor).all():
             raise FeatureError(f"The {what} of {name} has NaN or infinity, so its latents would mean nothing.")

@@ -8,6 +8,7 @@ import torch
 
 from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Kind
+from interp_widgets.results.words import counted
 
 _KINDS: dict[Kind, str] = {
     "sae": "a sparse autoencoder",
@@ -33,8 +34,8 @@ class Dictionary(ABC):
         place = f"reads and writes {info.reads}" if same else f"reads {info.reads}, writes {info.writes}"
         return "\n".join(
             [
-                f"{info.name}: {_KINDS[info.kind]} with {info.n_latents:,} latents",
-                f"  {place}, {info.d_in:,} numbers wide",
+                f"{info.name}: {_KINDS[info.kind]} with {counted(info.n_latents, 'latent')}",
+                f"  {place}, {counted(info.d_in, 'number')} wide",
                 f"  activations are {info.normalised or 'encoded as they are'}",
             ]
         )

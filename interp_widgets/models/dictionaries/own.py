@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +16,9 @@ from interp_widgets.results.errors import FeatureError
 
 _ROWS = 256
 """How many latents are decoded at once to find what each of them adds."""
+_PROBES, _SIZES = 16, (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""How many random directions are encoded to see whether latents may be negative, and how long they are made: at some
+length a threshold or a bias no longer decides."""
 
 
 @runtime_checkable
@@ -32,7 +36,8 @@ class Own(Dictionary):
     """An object with `encode` and `decode`, which it is called with on (token, d_in) and (token, n_latents).
 
     What each latent adds is found by decoding it alone, once it is asked for, and only a decoder that is linear but
-    for a constant has that.
+    for a constant has that. Whether latents may be negative cannot be read off an object: it is taken to be so if one
+    of them is on random activations of many sizes, each with its opposite, or later on any that it is called with.
     """
 
     def __init__(self, coding: Coding, d_in: int, d_out: int, *, reads: Place, writes: Place, name: str = "") -> None:
@@ -46,12 +51,11 @@ class Own(Dictionary):
         parameter = next(iter(coding.parameters()), None) if isinstance(coding, nn.Module) else None
         self._dtype = torch.float32 if parameter is None else parameter.dtype
         self._device = None if parameter is None else parameter.device
-        example = torch.randn(2, d_in, generator=torch.Generator().manual_seed(0))
-        latents = self._call("encode", example, None)
+        latents = self._call("encode", _probes(d_in), None)
         n_latents = latents.shape[-1]
         if not n_latents:
             raise FeatureError(f"encode of {self._name} returns rows without any latent, so there is nothing to read.")
-        self._call("decode", latents, d_out)
+        self._call("decode", latents[:2], d_out)
         self.info = DictionaryInfo(
             name=self._name,
             kind="sae" if reads == writes else "transcoder",
@@ -67,7 +71,10 @@ class Own(Dictionary):
 
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
         """Return all latents, (..., n_latents)."""
-        return self._mapped("encode", activations, self.info.n_latents)
+        latents = self._mapped("encode", activations, self.info.n_latents)
+        if not self.info.signed and bool((latents < 0).any()):
+            self.info = replace(self.info, signed=True)
+        return latents
 
     def decode(self, latents: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
         """Return the reconstruction, (..., d_out), of what is at the place that is written."""
@@ -123,7 +130,7 @@ class Own(Dictionary):
                 f"{method} of {self._name} failed on a tensor of shape {tuple(given.shape)}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        wanted = (len(tensor), width or "number of latents")
+        wanted = f"({len(tensor)}, {width or 'number of latents'})"
         if not isinstance(returned, torch.Tensor) or returned.ndim != 2 or returned.shape[0] != len(tensor):
             shape = f"{tuple(returned.shape)}" if isinstance(returned, torch.Tensor) else type(returned).__name__
             raise FeatureError(f"{method} of {self._name} should return a tensor of shape {wanted} and gave {shape}.")
@@ -132,6 +139,12 @@ class Own(Dictionary):
                 f"{method} of {self._name} returns rows {returned.shape[1]} wide where {width} are expected."
             )
         return returned.to(tensor.device, torch.float32)
+
+
+def _probes(d_in: int) -> torch.Tensor:
+    """Random activations of many sizes, each with its opposite."""
+    directions = torch.randn(_PROBES, d_in, generator=torch.Generator().manual_seed(0))
+    return torch.cat([sign * size * directions for size in _SIZES for sign in (1, -1)])
 
 
 def _units(first: int, n_latents: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ from interp_widgets.models.dictionaries.own import Own
 from interp_widgets.models.dictionaries.places import Asked, Spot, spot_or_asked, width_of, writes_of
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError
+from interp_widgets.results.words import counted
 
 Tensors = dict[str, torch.Tensor]
 
@@ -213,7 +214,9 @@ def _activation(config: Config, tensors: Tensors, name: str) -> Activation:
     if architecture in _TOP:
         _require(tensors, ("b_enc",), config, name)
         if not isinstance(config.k, int) or not 0 < config.k <= config.d_sae:
-            raise FeatureError(f"{name} has k={config.k!r} for {config.d_sae} latents; its config should say how many.")
+            raise FeatureError(
+                f"{name} has k={config.k!r} for {counted(config.d_sae, 'latent')}; its config should say how many."
+            )
         return (TopK if architecture == "topk" else AbsTopK)(config.k)
     raise FeatureError(
         f"{name} has the architecture {architecture!r}, of which single latents are not known here. Open it with "

@@ -15,6 +15,7 @@ from interp_widgets.models.dictionaries.files import name_of, read_json, read_sa
 from interp_widgets.models.dictionaries.places import Asked, names_layer, spot_of_hook, spot_or_asked
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import FeatureError
+from interp_widgets.results.words import counted
 
 WEIGHTS = "sae.safetensors"
 """The file that a folder of sparsify has its weights in."""
@@ -110,7 +111,9 @@ def _places(transcodes: bool, hook: str | None, access: Access, asked: Asked, na
 def _activation(config: Mapping[str, Any], n_latents: int, name: str) -> Activation:
     k, function = config.get("k"), config.get("activation", "topk")
     if not isinstance(k, int) or not 0 < k <= n_latents:
-        raise FeatureError(f"{name} has k={k!r} for {n_latents} latents; its cfg.json should say how many fire.")
+        raise FeatureError(
+            f"{name} has k={k!r} for {counted(n_latents, 'latent')}; its cfg.json should say how many fire."
+        )
     if function == "topk":
         return TopK(k)
     if function == "groupmax" and n_latents % k == 0:

@@ -12,12 +12,13 @@ from torch import nn
 
 from interp_widgets.models.dictionaries.dictionary import Dictionary
 from interp_widgets.models.dictionaries.strongest import strongest
-from interp_widgets.models.dictionaries.topk_folder import read, write
+from interp_widgets.models.dictionaries.topk_folder import check_belong, read, write
 from interp_widgets.models.dictionaries.topk_parts import TopKParts, TopKWeights
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.results.concepts import Concepts
 from interp_widgets.results.dictionary import DictionaryInfo, Place
 from interp_widgets.results.training import TrainingCurves
+from interp_widgets.results.words import counted
 
 
 @final
@@ -46,7 +47,7 @@ class TopKSAE(Dictionary, nn.Module):
         self.state = dict(state or {})
         """What it takes to go on training; nothing once all steps were made."""
         self.info = DictionaryInfo(
-            name=f"TopK SAE of {n_latents:,} latents",
+            name=f"TopK SAE of {counted(n_latents, 'latent')}",
             kind="sae",
             reads=place,
             writes=place,
@@ -133,7 +134,7 @@ class TopKSAE(Dictionary, nn.Module):
         """
         parts = read(Path(folder))
         sae = cls(parts.weights, parts.k, parts.place, parts.curves, parts.state)
-        parts.concepts.check(sae.info)
+        check_belong(parts.concepts, sae.info, Path(folder))
         sae.concepts = parts.concepts
         return sae
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from interp_widgets.models.dictionaries.files import read_json, read_safetensors
 from interp_widgets.models.dictionaries.topk_parts import TopKParts, TopKWeights
+from interp_widgets.models.numbers import is_whole
 from interp_widgets.results.concepts import Concepts
-from interp_widgets.results.dictionary import Place
-from interp_widgets.results.errors import ResultError
+from interp_widgets.results.dictionary import DictionaryInfo, Place
+from interp_widgets.results.errors import FeatureError, ResultError
 from interp_widgets.results.terms import Site
 from interp_widgets.results.training import TrainingCurves
+from interp_widgets.results.words import counted
 
 CONFIG: Final = "cfg.json"
 WEIGHTS: Final = "sae_weights.safetensors"
@@ -73,32 +75,80 @@ def read(folder: Path) -> TopKParts:
     """Read what `write` wrote.
 
     Raises:
-        ResultError: it is missing, something else, or damaged.
+        ResultError: it is missing, something else, or damaged; with the file that is.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        stored = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
-        weights = {part: stored[name] for part, name in _NAMES.items()}
-        k, site = int(config["k"]), config["metadata"]["site"]
-        if not 1 <= k <= stored["b_enc"].numel():
-            raise ValueError(f"k={k} for {stored['b_enc'].numel()} latents")
-        broken = [name for name, tensor in stored.items() if not torch.isfinite(tensor).all()]
-        if broken:
-            raise ValueError(f"{broken[0]} has NaN or infinity")
-        if site not in _HOOKS:
-            raise ValueError(f"there is no site {site!r}")
+        config, stored = read_json(folder / CONFIG), read_safetensors(folder / WEIGHTS)
+        weights, k, place = _weights(stored), _whole(config, "k"), _place(config)
+        if not 1 <= k <= len(weights.encoder):
+            raise FeatureError(f"{folder / CONFIG} says k={k} for {counted(len(weights.encoder), 'latent')}.")
         return TopKParts(
-            weights=TopKWeights(**weights | {"encoder": weights["encoder"].T.contiguous()}),
+            weights=weights,
             k=k,
-            place=Place(site, int(config["metadata"]["layer"])),
+            place=place,
             curves=TrainingCurves.load(folder / CURVES),
-            state=load_file(folder / STATE) if (folder / STATE).exists() else {},
+            state=read_safetensors(folder / STATE) if (folder / STATE).exists() else {},
             concepts=Concepts.load(folder / CONCEPTS),
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (FeatureError, ResultError) as error:
         raise ResultError(
-            f"{folder} holds no dictionary that `TopKSAE.save` wrote, or a damaged one ({error!r})."
+            f"{folder} holds no dictionary that `TopKSAE.save` wrote, or a damaged one: {error}"
         ) from error
+
+
+def check_belong(concepts: Concepts, info: DictionaryInfo, folder: Path) -> None:
+    """Refuse names that were written for other weights than those beside them.
+
+    Raises:
+        ResultError: with both files.
+    """
+    if concepts.fingerprint != info.fingerprint:
+        raise ResultError(
+            f"{WEIGHTS} and {CONCEPTS} in {folder} do not belong together: the weights have the fingerprint "
+            f"{info.fingerprint}, and the names were written for weights with {concepts.fingerprint}. One of the two "
+            "was replaced or damaged. Copy the folder again, or remove the names."
+        )
+
+
+def _weights(stored: dict[str, torch.Tensor]) -> TopKWeights:
+    missing = [name for name in _NAMES.values() if name not in stored]
+    if missing:
+        raise FeatureError(f"{WEIGHTS} lacks {', '.join(missing)}. It has {', '.join(stored) or 'nothing'}.")
+    broken = [name for name in _NAMES.values() if not torch.isfinite(stored[name]).all()]
+    if broken:
+        raise FeatureError(f"{WEIGHTS} has NaN or infinity in {broken[0]}.")
+    encoder = stored["W_enc"]
+    d_in, n_latents = encoder.shape if encoder.ndim == 2 else (0, 0)
+    for name, shape in (
+        ("W_enc", (d_in, n_latents)),
+        ("b_enc", (n_latents,)),
+        ("W_dec", (n_latents, d_in)),
+        ("b_dec", (d_in,)),
+    ):
+        if tuple(stored[name].shape) != shape or not n_latents:
+            raise FeatureError(
+                f"{WEIGHTS} was cut or put together from several: W_enc has the shape {tuple(encoder.shape)}, and "
+                f"{name} {tuple(stored[name].shape)}."
+            )
+    named = {part: stored[name].float() for part, name in _NAMES.items()}
+    return TopKWeights(**named | {"encoder": named["encoder"].T.contiguous()})
+
+
+def _place(config: dict[str, Any]) -> Place:
+    said = config.get("metadata")
+    if not isinstance(said, dict) or "site" not in said:
+        raise FeatureError(f"{CONFIG} does not say at which site the latents are read.")
+    if said["site"] not in _HOOKS:
+        raise FeatureError(f"{CONFIG} names a site {said['site']!r}, and there is none.")
+    return Place(said["site"], _whole(said, "layer"))
+
+
+def _whole(config: dict[str, Any], name: str) -> int:
+    value = config.get(name)
+    if not is_whole(value):
+        given = f"says {name}={value!r}" if name in config else f"does not say {name}"
+        raise FeatureError(f"{CONFIG} {given}, which should be a whole number.")
+    return int(value)
 
 
 def _config(parts: TopKParts, dtype: torch.dtype) -> dict[str, Any]:

@@ -174,6 +174,13 @@ class WireHistogram(TypedDict):
     counts: list[int]
 
 
+class WireSpot(TypedDict):
+    """A token: the number of its text, those of both sides counted through, and the position in it."""
+
+    document: int
+    position: int
+
+
 class WireCard(TypedDict):
     """What is known of a latent beyond the text; null for what has not been looked for."""
 
@@ -181,6 +188,7 @@ class WireCard(TypedDict):
     suppresses: list[WireWeighted] | None
     nearest: list[WireNeighbour] | None
     written_by: list[WireLink] | None
+    written_at: WireSpot | None
     feeds: list[WireLink] | None
     examples: list[WireValues] | None
     histogram: WireHistogram | None

@@ -53,6 +53,8 @@ class WireLine(TypedDict):
     layer: int
     head: int | None
     latent: int | str | None
+    name: str
+    """What a latent is called; empty where it has no name."""
 
 
 class WirePanel(TypedDict):

@@ -151,12 +151,19 @@ export interface WireHistogram {
   counts: number[];
 }
 
+/** A token: the number of its text, those of both sides counted through, and the position in it. */
+export interface WireSpot {
+  document: number;
+  position: number;
+}
+
 /** What is known of a latent beyond the text; null for what has not been looked for. */
 export interface WireCard {
   promotes: WireWeighted[] | null;
   suppresses: WireWeighted[] | null;
   nearest: WireNeighbour[] | null;
   written_by: WireLink[] | null;
+  written_at: WireSpot | null;
   feeds: WireLink[] | null;
   examples: WireValues[] | null;
   histogram: WireHistogram | null;

@@ -35,6 +35,8 @@ export interface WireLine {
   layer: number;
   head: number | null;
   latent: number | string | null;
+  /** What a latent is called; empty where it has no name. */
+  name: string;
 }
 
 /** One site of a grid: what its rows and columns stand for. */

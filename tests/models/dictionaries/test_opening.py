@@ -245,15 +245,45 @@ class TestOwn:
     @pytest.mark.parametrize(
         ("mine", "message"),
         [
-            (Mine(7), r"encode of Mine failed on a tensor of shape \(2, 32\): RuntimeError: mat1"),
+            (Mine(7), r"encode of Mine failed on a tensor of shape \(160, 32\): RuntimeError: mat1"),
             (Mine(D_IN, 7), "decode of Mine returns rows 7 wide where 32 are expected"),
             (Empty(), "encode of Empty returns rows without any latent"),
-            (Loose(), r"encode of Loose should return a tensor of shape \(2, 'number of latents'\) and gave tuple"),
+            (Loose(), r"encode of Loose should return a tensor of shape \(160, number of latents\) and gave tuple"),
         ],
     )
     def test_what_does_not_fit(self, mine: Mine, message: str, access: Access) -> None:
         with pytest.raises(FeatureError, match=message):
             open_dictionary(mine, access, site="resid_mid", layer=1)
+
+
+class Biased(Mine):
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return self.up(x) + 30  # type: ignore[no-any-return]
+
+
+class Thresholded(Mine):
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        latents: torch.Tensor = self.up(x)
+        return latents * (latents.abs() > 20)
+
+
+class Odd(Mine):
+    """Negative for one kind of activations alone, which no probe can know."""
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return self.up(x).relu() - (x == 0.25).all(-1, keepdim=True).float()  # type: ignore[no-any-return]
+
+
+class TestSign:
+    @pytest.mark.parametrize(("mine", "signed"), [(Mine(), False), (Biased(), True), (Thresholded(), True)])
+    def test_it_is_seen_at_some_size_of_activations(self, mine: Mine, signed: bool, access: Access) -> None:
+        assert open_dictionary(mine, access, site="resid_mid", layer=1).info.signed is signed
+
+    def test_one_that_turns_out_negative_on_a_text_is_signed_from_then_on(self, access: Access) -> None:
+        opened = open_dictionary(Odd(), access, site="resid_mid", layer=1)
+        assert not opened.info.signed
+        opened.encode(torch.full((1, D_IN), 0.25))
+        assert opened.info.signed
 
 
 class TestOpened:

@@ -7,7 +7,7 @@ import { histogramSection } from "./card_histogram";
 import { linkSection, neighbourSection, weightSection } from "./card_weights";
 import { Dial } from "./dial";
 import type { Actions, Scene } from "./scene";
-import { formatShare, noun, placeOf } from "./words";
+import { formatShare, noun, placeOf, spotOf } from "./words";
 
 const SETTLE = 700;
 
@@ -158,6 +158,13 @@ function strongest(values: Float32Array): number | null {
   return best;
 }
 
+/** Of all texts, the one token on which it was looked at what writes to a latent. */
+function writtenWhere({ data }: Scene, { written_at }: WireCard): string {
+  if (written_at === null || data.documents === 1 || written_at.document >= data.documents)
+    return "where it is strongest here";
+  return `where it is strongest: ${spotOf(data, written_at)}`;
+}
+
 /** The parts of a card that there are; a part more is a line more. */
 function sectionsOf(scene: Scene, card: WireCard): HTMLElement[] {
   return [
@@ -166,7 +173,7 @@ function sectionsOf(scene: Scene, card: WireCard): HTMLElement[] {
     weightSection("Promotes", "by the logit that one unit adds", card.promotes),
     weightSection("Suppresses", "by the logit that one unit takes", card.suppresses),
     neighbourSection(scene, card),
-    linkSection(scene, "Written by", "where it is strongest here", card.written_by),
+    linkSection(scene, "Written by", writtenWhere(scene, card), card.written_by),
     linkSection(scene, "Feeds", "by direct weights", card.feeds),
   ].filter((section) => section !== null);
 }

@@ -1,6 +1,6 @@
 import { formatNumber, formatPercent } from "../../core/format";
 import { isolated } from "../../core/labels";
-import type { FeatureSpec } from "../../protocol/features";
+import type { FeatureSpec, WireSpot } from "../../protocol/features";
 import type { FeatureData } from "./data";
 import type { Sort } from "./ranking";
 import type { Scene } from "./scene";
@@ -42,6 +42,16 @@ export function formatShare(share: number): string {
 /** Where a token is: "position 5", "position 5 of text 2", "position 5 of against". */
 export function placeOf({ data, spec }: Pick<Scene, "data" | "spec">, token: number): string {
   const { text, document, position } = data.place(token);
+  return placeIn(spec, text, document, position);
+}
+
+/** The same of a token of a document; documents of both texts are counted through. */
+export function spotOf({ spec }: Pick<FeatureData, "spec">, { document, position }: WireSpot): string {
+  const first = spec.texts[0].starts.length;
+  return placeIn(spec, document < first ? 0 : 1, document, position);
+}
+
+function placeIn(spec: FeatureSpec, text: number, document: number, position: number): string {
   const { name, starts } = spec.texts[text];
   if (starts.length > 1) return `position ${position} of ${name}, number ${document}`;
   return spec.texts.length > 1 ? `position ${position} of ${name}` : `position ${position}`;

@@ -6,7 +6,19 @@ import type { Scene } from "./scene";
 type Row = Partial<Record<(typeof COLUMNS)[number], string | number>>;
 
 const COLUMNS = [
-  ...(["prompt", "site", "layer", "head", "latent", "pos", "token", "token_corrupt", "neuron", "role"] as const),
+  ...([
+    "prompt",
+    "site",
+    "layer",
+    "head",
+    "latent",
+    "name",
+    "pos",
+    "token",
+    "token_corrupt",
+    "neuron",
+    "role",
+  ] as const),
   ...(["metric", "value", "estimate", "effect", "status"] as const),
 ];
 
@@ -23,6 +35,7 @@ export function gridToCsv(scene: Grid & { strips: Grid | null }): string[] {
     spec.panels.forEach(({ columns }, panel) => {
       for (const name of Object.keys(nameCell(spec, { panel, row: 0, column: 0 }))) named.add(name);
       if (columns === "pos") named.add("token").add("token_corrupt");
+      if (spec.panels[panel].lines.some(({ name }) => name)) named.add("name");
     });
     if (data.hasEstimates) named.add("estimate");
   }
@@ -42,6 +55,7 @@ function cells({ spec, data }: Grid, columns: readonly (typeof COLUMNS)[number][
             const cell: Cell = nameCell(spec, { panel, row, column });
             const fields: Row = {
               ...cell,
+              name: spec.panels[panel].lines[row].name,
               prompt: pair,
               metric: term.name,
               value: shortestFloat32(data.valueAt(metric, pair, at)),

@@ -121,12 +121,16 @@ function strongestTable(scene: Scene): HTMLElement {
   const cells = order.slice(0, STRONGEST).map((at) => grid.cellAt(at));
   const named = cells.map((cell) => nameCell(spec, cell));
   const parts = PARTS.filter(([key]) => named.some((cell) => cell[key] !== undefined));
+  const called = ({ panel, row }: CellIndex) => {
+    const { name } = spec.panels[panel].lines[row];
+    return name ? h("bdi", {}, ` ${name}`) : null;
+  };
   const rows = cells.map((cell, number) =>
     h(
       "tr",
       { "aria-current": sameCell(cell, scene.selected) && "true" },
       h("th", { scope: "row" }, spec.panels[cell.panel].term.label),
-      ...parts.map(([key]) => h("td", {}, String(named[number][key] ?? ""))),
+      ...parts.map(([key]) => h("td", {}, String(named[number][key] ?? ""), key === "latent" && called(cell))),
       tokens ? h("td", {}, tokenOf(named[number].pos)) : null,
       h("td", {}, formatEffect(grid.effect[grid.at(cell)])),
       h("td", {}, metricValue(scene, grid.value(cell))),

@@ -102,19 +102,28 @@ export function axisNames(spec: GridSpec, panel: number): { rows: string; column
   };
 }
 
-/** What stands beside a row: "9", "9.6" for a head, or a latent's number. */
+/** Letters of a latent's name that have room beside a row. */
+const NAME = 16;
+
+/** What stands beside a row: "9", "9.6" for a head, or a latent's number and its name. */
 export function rowLabel(spec: GridSpec, panel: number, row: number): string {
-  const { layer, head, latent } = spec.panels[panel].lines[row];
-  if (latent !== null) return String(latent);
+  const { layer, head, latent, name } = spec.panels[panel].lines[row];
+  if (latent !== null) return name ? `${latent} ${cut(name)}` : String(latent);
   return head === null ? String(layer) : `${layer}.${head}`;
 }
 
-/** "layer 9", "layer 9, head 6" or "layer 9, latent 532". */
-function rowName({ layer, head, latent }: WireLine): string {
+/** A name as far as there is room for it. */
+function cut(name: string): string {
+  const letters = [...name];
+  return letters.length > NAME ? `${letters.slice(0, NAME - 1).join("")}…` : name;
+}
+
+/** "layer 9", "layer 9, head 6" or "layer 9, latent 532 (cities)". */
+function rowName({ layer, head, latent, name }: WireLine): string {
   if (head !== null) return `layer ${layer}, head ${head}`;
   if (latent === null) return `layer ${layer}`;
   const named = { all: "all latents", error: "error of the dictionary" }[latent as string];
-  return `layer ${layer}, ${named ?? `latent ${latent}`}`;
+  return `layer ${layer}, ${named ?? `latent ${latent}`}${name && ` (${isolated(name)})`}`;
 }
 
 export function differingPositions(spec: GridSpec, pair: number | null): number[] {

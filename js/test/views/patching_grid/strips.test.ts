@@ -27,7 +27,7 @@ function grid(overrides: Partial<GridState> = {}, byPosition = true) {
 
 /** Strips of some heads of z, the first one on top. A value says where it is: 10 row + position. */
 function strips(...heads: [Cell, Partial<JobStatus>?][]): WireStrips {
-  const lines = heads.map(([{ layer, head }]) => ({ layer, head: head as number, latent: null })).reverse();
+  const lines = heads.map(([{ layer, head }]) => ({ layer, head: head as number, latent: null, name: "" })).reverse();
   const panels = [panel("z", { term: term("z"), lines })];
   return {
     heads: heads.map(([cell, job]) => ({ cell, job: { ...DONE, ...job } })),

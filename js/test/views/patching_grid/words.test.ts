@@ -186,6 +186,14 @@ describe("cells of other kinds", () => {
     expect(spoken(scene(given), { ...at, row: 0 })).toContain("layer 1, error of the dictionary");
   });
 
+  test("a latent's name stands beside its number, cut where it is long, and whole in sentences", () => {
+    const name = "years of the last century";
+    const given = of({ lines: latents.map((line) => ({ ...line, name: line.latent === 532 ? name : "" })) });
+    expect([0, 1, 2].map((row) => rowLabel(given, 0, row))).toEqual(["error", "532 years of the la…", "all"]);
+    expect(spoken(scene(given), { ...at, row: 1 })).toContain(`latent 532 (${name})`);
+    expect(explain(scene(given), { ...at, row: 1 })).toContain(name);
+  });
+
   test("a cell that stands for a whole layer has no further place", () => {
     const text = explain(scene(of({ columns: "layer" })), { ...at, column: 0 });
     expect(text).toContain("Copying k of layer 4 from the clean run moves");
