@@ -148,7 +148,7 @@ def _logits(access: Access, *, several: bool = False) -> str:
     return f"{access.opened.handle}.output{spelled}.float().save()"
 
 
-def _blocks(access: Access, chosen: str) -> str:
+def blocks_of(access: Access, chosen: str) -> str:
     """Write one block or a slice of them."""
     blocks = [written(access, block) for block in access.blocks]
     stack = blocks[0].removesuffix("[0]")
@@ -203,9 +203,9 @@ class _Template:
             down = self.cells.window // 2
             up = self.cells.window - down
             first = f"max(0, $layer - {down})" if down else "$layer"
-            names.append(f"blocks = {_blocks(self.access, f'{first}:$layer + {up}')}")
+            names.append(f"blocks = {blocks_of(self.access, f'{first}:$layer + {up}')}")
         else:
-            names.append(f"block = {_blocks(self.access, '$layer')}")
+            names.append(f"block = {blocks_of(self.access, '$layer')}")
         if self.panel.columns == "role":
             names.append("at = $places[$role]")
             if self._elsewhere:
@@ -273,7 +273,7 @@ class _Template:
         sender = Sender(self.panel.site, self.panel.layers, self._write())
         trace = traced(self.access, self.recipe.host)
         return path_lines(
-            self.access, self.recipe.receivers, sender, trace, lambda layer: _blocks(self.access, str(layer))
+            self.access, self.recipe.receivers, sender, trace, lambda layer: blocks_of(self.access, str(layer))
         )
 
     @property
