@@ -35,7 +35,7 @@ export function cellUnder(view: Viewport, x: number, y: number): GridCell | null
 export function outline(
   context: CanvasRenderingContext2D,
   box: DOMRect,
-  { weight, color, surface, dash = [] }: { weight: number; color: string; surface: string; dash?: number[] },
+  { weight, color, surface }: { weight: number; color: string; surface: string },
 ): void {
   const [width, height] = [Math.max(4, box.width), Math.max(4, box.height)];
   const [x, y] = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2];
@@ -46,9 +46,7 @@ export function outline(
   context.stroke();
   context.strokeStyle = color;
   context.lineWidth = weight;
-  context.setLineDash(dash);
   context.stroke();
-  context.setLineDash([]);
 }
 
 /** Draws which part of all cells is seen, along the edges at which there are more. */

@@ -127,7 +127,7 @@ export class LayerGrid {
     this.#drawOverlay();
   }
 
-  /** Shows where somebody else points, or no longer. */
+  /** Shows where somebody else points, or no longer; −1 stands for a row or column that is not said. */
   ghost(cell: GridCell | null): void {
     if (sameCell(this.#ghost, cell)) return;
     this.#ghost = cell;
@@ -255,14 +255,15 @@ export class LayerGrid {
     if (!context) return;
     const surface = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
     if (view.zoom > 1) drawScroll(context, view, palette, x, y);
-    const [selected, cursor, ghost] = [this.#known(content.selected), this.#cursor, this.#known(this.#ghost)];
+    const [selected, cursor] = [this.#known(content.selected), this.#cursor];
+    const ghost = this.#known(this.#ghost);
     const here = cursor && !sameCell(cursor.cell, selected) ? cursor : null;
     context.save();
     context.beginPath();
     context.rect(x - EDGE, y - EDGE, width + 2 * EDGE, height + 2 * EDGE);
     context.clip();
     const box = (cell: GridCell) => cellBox(view, cell, x, y);
-    if (ghost) outline(context, box(ghost), { weight: 1.5, color: palette.fg, surface, dash: [3, 2] });
+    if (ghost) outline(context, box(ghost), { weight: 2, color: palette.muted, surface });
     if (selected) outline(context, box(selected), { weight: 2, color: palette.fg, surface });
     if (here) {
       const strong = here.by === "keyboard";
@@ -270,10 +271,12 @@ export class LayerGrid {
       outline(context, box(here.cell), { weight: strong ? 2 : 1, color, surface });
     }
     context.restore();
-    for (const cell of [selected, ghost, cursor?.cell]) {
+    const { rows: most, columns: wide } = view.extent;
+    for (const cell of [selected, this.#ghost, cursor?.cell]) {
       if (!cell) continue;
-      columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
-      rows.paintOne(context, view, palette, surface, x, y, cell.row);
+      if (cell.column >= 0 && cell.column < wide)
+        columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
+      if (cell.row >= 0 && cell.row < most) rows.paintOne(context, view, palette, surface, x, y, cell.row);
     }
   }
 

@@ -9,6 +9,7 @@ import type { GridSpec } from "../../protocol/patching_grid";
 import { type CellIndex, sameCell, sizeOf } from "./data";
 import type { PanelBox } from "./layout";
 import { paintCells } from "./paint";
+import type { Ghost } from "./places";
 import type { Scene } from "./scene";
 import { axisNames, meaningOf, spoken } from "./words";
 
@@ -114,8 +115,8 @@ export class Panel {
     columns.paint(context, view, palette, x, y + height);
   }
 
-  /** Draws what changes as the reader moves: the selected cell, the cell at the cursor, and its row and column. */
-  drawOverlay(scene: Scene, cursor: Cursor | null, surface: string): void {
+  /** Draws what changes as the reader moves: the selected cell, the one at the cursor or the ghost, its row and column. */
+  drawOverlay(scene: Scene, cursor: Cursor | null, ghost: Ghost | null, surface: string): void {
     const frame = this.#frame;
     if (!frame) return;
     const { view, box, rows, columns, labels } = frame;
@@ -138,12 +139,15 @@ export class Panel {
       this.#outline(context, here, strong ? 2 : 1, strong ? palette.corrupt : palette.fg, surface);
     }
     if (beside && beside.column >= 0) this.#outline(context, beside, 1, palette.muted, surface);
+    if (ghost && ghost.row >= 0 && ghost.column >= 0) this.#outline(context, ghost, 2, palette.muted, surface);
     context.restore();
     for (const cell of [selected, here, beside]) {
       if (!cell) continue;
       if (cell.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
       if (box.numbered || cell !== beside) rows.paintOne(context, view, palette, surface, x, y, cell.row);
     }
+    if (ghost && ghost.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, ghost.column);
+    if (ghost && ghost.row >= 0) rows.paintOne(context, view, palette, surface, x, y, ghost.row);
   }
 
   #own(cell: CellIndex | null): CellIndex | null {
@@ -208,7 +212,7 @@ export class Panel {
     };
   }
 
-  #outline(context: CanvasRenderingContext2D, cell: CellIndex, weight: number, color: string, surface: string): void {
+  #outline(context: CanvasRenderingContext2D, cell: Ghost, weight: number, color: string, surface: string): void {
     if (!this.#frame) return;
     const { view, box } = this.#frame;
     outline(context, cellBox(view, cell, box.gutter, EDGE), { weight, color, surface });

@@ -5,9 +5,11 @@ import { moveBy } from "../../core/keyboard";
 import { listen } from "../../core/pointer";
 import { RowAxis } from "../../core/row_axis";
 import { Viewport } from "../../core/viewport";
+import type { Spot } from "../../protocol/common";
 import { type CellIndex, isByHead, sameCell } from "./data";
 import { type Layout, layoutPanels, type Shape } from "./layout";
 import { type Cursor, type Frame, Panel } from "./panel";
+import { ghostIn } from "./places";
 import type { Actions, Scene } from "./scene";
 import { columnLabel, differingPositions, rowLabel } from "./words";
 
@@ -15,6 +17,8 @@ import { columnLabel, differingPositions, rowLabel } from "./words";
 export class Panels {
   readonly element = h("div", { class: "iw-panels" });
   cursor: Cursor | null = null;
+  /** Where the reader is in another view. */
+  #elsewhere: Spot | null = null;
   #panels: Panel[] = [];
   #scene: Scene | null = null;
   #layout: Layout | null = null;
@@ -101,6 +105,12 @@ export class Panels {
     this.cursor = cursor;
     this.#drawCursor();
     this.onCursor();
+  }
+
+  /** Marks the place at which the reader is in another view. */
+  point(spot: Spot | null): void {
+    this.#elsewhere = spot;
+    this.#drawCursor();
   }
 
   #build(scene: Scene): void {
@@ -209,7 +219,7 @@ export class Panels {
     if (!scene) return;
     const surface = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
     for (const panel of this.#panels) {
-      panel.drawOverlay(scene, this.cursor, surface);
+      panel.drawOverlay(scene, this.cursor, ghostIn(scene.spec, panel.number, this.#elsewhere), surface);
       const own = this.cursor?.cell.panel === panel.number ? this.cursor.cell : null;
       panel.speak(scene, own ?? (scene.selected?.panel === panel.number ? scene.selected : null));
     }
