@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anywidget
 import traitlets
@@ -15,7 +15,7 @@ from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 from interp_widgets.views._kernel import watching_loop
 from interp_widgets.views._page import Snapshot, page
-from interp_widgets.views.protocol.common import JobStatus, ReplyMessage
+from interp_widgets.views.protocol.common import JobStatus, ReplyMessage, Spot, WireLink
 
 V = TypeVar("V", bound="View")
 
@@ -40,11 +40,16 @@ class View(anywidget.AnyWidget):
         sync=True
     )
     job = traitlets.Instance(Job, help="The work behind the view.").tag(sync=True, to_json=_job_to_json)
+    links: list[WireLink] = traitlets.List(help="The groups of views that share where the reader is; see `link`.").tag(  # type: ignore[assignment]
+        sync=True
+    )
 
     _page_state: tuple[str, ...] = ("theme", "job")
     """The traits that a saved page needs."""
     _page_writes: frozenset[str] = frozenset({"theme"})
     """The traits that the page may write."""
+    _shares: tuple[str, ...] = ()
+    """The keys of `selected` that other views understand; of those that `Spot` has."""
 
     def __init__(self, steps: Generator[Any, None, Any], **state: object) -> None:
         """Start the work and follow it.
@@ -174,12 +179,35 @@ class View(anywidget.AnyWidget):
         if handle is not None:
             self._displays.append(handle.display_id)
 
+    def _spot(self) -> Spot | None:
+        """The selected place, for views that are linked to this one; None where nothing is selected."""
+        selected: Mapping[str, Any] | None = getattr(self, "selected", None)
+        if selected is None:
+            return None
+        return cast("Spot", {key: selected[key] for key in self._shares if selected.get(key) is not None})
+
+    def _go(self, spot: Spot) -> bool:
+        """Select a place that was selected elsewhere, as far as this view has it; False where it has nothing there.
+
+        What the place does not say stays as it is selected.
+        """
+        known = {key: value for key, value in spot.items() if key in self._shares}
+        try:
+            self.set_trait("selected", {**(getattr(self, "selected", None) or {}), **known})
+        except traitlets.TraitError:
+            return False
+        return bool(known)
+
+    def _words(self, pos: int) -> Sequence[str]:
+        """The tokens at a position as people read them, that of each prompt; none where there is no such position."""
+        return ()
+
     def _page(self) -> str:
         return page(self._state_at_rest(), bundle=str(self._esm), title=self._title())
 
     def _state_at_rest(self) -> dict[str, Any]:
         """The state for a page to which nothing more will come."""
-        state: dict[str, Any] = self.get_state([*self._page_state])
+        state: dict[str, Any] = self.get_state([*self._page_state, "links"])
         at_rest(state["job"])
         return state
 

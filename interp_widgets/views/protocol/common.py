@@ -76,6 +76,38 @@ class HtmlRequest(TypedDict):
     name: Literal["html"]
 
 
+class Spot(TypedDict, total=False):
+    """A place that views share, in the words of `selected`: each names what it has, and passes over what it has not."""
+
+    site: str
+    layer: int
+    head: int
+    pos: int
+    """Position in the text."""
+    token: int
+    """Id of a token of the vocabulary."""
+    latent: int
+    neuron: int
+    words: list[str]
+    """The tokens at `pos` as people read them: that of each prompt which is shown."""
+
+
+class WireLink(TypedDict):
+    """A group of views that share where the reader is."""
+
+    group: str
+    by: list[str]
+    """The keys of `Spot` that are shared."""
+    same_tokens: bool
+    """Whether a position counts only where both views have the same token."""
+
+
+class ViewState(TypedDict, total=False):
+    """The synchronised state that every view has beside its own; pages that were saved earlier lack it."""
+
+    links: list[WireLink]
+
+
 class WireText(TypedDict):
     """A text of one or more documents: what it is called, and its tokens as people read them."""
 

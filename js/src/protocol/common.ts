@@ -67,6 +67,35 @@ export interface HtmlRequest {
   name: "html";
 }
 
+/** A place that views share, in the words of `selected`: each names what it has, and passes over what it has not. */
+export interface Spot {
+  site?: string;
+  layer?: number;
+  head?: number;
+  /** Position in the text. */
+  pos?: number;
+  /** Id of a token of the vocabulary. */
+  token?: number;
+  latent?: number;
+  neuron?: number;
+  /** The tokens at `pos` as people read them: that of each prompt which is shown. */
+  words?: string[];
+}
+
+/** A group of views that share where the reader is. */
+export interface WireLink {
+  group: string;
+  /** The keys of `Spot` that are shared. */
+  by: string[];
+  /** Whether a position counts only where both views have the same token. */
+  same_tokens: boolean;
+}
+
+/** The synchronised state that every view has beside its own; pages that were saved earlier lack it. */
+export interface ViewState {
+  links?: WireLink[];
+}
+
 /** A text of one or more documents: what it is called, and its tokens as people read them. */
 export interface WireText {
   name: string;

@@ -1,11 +1,13 @@
 import type { Bytes } from "../core/array";
 import { codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
+import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
 import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
 import { isWaiting, Waiting } from "../core/waiting";
+import type { Spot } from "../protocol/common";
 import type { GridState, GridToPython, RowsMessage } from "../protocol/patching_grid";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend, zoomButtons } from "./patching_grid/controls";
@@ -16,6 +18,7 @@ import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
 import { JobStrip } from "./patching_grid/job_strip";
 import { Panels } from "./patching_grid/panels";
+import { cellAt, spotOf, wordsAt } from "./patching_grid/places";
 import { Readout } from "./patching_grid/readout";
 import { type Actions, pinnedIn, type Scene } from "./patching_grid/scene";
 import { ShownGrid } from "./patching_grid/shown";
@@ -49,11 +52,13 @@ class PatchingGrid {
   readonly #controls: Controls;
   readonly #code: CodePanel;
   readonly #footer: Footer;
+  readonly #links: Links;
   #data: GridData;
   #grid: ShownGrid;
   #version = 0;
   #wantsEach = false;
   #frame = 0;
+  #elsewhere: Spot | null = null;
   #scene: Scene | null = null;
 
   constructor(
@@ -64,6 +69,15 @@ class PatchingGrid {
     this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
     this.#data = dataOf(model);
     this.#grid = this.#shown();
+    this.#links = new Links(
+      model,
+      {
+        point: (spot) => this.#mark(spot),
+        go: (spot) => this.#go(spot),
+        words: (pos) => wordsAt(this.#data.spec, this.#choice().pair, pos),
+      },
+      this.#stop.signal,
+    );
     const actions = this.#actions();
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip(actions, this.#messages.live);
@@ -138,11 +152,13 @@ class PatchingGrid {
     return {
       select: (cell) => {
         this.#write("selected", cell && nameCell(this.#data.spec, cell));
+        this.#links.select(cell && spotOf(this.#data.spec, cell));
         if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       pin: (cell) => {
         this.#write("selected", cell);
         const pinned = this.#scene && pinnedIn(this.#scene);
+        if (pinned?.selected) this.#links.select(spotOf(pinned.spec, pinned.selected));
         if (pinned?.selected) this.#say(`Pinned. ${explain(pinned, pinned.selected)}`);
       },
       byPosition: (cell) => void this.#strips.open(cell),
@@ -170,6 +186,20 @@ class PatchingGrid {
 
   #say(text: string): void {
     fill(this.#live, text);
+  }
+
+  /** Marks where the reader is in another view. */
+  #mark(spot: Spot | null): void {
+    this.#elsewhere = spot;
+    this.#panels.point(spot);
+    this.#strips.panels.point(spot);
+    this.#point();
+  }
+
+  /** Selects what was selected in another view, as far as it is here. */
+  #go(spot: Spot | null): void {
+    const cell = spot && cellAt(this.#data.spec, spot, this.model.get("selected"));
+    if (cell || !spot) this.#write("selected", cell);
   }
 
   #addRows(message: RowsMessage, buffers: Bytes[]): void {
@@ -280,7 +310,9 @@ class PatchingGrid {
     const { panels, scene } = this.#pointed(this.#scene);
     const { cursor } = panels;
     const pinned = pinnedIn(this.#scene);
-    this.#header.point(positionOf(scene.spec, cursor?.cell ?? null) ?? positionOf(pinned.spec, pinned.selected));
+    const pointed = positionOf(scene.spec, cursor?.cell ?? null) ?? this.#elsewhere?.pos;
+    this.#header.point(pointed ?? positionOf(pinned.spec, pinned.selected));
+    this.#links.point(cursor && spotOf(scene.spec, cursor.cell));
     // Of the pinned cell everything is in the read-out already.
     if (!cursor || (scene === pinned && sameCell(cursor.cell, scene.selected))) {
       this.#tooltip.hide();
