@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -10,9 +10,10 @@ import traitlets
 
 from interp_widgets.results.directions import Directions
 from interp_widgets.results.errors import ResultError, SelectionError
-from interp_widgets.results.probe import KINDS, MEASURES, Kind, Measure, ProbeResult
+from interp_widgets.results.probe import KINDS, MEASURES, Kind, ProbeResult
 from interp_widgets.views._probe_wire import probe_arrays, probe_spec, question
 from interp_widgets.views._view import STATIC, View
+from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.probe_grid import ProbeChoice
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ProbeView(View):
     """
 
     _esm = STATIC / "probe_grid.js"
+    _shares = ("site", "layer", "pos")
     _page_writes = frozenset({"selected", "kind", "measure", "theme"})
     _page_state = ("spec", "arrays", "job", *sorted(_page_writes))
 
@@ -121,7 +123,7 @@ class ProbeView(View):
         """The grid, the layers as lines and the selected cell as a matplotlib figure, for print."""
         from interp_widgets.views._probe_figure import draw
 
-        return draw(self.partial, self._kind, cast("Measure", self.measure), self._place_or_none())
+        return draw(self.partial, self._kind, self.measure, self._place_or_none())
 
     def __repr__(self) -> str:
         if self.job.partial is None:
@@ -131,7 +133,7 @@ class ProbeView(View):
     @property
     def _kind(self) -> Kind:
         kinds = self.partial.kinds
-        return cast("Kind", self.kind) if self.kind in kinds else kinds[0]
+        return next((kind for kind in kinds if kind == self.kind), kinds[0])
 
     def _place(self) -> ProbeChoice:
         place = self._place_or_none()
@@ -145,7 +147,7 @@ class ProbeView(View):
             return cast("ProbeChoice", self.selected)
         if not self.partial.computed.any():
             return None
-        return cast("ProbeChoice", self.partial.best(self._kind, cast("Measure", self.measure)))
+        return cast("ProbeChoice", self.partial.best(self._kind, self.measure))
 
     def _measure(self, result: ProbeResult) -> tuple[int, int]:
         tested = len(result.positions) - len(result.untested)
@@ -170,6 +172,30 @@ class ProbeView(View):
 
     def _title(self) -> str:
         return question(self.partial)
+
+    def _spot(self) -> Spot | None:
+        """Positions that count from the end of texts of many lengths are this view's own."""
+        spot = super()._spot()
+        return None if spot is None else cast("Spot", {k: v for k, v in spot.items() if k != "pos" or v >= 0})  # type: ignore[operator]
+
+    def _go(self, spot: Spot) -> bool:
+        """Select the cell that is meant, in the site that is named or else any, and else where the reader is."""
+        here = self._place_or_none()
+        if here is None or not {"layer", "pos"} & {*spot}:
+            return False
+        layer, pos = spot.get("layer", here["layer"]), spot.get("pos", here["pos"])
+        sites = dict.fromkeys([spot.get("site"), here["site"], *(place.site for place in self.partial.rows)])
+        for site in sites:
+            try:
+                self.set_trait("selected", self.partial.place(self.partial.find(layer, pos, site)))
+            except SelectionError:
+                continue
+            return True
+        return False
+
+    def _words(self, pos: int) -> Sequence[str]:
+        labels = dict(zip(self.partial.positions, self.partial.labels, strict=True))
+        return [labels[pos]] if labels.get(pos, str(pos)) != str(pos) else []
 
     @traitlets.validate("kind")
     def _valid_kind(self, proposal: Mapping[str, Any]) -> str:
