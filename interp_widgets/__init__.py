@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
+    from interp_widgets.experiments.probe import run_probe
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.steering import run_steering
     from interp_widgets.experiments.superposition import run_superposition
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
+    from interp_widgets.results.probe import ProbeResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.attention import show_attention
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         show_patching,
         show_path_patching,
     )
+    from interp_widgets.show.probe import show_probe
     from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
+    from interp_widgets.views.probe_grid import ProbeView
     from interp_widgets.views.superposition import Superposition
 
 __version__ = "0.1.0"
@@ -93,6 +97,8 @@ __all__ = [
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
+    "ProbeResult",
+    "ProbeView",
     "Receiver",
     "SteeringResult",
     "Superposition",
@@ -116,6 +122,7 @@ __all__ = [
     "run_memories",
     "run_patching",
     "run_path_patching",
+    "run_probe",
     "run_steering",
     "run_superposition",
     "run_top_examples",
@@ -128,6 +135,7 @@ __all__ = [
     "show_memories",
     "show_patching",
     "show_path_patching",
+    "show_probe",
     "show_superposition",
     "teaching",
     "train_sae",
@@ -154,6 +162,8 @@ _HOME = {
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "ProbeResult": "interp_widgets.results.probe",
+    "ProbeView": "interp_widgets.views.probe_grid",
     "Receiver": "interp_widgets.experiments.receivers",
     "SteeringResult": "interp_widgets.results.steering",
     "Superposition": "interp_widgets.views.superposition",
@@ -177,6 +187,7 @@ _HOME = {
     "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_probe": "interp_widgets.experiments.probe",
     "run_steering": "interp_widgets.experiments.steering",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
@@ -189,6 +200,7 @@ _HOME = {
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",
+    "show_probe": "interp_widgets.show.probe",
     "show_superposition": "interp_widgets.show.superposition",
     "train_sae": "interp_widgets.experiments.train_sae",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +23,16 @@ _ARRAYS = ("vectors", "separation", "accuracy")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Directions(Saved):
-    """The difference of two means, for each of some layers and positions: from the negative set to the positive one."""
+    """A direction for each of some layers and positions, from a negative set to a positive one.
+
+    The length of a direction is how far the mean moves along it from one set to the other.
+    """
 
     site: Site
     layers: tuple[int, ...]
-    positions: tuple[int, ...]
-    """As they were asked for: negative ones count from the end of each prompt."""
+    positions: tuple[int | None, ...]
+    """As they were asked for: negative ones count from the end of each prompt. None is no position of its own: the mean
+    over tokens, or tokens wherever they are."""
     vectors: NDArray[np.float32]
     """(layer, position, d)."""
     separation: NDArray[np.float32]
@@ -37,10 +41,13 @@ class Directions(Saved):
     has one prompt."""
     accuracy: NDArray[np.float32]
     """(layer, position): the share of prompts that are told apart by a direction and a midpoint between the means that
-    were made without them, the mean over both sets (leave one out); NaN where a set has one prompt."""
+    were made without them, the mean over both sets (leave one out); NaN where a set has one prompt. Of a probe, its
+    balanced accuracy on texts that it was not fitted to."""
     counts: tuple[int, int]
     """How many prompts are in the positive and in the negative set."""
     provenance: Provenance
+    method: str = "Differences of means"
+    """What the directions are, in words."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, Directions) else NotImplemented
@@ -74,7 +81,20 @@ class Directions(Saved):
         vector: NDArray[np.float32] = self.vectors[self.layers.index(layer), self.positions.index(position)]
         return vector
 
-    def best(self) -> dict[str, int]:
+    def at(self, layer: int, position: int | None = None) -> Directions:
+        """Return one direction with all that is known of it; the position may be left out where there is one.
+
+        Raises:
+            SelectionError: there is none for that layer or position.
+        """
+        self.vector(layer, position)  # says what is wrong
+        if position not in self.positions:
+            (position,) = self.positions
+        row, column = self.layers.index(layer), self.positions.index(position)
+        arrays = {name: getattr(self, name)[row : row + 1, column : column + 1] for name in _ARRAYS}
+        return replace(self, layers=(layer,), positions=(position,), **arrays)
+
+    def best(self) -> dict[str, int | None]:
         """Return the layer and position that tell the sets apart best: the highest accuracy, of equals the largest d'.
 
         What tells two sets apart need not be what the model goes by: steering shows that.
@@ -84,7 +104,8 @@ class Directions(Saved):
         """
         if np.isnan(self.accuracy).all():
             raise SelectionError("a set of one prompt tells nothing of how well it is told apart. Choose a layer.")
-        order = np.lexsort((self.separation.ravel(), self.accuracy.ravel()))
+        known = np.nan_to_num(self.accuracy.ravel(), nan=-1.0)  # NaN would come out as the largest
+        order = np.lexsort((self.separation.ravel(), known))
         layer, position = np.unravel_index(int(order[-1]), self.accuracy.shape)
         return {"layer": self.layers[int(layer)], "position": self.positions[int(position)]}
 
@@ -96,7 +117,7 @@ class Directions(Saved):
         table: pd.DataFrame = pd.DataFrame(
             {
                 "layer": np.array(self.layers)[layer],
-                "position": np.array(self.positions)[position],
+                "position": pd.array(self.positions, dtype="Int64")[position],
                 "norm": self.norms.ravel(),
                 "separation": self.separation.ravel(),
                 "accuracy": self.accuracy.ravel(),
@@ -107,7 +128,7 @@ class Directions(Saved):
     def summary(self) -> str:
         """Say in words what was compared and where the sets are told apart best."""
         lines = [
-            f"Differences of means at {self.site} of {self.provenance.model}, over {self.counts[0]} positive and "
+            f"{self.method} at {self.site} of {self.provenance.model}, over {self.counts[0]} positive and "
             f"{self.counts[1]} negative prompts."
         ]
         if not np.isnan(self.accuracy).all():
@@ -115,7 +136,7 @@ class Directions(Saved):
             at = self.layers.index(best["layer"]), self.positions.index(best["position"])
             lines.append(
                 f"Told apart best at layer {best['layer']}, position {best['position']}: accuracy "
-                f"{self.accuracy[at]:.2f} (leave one out), d' {self.separation[at]:.1f}."
+                f"{self.accuracy[at]:.2f} on prompts left out, d' {self.separation[at]:.1f}."
             )
         return "\n".join(lines)
 
@@ -126,7 +147,7 @@ class Directions(Saved):
         )
 
     def _contents(self) -> Contents:
-        plain = ("site", "layers", "positions", "counts")
+        plain = ("site", "layers", "positions", "counts", "method")
         header = {name: getattr(self, name) for name in plain} | {"provenance": asdict(self.provenance)}
         return header, {name: getattr(self, name) for name in _ARRAYS}
 
@@ -139,5 +160,6 @@ class Directions(Saved):
             positions=tuple(header["positions"]),
             counts=(first, second),
             provenance=Provenance(**header["provenance"]),
+            method=header.get("method", cls.method),  # of directions that were saved before there were others
             **{name: arrays[name] for name in _ARRAYS},
         )

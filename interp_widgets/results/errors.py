@@ -54,6 +54,14 @@ class SelectionError(InterpWidgetsError, ValueError):
     """A layer, position or cell that the model, the prompts or the grid do not have."""
 
 
+class LabelError(InterpWidgetsError, ValueError):
+    """Labels that no probe can be fitted to or tested on: of one class, too few of one, or not one for each text."""
+
+
+class MissingPackageError(InterpWidgetsError, ImportError):
+    """A package that only some of the work needs and that is not installed, with the way to install it."""
+
+
 class RemoteRunError(InterpWidgetsError, RuntimeError):
     """A run on a server that could not be started or finished: no server, a lost connection, or the server's error."""
 

@@ -1,0 +1,354 @@
+import type { GridCell } from "../core/cell_frame";
+import type { Cells } from "../core/cells";
+import { CodeBlock, codeCss } from "../core/code_block";
+import { changeDetector, fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { Frame, frameCss } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
+import { LayerGrid, layerGridCss } from "../core/layer_grid";
+import { Links } from "../core/links";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
+import { Segmented } from "../core/segmented";
+import { substitute } from "../core/template";
+import { Tooltip } from "../core/tooltip";
+import { isWaiting, Waiting } from "../core/waiting";
+import type { Spot, ViewState } from "../protocol/common";
+import type { ProbeState } from "../protocol/probe_grid";
+import { cellsOf } from "./probe_grid/cells";
+import { Chart } from "./probe_grid/chart";
+import { ProbeData } from "./probe_grid/data";
+import { Detail } from "./probe_grid/detail";
+import { probesToCsv } from "./probe_grid/export_csv";
+import { probesToPng } from "./probe_grid/export_png";
+import { Legend } from "./probe_grid/legend";
+import type { Actions, Scene } from "./probe_grid/scene";
+import css from "./probe_grid/style.css";
+import { TableView } from "./probe_grid/table_view";
+import { describe, meaningOf, nameOf, rowLabels } from "./probe_grid/words";
+
+type State = ProbeState & ViewState;
+
+const TRAITS = ["spec", "arrays", "job", "selected", "kind", "measure", "theme"] as const;
+const SIZES = { widest: 58, row: 24, readable: 0 };
+const GAP = 34;
+const NARROWEST_CHART = 300;
+const WIDEST_CHART = 560;
+const MOST_HEIGHT = 560;
+
+/** One view of probes in one element of a page. */
+class Probes {
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<State>;
+  readonly #frame: Frame;
+  readonly #title: HTMLElement;
+  readonly #subtitle = h("div", { class: "iw-subtitle" });
+  readonly #job: JobStrip;
+  readonly #kinds: Segmented<number>;
+  readonly #measures: Segmented<number>;
+  readonly #grid: LayerGrid;
+  readonly #chart: Chart;
+  readonly #both: HTMLElement;
+  readonly #legend = new Legend();
+  readonly #detail: Detail;
+  readonly #table = new TableView();
+  readonly #code: CodeBlock;
+  readonly #footer: Footer;
+  readonly #tooltip = new Tooltip();
+  readonly #links: Links;
+  readonly #newCells = changeDetector();
+  readonly #newNames = changeDetector();
+  #data: ProbeData;
+  #cells: Cells | null = null;
+  #names: { rows: string[]; columns: Parameters<LayerGrid["update"]>[0]["columns"] } | null = null;
+  #pointed: GridCell | null = null;
+  #scheduled = 0;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<State>,
+    el: HTMLElement,
+  ) {
+    const { signal } = this.#stop;
+    this.#messages = new Messages<State>(model, () => {});
+    this.#data = new ProbeData(model.get("spec"), model.get("arrays"));
+    const actions = this.#actions();
+    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
+    this.#title = h("div", { class: "iw-title", ...heading });
+    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#messages.live);
+    this.#kinds = new Segmented("kind of probe", actions.setKind);
+    this.#measures = new Segmented("measure", actions.setMeasure);
+    const handlers = { point: actions.point, select: actions.select, moved: () => this.#showTip() };
+    this.#grid = new LayerGrid(`iw-${uuid().slice(0, 8)}`, handlers, signal, SIZES);
+    this.#chart = new Chart(actions, signal);
+    this.#both = h("div", { class: "iw-both" }, this.#grid.element, this.#chart.element);
+    this.#detail = new Detail(actions);
+    this.#code = new CodeBlock("code that fits and tests it", actions.announce);
+    const plots = h("div", {}, this.#both, this.#legend.element);
+    this.#footer = this.#makeFooter(plots);
+    const controls = h("div", { class: "iw-controls" }, this.#kinds.element, this.#measures.element);
+    const header = h("div", { class: "iw-header" }, this.#title, this.#subtitle);
+    const parts = [header, this.#job.element, controls, plots, this.#table.element, this.#detail.element];
+    const below = [this.#footer.element, this.#code.element, this.#tooltip.element];
+    this.#frame = new Frame("linear probes", layerGridCss + codeCss + css, ...parts, ...below);
+    this.#links = new Links(
+      model as unknown as Model<ViewState>,
+      {
+        point: (spot) => this.#grid.ghost(spot && this.#ghost(spot)),
+        go: (spot) => this.#go(spot),
+        words: (pos) => this.#words(pos),
+      },
+      signal,
+    );
+    fill(el, this.#frame.element);
+    this.#connect();
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #makeFooter(plots: HTMLElement): Footer {
+    const takeaways = {
+      stem: () => `probes-${this.model.get("spec").classes.slice(0, 2).join("-")}`.replace(/[^\w-]+/g, "-"),
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png: () => (this.#scene ? probesToPng(this.#scene, this.#grid, fontsOf(this.#both)) : Promise.resolve(null)),
+      csv: () => probesToCsv(this.#data),
+      csvTitle: "save every measure of every cell",
+    };
+    const table = { action: "table", title: "the grid as tables", opens: this.#table.element, closes: plots };
+    const code = { action: "code", title: "lines that fit and test the chosen cell", opens: this.#code.element };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [code, table],
+      () => this.#draw(),
+    );
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec")
+        this.#data = new ProbeData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All probes are fitted.");
+      this.#redraw();
+    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+  }
+
+  #actions(): Actions {
+    return {
+      select: (cell) => {
+        this.#write("selected", cell && this.#data.choice(cell));
+        this.#links.select(cell && this.#spot(cell));
+        if (cell && this.#scene) this.#frame.say(`Chosen. ${describe(this.#scene, cell)}`);
+      },
+      point: (cell) => {
+        this.#pointed = cell;
+        this.#links.point(cell && this.#spot(cell));
+        this.#drawChart();
+        this.#showTip();
+      },
+      setKind: (kind) => this.#write("kind", this.#data.spec.kinds[kind].name as State["kind"]),
+      setMeasure: (measure) => this.#write("measure", this.#data.spec.measures[measure].name as State["measure"]),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#frame.say(text),
+    };
+  }
+
+  #write<Name extends keyof State & string>(name: Name, value: State[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  /** A cell as a place that other views understand: positions that count from the end are this view's own. */
+  #spot(cell: GridCell): Spot {
+    const { site, layer, pos } = this.#data.choice(cell);
+    return { site, layer, ...(pos !== null && pos >= 0 ? { pos } : {}) };
+  }
+
+  /** Where a place is in the grid; −1 for what it does not say. */
+  #ghost({ site, layer, pos }: Spot): GridCell | null {
+    const { rows, columns } = this.#data.spec;
+    const of = (row: (typeof rows)[number]) => row.layer === layer;
+    const own = rows.findIndex((row) => of(row) && row.site === site);
+    const row = own >= 0 ? own : rows.findIndex(of);
+    const column = pos === undefined ? -1 : columns.findIndex((one) => one.pos === pos);
+    return row < 0 && column < 0 ? null : { row, column };
+  }
+
+  #go(spot: Spot | null): void {
+    if (!spot) {
+      this.#write("selected", null);
+      return;
+    }
+    const place = this.#ghost(spot);
+    const here = this.#scene?.selected;
+    const cell = place && {
+      row: place.row >= 0 ? place.row : (here?.row ?? -1),
+      column: place.column >= 0 ? place.column : (here?.column ?? -1),
+    };
+    if (cell && cell.row >= 0 && cell.column >= 0) this.#write("selected", this.#data.choice(cell));
+  }
+
+  #words(pos: number): readonly string[] {
+    return this.#data.spec.columns
+      .filter((one) => one.pos === pos && one.label !== String(pos))
+      .map(({ label }) => label);
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    const spec = this.model.get("spec");
+    const numberOf = (terms: readonly { name: string }[], name: string) =>
+      Math.max(
+        0,
+        terms.findIndex((term) => term.name === name),
+      );
+    const kind = numberOf(spec.kinds, this.model.get("kind"));
+    const measure = numberOf(spec.measures, this.model.get("measure"));
+    const chosen = this.#data.find(this.model.get("selected") ?? null);
+    const scene: Scene = {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
+      spec,
+      data: this.#data,
+      job: this.model.get("job"),
+      kind,
+      measure,
+      selected: chosen ?? this.#data.best(measure, kind),
+      chosen: chosen !== null,
+      live: this.#messages.live,
+    };
+    this.#scene = scene;
+    fill(this.#title, spec.title);
+    fill(this.#subtitle, meaningOf(scene));
+    this.#job.update(scene.job);
+    this.#drawControls(scene);
+    this.#drawGrid(scene);
+    this.#drawChart();
+    this.#legend.update(scene);
+    this.#detail.update(scene);
+    this.#table.update(scene);
+    this.#drawCode(scene);
+    this.#footer.update(spec.provenance);
+    this.#showTip();
+    this.#frame.element.dataset.ready = "true";
+  }
+
+  #drawControls({ spec, kind, measure }: Scene): void {
+    const option = ({ label, meaning }: { label: string; meaning: string }, value: number) => ({
+      value,
+      text: label,
+      title: meaning,
+    });
+    this.#kinds.element.hidden = spec.kinds.length < 2;
+    this.#kinds.update(spec.kinds.map(option), kind);
+    this.#measures.update(spec.measures.map(option), measure);
+  }
+
+  #drawGrid(scene: Scene): void {
+    const { spec, data, kind, measure, palette, selected, width } = scene;
+    if (this.#newNames(spec) || !this.#names) {
+      const labels = spec.columns.map(({ label }) => ({ text: label, accent: null }));
+      this.#names = {
+        rows: rowLabels(spec),
+        columns: { labels, numbers: false, title: "", first: [labels.length - 1] },
+      };
+    }
+    if (this.#newCells(data, kind, measure, palette) || !this.#cells) this.#cells = cellsOf(scene);
+    const content = {
+      ...this.#names,
+      cells: this.#cells,
+      selected,
+      label: `${spec.measures[measure].label} by layer and position`,
+      describe: (cell: GridCell) => describe(scene, cell),
+    };
+    this.#grid.update(content, { width, mostHeight: MOST_HEIGHT, palette });
+  }
+
+  #drawChart(): void {
+    const scene = this.#scene;
+    if (!scene) return;
+    const { width, height } = this.#grid.element.getBoundingClientRect();
+    const beside = scene.width - width - GAP;
+    const stacked = scene.size === "narrow" || beside < NARROWEST_CHART;
+    this.#both.dataset.stacked = String(stacked);
+    const room = Math.min(WIDEST_CHART, stacked ? scene.width : beside);
+    const same = this.#pointed?.column === scene.selected?.column ? (this.#pointed?.row ?? null) : null;
+    this.#chart.update(scene, Math.floor(room), stacked ? 200 : Math.max(200, Math.min(320, height - 20)), same);
+  }
+
+  #showTip(): void {
+    const [scene, cell] = [this.#scene, this.#grid.pointed];
+    if (
+      !scene ||
+      !cell ||
+      (scene.chosen && cell.row === scene.selected?.row && cell.column === scene.selected.column)
+    ) {
+      this.#tooltip.hide();
+      return;
+    }
+    const [name, ...said] = describe(scene, cell).split(": ");
+    const lines = said.join(": ").split(", ");
+    const content = [h("strong", {}, nameOf(scene, cell)), ...lines.map((line) => h("div", {}, line))];
+    void name;
+    const place = this.#grid.onScreen(cell);
+    this.#tooltip.show(content, place.cell, place.all, this.#frame.element);
+  }
+
+  #drawCode(scene: Scene): void {
+    const { spec, selected, kind, chosen } = scene;
+    if (!selected) {
+      this.#code.update("", "", "Nothing is fitted yet.");
+      return;
+    }
+    const { site, layer } = spec.rows[selected.row];
+    const { untested, at, where, folds } = spec.columns[selected.column];
+    const template = spec.code[`${site} ${spec.kinds[kind].name}`] ?? "";
+    const values = { layer: String(layer), at, where, column: String(selected.column), folds };
+    const heading = `${nameOf(scene, selected)}${chosen ? "" : ", where it reads best"}`;
+    if (untested) this.#code.update(heading, "", `Nothing is fitted there: ${untested}`);
+    else this.#code.update(heading, template && substitute(template, values));
+  }
+}
+
+function render({ model, el, signal }: RenderProps<State>): () => void {
+  let destroy = () => {};
+  const show = () => {
+    destroy();
+    destroy = isWaiting(model) ? wait() : open();
+  };
+  const wait = () => {
+    const waiting = new Waiting(model, el, { label: "linear probes", css: frameCss }, show);
+    return () => waiting.destroy();
+  };
+  const open = () => {
+    try {
+      const view = new Probes(model, el);
+      return () => view.destroy();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      fill(el, h("p", { role: "alert" }, `These probes cannot be shown: ${reason}`));
+      return () => fill(el);
+    }
+  };
+  show();
+  const close = () => destroy();
+  signal?.addEventListener("abort", close, { once: true });
+  return close;
+}
+
+export default { render };
