@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from interp_widgets.results.errors import SelectionError
+from interp_widgets.results.patching import Pair
 from interp_widgets.results.terms import STREAM_SITES
+from interp_widgets.show.attention import show_attention
 from interp_widgets.views._strips import Steps
 from interp_widgets.views._way import Way
+from interp_widgets.views.attention_heads import AttentionView
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol.common import Spot
 
@@ -42,7 +45,8 @@ def with_ways(grid: PatchingGrid, asked: Asked) -> PatchingGrid:
     """Let views open from the cells of a grid."""
     if asked.remote:
         return grid._refuse_to_open(ELSEWHERE)
-    return grid._offer(*([parts(asked)] if asked.by_site else []))
+    ways = [parts(asked)] if asked.by_site else []
+    return grid._offer(*ways, pattern(grid, asked))
 
 
 def parts(asked: Asked) -> Way:
@@ -62,6 +66,43 @@ def parts(asked: Asked) -> Way:
         apart=("site", "layer", "pos"),
         by=("pos",),
     )
+
+
+def pattern(grid: PatchingGrid, asked: Asked) -> Way:
+    """From a head to where it looks, on the prompts of the pair that is shown."""
+
+    def open_pattern(spot: Spot) -> AttentionView:
+        pair = _pair(grid, spot)
+        view = show_attention(
+            asked.model,
+            [*pair.clean.ids],
+            corrupt=None if pair.noised or not pair.corrupt.ids else [*pair.corrupt.ids],
+            tokenizer=asked.tokenizer,
+        )
+        view.selected = {"layer": spot["layer"], "head": spot["head"], "pos": spot.get("pos")}
+        return view
+
+    return Way(
+        "pattern",
+        "where this head looks: its attention pattern, with those of all heads beside it",
+        "t",
+        open_pattern,
+        needs=("layer", "head"),
+        # Where keys and values belong to several heads, theirs are other numbers.
+        sites=(
+            "z",
+            "q",
+            "pattern",
+            *(panel.site for panel in grid.partial.panels if panel.site in "kv" and not panel.notes),
+        ),
+        apart=("prompt",),
+        by=("layer", "head", "pos"),
+    )
+
+
+def _pair(grid: PatchingGrid, spot: Spot) -> Pair:
+    """The pair whose prompts are meant: the one that is shown, else the first."""
+    return grid.partial.pairs[spot.get("prompt", 0)]
 
 
 def _summands(site: str, layer: int) -> dict[str, Any]:
