@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -126,7 +126,7 @@ class Opens(Linked):
 
     def _place(self, given: Mapping[str, Any] | None) -> Spot:
         """The place that is meant: the one that is given, else the selected one."""
-        return cast("Spot", given) if given is not None else self._spot() or {}
+        return self._spot() or {} if given is None else _only(cast("Spot", given), Spot.__optional_keys__)
 
     def _trail(self, place: Spot, way: str) -> tuple[str, ...]:
         here = (self._called,) if self._origin is None else self._origin.trail
@@ -143,5 +143,5 @@ class Opens(Linked):
         }
 
 
-def _only(spot: Spot, keys: Sequence[str]) -> Spot:
+def _only(spot: Spot, keys: Collection[str]) -> Spot:
     return cast("Spot", {key: value for key, value in spot.items() if key in keys})

@@ -44,6 +44,9 @@ class Way:
         Raises:
             SelectionError: with what it takes.
         """
+        for key, value in spot.items():
+            if key not in ("site", "words") and not (type(value) is int and value >= 0):
+                raise SelectionError(f"a place has numbers from 0 on, and its {key} is {value!r}.")
         missing = [key for key in self.needs if key not in spot]
         if not missing and (not self.sites or spot.get("site") in self.sites):
             return
