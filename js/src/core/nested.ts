@@ -135,7 +135,7 @@ export class Nested {
   #waysOn(place: Spot): WireWay[] {
     const fits = ({ needs, sites }: WireWay) =>
       needs.every((key) => place[key as keyof Spot] !== undefined) &&
-      (sites.length === 0 || sites.includes(place.site ?? ""));
+      (sites.length === 0 || place.site === undefined || sites.includes(place.site));
     return (this.model.get("ways") ?? []).filter(fits);
   }
 
