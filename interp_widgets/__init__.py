@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         show_path_patching,
     )
     from interp_widgets.show.superposition import show_superposition
+    from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.attention_heads import AttentionView
     from interp_widgets.views.features import FeatureView
@@ -97,6 +98,7 @@ __all__ = [
     "describe",
     "difference_of_means",
     "inspect",
+    "link",
     "run_ablation",
     "run_attention",
     "run_attribution",
@@ -155,6 +157,7 @@ _HOME = {
     "describe": "interp_widgets.models.describe",
     "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
+    "link": "interp_widgets.views._link",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_attention": "interp_widgets.experiments.attention",
     "run_attribution": "interp_widgets.experiments.direct_attribution",
