@@ -12,7 +12,7 @@ import type { Palette } from "./theme";
 export const patternCss = css;
 
 /** A place in a pattern: the token that looks, and the one that it looks at; null for all of them. */
-export interface Spot {
+export interface PatternPlace {
   query: number | null;
   key: number | null;
 }
@@ -28,11 +28,11 @@ export interface PatternContent {
   /** Room in pixels for the square with its labels. */
   width: number;
   /** What the reader points at, here or in the text beside it. */
-  spot: Spot | null;
+  spot: PatternPlace | null;
   /** The query that was chosen. */
   held: number | null;
   /** What somebody points at in another view. */
-  ghost: Spot | null;
+  ghost: PatternPlace | null;
   /** What this is, for those who listen. */
   label: string;
   /** A cell as a screen reader says it. */
@@ -177,6 +177,7 @@ export class Pattern {
       },
     );
     const { x, y, side } = this.#box;
+    context.save();
     context.beginPath();
     context.rect(x - EDGE, y - EDGE, side + 2 * EDGE, side + 2 * EDGE);
     context.clip();
@@ -188,10 +189,11 @@ export class Pattern {
       const size = Math.max(4, this.#view.cell);
       this.#rect(context, x + column, y + row, size, size, palette.fg, []);
     }
+    context.restore();
   }
 
   /** Outlines a row and a column. */
-  #cross(context: CanvasRenderingContext2D, { query, key }: Spot, color: string, dash: number[]): void {
+  #cross(context: CanvasRenderingContext2D, { query, key }: PatternPlace, color: string, dash: number[]): void {
     const { x, y, side } = this.#box;
     const thick = Math.max(3, this.#view.cell);
     if (query !== null) this.#rect(context, x, y + this.#place(query, this.#view.top), side, thick, color, dash);

@@ -53,7 +53,7 @@ export class Controls {
       [
         {
           value: "shared",
-          text: kind.weighted ? "one scale" : "scale to 1",
+          text: kind.weighted || kind.side === "difference" ? "one scale" : "scale to 1",
           title: "one scale for all heads",
         },
         { value: "own", text: "own maximum", title: "the scale of each head ends at its largest number" },

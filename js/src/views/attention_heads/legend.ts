@@ -1,7 +1,8 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { DivergingScale } from "../../core/scales";
-import { type Actions, limitOf, type Scene } from "./scene";
+import { type Actions, atOf, limitOf, type Scene } from "./scene";
+import { barsEnd } from "./text";
 import { unitOf } from "./words";
 
 /** What the colours mean and where they end, and how exact what is shown is. */
@@ -19,7 +20,8 @@ export class Legend {
 
   update(scene: Scene): void {
     const { spec, data, version, kind, shown, palette, scale, job, live, reading } = scene;
-    const place = [shown?.layer, shown?.head, kind.side, kind.weighted];
+    const bars = formatNumber(barsEnd(scene));
+    const place = [shown?.layer, shown?.head, kind.side, kind.weighted, bars];
     if (!this.#changed(spec, data, version, palette, scale, job.state, live, reading, ...place)) return;
     const signed = kind.side === "difference";
     const limit = shown ? limitOf(scene, shown) : 1;
@@ -44,10 +46,9 @@ export class Legend {
       keys.push(
         h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kindOf}`, "aria-hidden": "true" }), text),
       );
-    if (!signed) {
-      key("to", "where the token looks");
-      key("from", "who looks at it");
-    }
+    if (!signed) key("to", "where the token looks");
+    key(signed ? "both" : "from", `who looks at it, bars up to ${bars}`);
+    if (shown && data.lacks(atOf(scene, shown))) key("none", "no number");
     const left = spec.layers.length - data.layersRead;
     if (left > 0) key("pending", job.state === "running" ? "still to come" : "not read");
     if (!spec.whole) keys.push(h("span", {}, exactness(scene)));

@@ -87,6 +87,8 @@ export class Readout {
 }
 
 function format(value: number, { kind }: Scene): string {
+  // Of a share, more digits than three say nothing.
+  if (!kind.weighted && Math.abs(value) < 0.001) return value < 0 ? ">−0.001" : "<0.001";
   return formatNumber(value, { plus: kind.side === "difference" });
 }
 

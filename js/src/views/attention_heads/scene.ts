@@ -1,5 +1,5 @@
 import type { Look } from "../../core/frame";
-import type { Spot } from "../../core/pattern";
+import type { PatternPlace } from "../../core/pattern";
 import type { AttentionSide, AttentionSpec, ColorScale, HeadOrder } from "../../protocol/attention_heads";
 import type { JobStatus } from "../../protocol/common";
 import type { At, HeadData, Kind } from "./data";
@@ -27,7 +27,7 @@ export interface Scene extends Look {
   /** The query that is held. */
   held: number | null;
   /** What the reader points at. */
-  spot: Spot | null;
+  spot: PatternPlace | null;
   /** The head that the reader points at. */
   pointed: Head | null;
   /** What somebody points at in a view that is linked to this one. */
@@ -47,7 +47,7 @@ export interface Actions {
   /** Points at a head, beside which something is said, or at none. */
   pointHead(head: Head | null, beside?: DOMRect, all?: DOMRect): void;
   /** Points at a place of the pattern, or at none. */
-  point(spot: Spot | null): void;
+  point(spot: PatternPlace | null): void;
   /** Holds a query, or lets go. */
   hold(query: number | null): void;
   setSide(side: AttentionSide): void;

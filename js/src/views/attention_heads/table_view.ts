@@ -53,7 +53,6 @@ function headTable({ spec, scores, score, shown }: Scene): HTMLElement {
       "tr",
       { "aria-current": sameHead(shown, { layer, head }) && "true" },
       h("th", { scope: "row" }, nameOf({ layer, head })),
-      ...scores.terms.map((term) => h("td", {}, scoreInWords(scores, term, row, column))),
       h(
         "td",
         { class: "iw-called" },
@@ -62,12 +61,13 @@ function headTable({ spec, scores, score, shown }: Scene): HTMLElement {
           .map(({ badge }) => badge)
           .join(", "),
       ),
+      ...scores.terms.map((term) => h("td", {}, scoreInWords(scores, term, row, column))),
     ),
   );
   const all = heads.length > rows.length ? `The first ${rows.length} of ${heads.length} heads` : "Heads";
   return table(
     [`${all}, scores with 95% intervals.`],
-    ["head", ...scores.terms.map(({ badge }) => badge), "called"],
+    ["head", "called", ...scores.terms.map(({ badge }) => badge)],
     rows,
   );
 }

@@ -1,4 +1,4 @@
-import { fill, h } from "../../core/dom";
+import { changeDetector, fill, h } from "../../core/dom";
 import { Shading } from "../../core/shading";
 import { type StripContent, TokenStrip } from "../../core/token_strip";
 import type { Lines } from "./data";
@@ -11,6 +11,7 @@ const TALLEST = 190;
 export class Text {
   readonly element = h("div", { class: "iw-text" });
   readonly #strips: TokenStrip[] = [];
+  readonly #moved = changeDetector();
   #made: unknown = null;
 
   constructor(
@@ -24,7 +25,9 @@ export class Text {
     const number = scene.kind.side === "corrupt" ? 1 : 0;
     this.#strips.forEach((strip, side) => {
       strip.element.hidden = side !== number;
-      if (side === number) strip.update(textContent(scene), width, TALLEST);
+      if (side !== number) return;
+      strip.update(textContent(scene), width, TALLEST);
+      if (this.#moved(scene.held, side) && scene.held !== null) strip.reveal(scene.held);
     });
   }
 
@@ -72,6 +75,12 @@ export function linesAt(scene: Scene, pos: number): { lines: Lines; rough: boole
   return rough && { lines: rough, rough: true };
 }
 
+/** Where the bars end that tell who looks at a token: few look at most, so they have a scale of their own. */
+export function barsEnd(scene: Scene): number {
+  const from = linesAt(scene, focusOf(scene).key)?.lines.from ?? new Float32Array();
+  return from.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0) || 1;
+}
+
 /** What a strip shows of the text. */
 export function textContent(scene: Scene): StripContent {
   const { data, kind, shown, palette, held } = scene;
@@ -84,6 +93,7 @@ export function textContent(scene: Scene): StripContent {
   const from = (key === query ? to : linesAt(scene, key)?.lines) ?? null;
   const bars = from ? spreadOut(from.from, from.block, labels.length) : none;
   const shading = new Shading(palette, limit, signed);
+  const tallest = barsEnd(scene);
   return {
     labels,
     starts: [0],
@@ -95,7 +105,7 @@ export function textContent(scene: Scene): StripContent {
         title: "bars: how much each token looks at the one that is pointed at",
         // In the other colour, so that who looks is not taken for what is looked at.
         values: signed ? bars : bars.map((value) => -value),
-        shading: new Shading(palette, limit, true),
+        shading: new Shading(palette, tallest, true),
       },
     ],
     held: held !== null && held < labels.length ? held : null,
