@@ -156,6 +156,21 @@ class AttentionResult(Saved):
             )
         return self.pattern(layer, head, side=1, weighted=weighted) - self.pattern(layer, head, weighted=weighted)
 
+    def lines(
+        self, layer: int, head: int, position: int, *, side: int = 0, weighted: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return where a token looks, (key,), and who looks at it, (query,); in blocks where `block` is not 1.
+
+        Raises:
+            SelectionError: a head that was not asked for or reached, or a position that there is not.
+            ResultError: weights that were not asked for.
+        """
+        part, at = self._part(layer, side), self._head(head)
+        here = self._position(position, side) % len(self.tokens(side)) // self.block
+        line = slice(here, here + 1)
+        looks = self._of(part, at, weighted, queries=line)[0]
+        return looks, self._of(part, at, weighted, keys=line)[:, 0]
+
     def levels(self, side: int = 0, *, size: int = 256) -> int:
         """Return how many levels a pyramid of a pattern has whose top is one tile: 1 if it fits in one."""
         across = -(-len(self.tokens(side)) // self.block)
@@ -411,10 +426,15 @@ def pooled(values: NDArray[Any], step: int) -> NDArray[Any]:
     >>> pooled(np.array([[1, 2, 0], [3, 0, 5], [0, 0, 6]]), 2).tolist()
     [[3, 5], [0, 6]]
     """
-    for axis in (-2, -1):
-        starts = np.arange(0, values.shape[axis], step)
-        values = np.maximum.reduceat(values, starts, axis=axis) if step > 1 else values
-    return values
+    for axis in (-2, -1) if step > 1 else ():
+        # Many numbers at a time, which reduceat is too careful for.
+        lines = np.moveaxis(values, axis, 0)
+        largest = lines[::step].copy()
+        for offset in range(1, min(step, len(lines))):
+            part = lines[offset::step]
+            np.maximum(largest[: len(part)], part, out=largest[: len(part)])
+        values = np.moveaxis(largest, 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def _arrays(part: LayerPatterns) -> dict[str, NDArray[Any]]:

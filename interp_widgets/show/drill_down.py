@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from interp_widgets.results.errors import SelectionError
+from interp_widgets.results.patching import Pair
 from interp_widgets.results.terms import STREAM_SITES
+from interp_widgets.show.attention import show_attention
 from interp_widgets.views._strips import Steps
 from interp_widgets.views._way import Way
+from interp_widgets.views.attention_heads import AttentionView
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol.common import Spot
 
@@ -29,6 +32,7 @@ class Asked:
         remote: whether it ran on a server.
         again: starts the experiment once more, on other cells.
         by_site: whether its cells can be of any site.
+        pos: the position that its cells are of, where they do not say it.
     """
 
     model: Any
@@ -36,32 +40,75 @@ class Asked:
     remote: bool
     again: Again
     by_site: bool
+    pos: int | None = None
 
 
 def with_ways(grid: PatchingGrid, asked: Asked) -> PatchingGrid:
     """Let views open from the cells of a grid."""
     if asked.remote:
         return grid._refuse_to_open(ELSEWHERE)
-    return grid._offer(*([parts(asked)] if asked.by_site else []))
+    ways = [parts(asked)] if asked.by_site else []
+    return grid._offer(*ways, pattern(grid, asked))
 
 
 def parts(asked: Asked) -> Way:
     """From an activation to what it is the sum of, each patched at the same position."""
 
     def open_parts(spot: Spot) -> PatchingGrid:
-        cells = {"positions": spot["pos"], **_summands(spot["site"], spot["layer"])}
-        return with_ways(PatchingGrid(asked.again(cells)), asked)
+        pos = spot["pos"] if asked.pos is None else asked.pos
+        cells = {"positions": pos, **_summands(spot["site"], spot["layer"])}
+        return with_ways(PatchingGrid(asked.again(cells)), replace(asked, pos=pos))
 
     return Way(
         "parts",
         "what wrote this activation, patched at its position: attention, MLPs and heads; of an MLP its neurons",
         "o",
         open_parts,
-        needs=("site", "layer", "pos"),
+        needs=("site", "layer", "pos") if asked.pos is None else ("site", "layer"),
         sites=STREAM_SITES,
         apart=("site", "layer", "pos"),
         by=("pos",),
     )
+
+
+def pattern(grid: PatchingGrid, asked: Asked) -> Way:
+    """From a head to where it looks, on the prompts of the pair that is shown."""
+
+    def open_pattern(spot: Spot) -> AttentionView:
+        pair = _pair(grid, spot)
+        view = show_attention(
+            asked.model,
+            [*pair.clean.ids],
+            corrupt=None if pair.noised or not pair.corrupt.ids else [*pair.corrupt.ids],
+            tokenizer=asked.tokenizer,
+        )
+        view.selected = {"layer": spot["layer"], "head": spot["head"], "pos": spot.get("pos", asked.pos)}
+        return view
+
+    return Way(
+        "pattern",
+        "where this head looks: its attention pattern, with those of all heads beside it",
+        "t",
+        open_pattern,
+        needs=("layer", "head"),
+        # Where keys and values belong to several heads, theirs are other numbers.
+        sites=(
+            "z",
+            "q",
+            "pattern",
+            *(panel.site for panel in grid.partial.panels if panel.site in "kv" and not panel.notes),
+        ),
+        apart=("prompt",),
+        by=("layer", "head", "pos"),
+    )
+
+
+def _pair(grid: PatchingGrid, spot: Spot) -> Pair:
+    """The pair whose prompts are meant: the one that is shown, else the first."""
+    pairs, number = grid.partial.pairs, spot.get("prompt", 0)
+    if number >= len(pairs):
+        raise SelectionError(f"no prompt {number}: this grid has pairs 0 to {len(pairs) - 1}.")
+    return pairs[number]
 
 
 def _summands(site: str, layer: int) -> dict[str, Any]:
@@ -75,4 +122,5 @@ def _summands(site: str, layer: int) -> dict[str, Any]:
         raise SelectionError(
             "resid_pre of layer 0 is the embedding: nothing has written to it yet. Choose a later layer, or resid_post."
         )
-    return {"sites": ("z", "attn_out", "mlp_out"), "layers": range(upto)}
+    sites = ("z", "attn_out", "mlp_out")
+    return {"sites": sites, "layers": range(upto), "by": {"attn_out": "layer", "mlp_out": "layer"}}

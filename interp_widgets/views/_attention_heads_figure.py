@@ -48,7 +48,8 @@ def draw(
         look: which prompt or their difference, whether weighted, and the score that frames tell.
     """
     side, weighted, _ = look
-    rows, columns = len(result.layers), len(result.heads)
+    columns, each = _wrapped(result)
+    rows = len(result.layers) * each
     width = 4.3
     height = max(2.6, min(7.5, width * rows / columns))
     figure = notebook_figure()(figsize=(width + 4.9, max(height, 4.2) + 0.9), facecolor=PAPER)
@@ -86,7 +87,8 @@ def _draw_small(
     from matplotlib.patches import Rectangle
 
     side, weighted, score = look
-    rows, columns = len(result.layers), len(result.heads)
+    columns, each = _wrapped(result)
+    rows = len(result.layers) * each
     pictures = [[_small(result, side, layer, head, weighted) for head in result.heads] for layer in result.layers]
     known = [picture for row in pictures for picture in row if picture is not None]
     limit = (
@@ -97,7 +99,8 @@ def _draw_small(
     for row, layer in enumerate(result.layers):
         for column, head in enumerate(result.heads):
             # Layer 0 is at the bottom, as in all views.
-            box = (column + 0.07, column + 0.93, row + 0.07, row + 0.93)
+            at, up = column % columns, (row + 1) * each - 1 - column // columns
+            box = (at + 0.07, at + 0.93, up + 0.07, up + 0.93)
             picture = pictures[row][column]
             if picture is None:
                 axes.add_patch(Rectangle((box[0], box[2]), 0.86, 0.86, facecolor=PAPER, edgecolor=LINE, hatch="////"))
@@ -120,12 +123,24 @@ def _draw_small(
                 edge, thick = WARM, 2.0
             axes.add_patch(Rectangle((box[0], box[2]), 0.86, 0.86, fill=False, edgecolor=edge, linewidth=thick))
     axes.set(xlim=(0, columns), ylim=(0, rows), xlabel="head", ylabel="layer")
-    for axis, numbers in ((axes.xaxis, result.heads), (axes.yaxis, result.layers)):
-        step = math.ceil(len(numbers) / 16)
-        axis.set_ticks(np.arange(0, len(numbers), step) + 0.5, labels=[str(n) for n in numbers[::step]])
+    shown = [str(head) for head in result.heads[:columns]] if each == 1 else [f"+{n}" for n in range(columns)]
+    heads = [f"{layer}.{head}" for layer in result.layers for head in result.heads[::columns]]
+    lines = [str(layer) for layer in result.layers] if each == 1 else heads
+    # Of a layer that takes several rows the first is the upper one.
+    places = [row // each * each + each - 1 - row % each + 0.5 for row in range(rows)]
+    for axis, names, middles in ((axes.xaxis, shown, np.arange(columns) + 0.5), (axes.yaxis, lines, places)):
+        step = math.ceil(len(names) / 16)
+        axis.set_ticks(middles[::step], labels=names[::step])
     _quieten(axes)
     if score is not None and told is not None:
         axes.set_title(f"thicker frames: {score} (up to {np.nanmax(told):.2f})", fontsize=8, color=QUIET, loc="left")
+
+
+def _wrapped(result: AttentionResult) -> tuple[int, int]:
+    """How many pictures a row has, and how many rows a layer takes: several where layers are few and heads many."""
+    n_heads, n_layers = len(result.heads), len(result.layers)
+    each = -(-n_heads // 8)
+    return (8, each) if 1 < each and each * n_layers <= 10 else (n_heads, 1)
 
 
 def _small(result: AttentionResult, side: Shown, layer: int, head: int, weighted: bool) -> NDArray[np.float32] | None:

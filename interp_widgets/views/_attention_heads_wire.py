@@ -150,9 +150,13 @@ def lines_of(
         SelectionError: a head that was not read, or a position that there is not.
         ResultError: as for `pattern_of`.
     """
-    pattern = pattern_of(result, side, layer, head, weighted)
+    number = SIDES.index(side) if side != "difference" else 1
+    lines = list(result.lines(layer, head, pos, side=number, weighted=weighted))
+    if side == "difference":
+        result.difference(layer, head)  # says where there is none
+        clean = result.lines(layer, head, pos, weighted=weighted)
+        lines = [there - here for there, here in zip(lines, clean, strict=True)]
     at = pos // result.block
-    lines = [pattern[at], pattern[:, at]]
     if side != "difference" and len(result.prompts[SIDES.index(side)]) > 1 and result.block == 1:
         spread = result.spread(layer, head, side=SIDES.index(side), weighted=weighted)
         lines += [spread[at], spread[:, at]]
@@ -167,6 +171,8 @@ def largest(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     """
     if step == 1:
         return values
+    if not (values < 0).any():
+        return pooled(values, step)
     high, low = pooled(values, step), -pooled(-values, step)
     chosen: NDArray[np.float32] = np.where(np.abs(low) > np.abs(high), low, high)
     return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", bound="Opens")
 
-NO_MODEL = "this view came without its model, so nothing can be run for it. Use the view that a show function returns."
+NO_MODEL = (
+    "views open from the cells of a grid that show_patching, show_ablation, show_causal_trace or show_path_patching "
+    "returned, since these know the model. A result that was loaded, or computed by a run function, has none."
+)
 
 
 def _ways(ways: Sequence[Way], _view: object) -> list[WireWay]:
@@ -75,15 +78,17 @@ class Opens(Linked):
         found = self._way(way)
         spot = self._place(place)
         found.check(spot)
-        apart = _only(spot, found.apart)
+        origin = Opened(way, _only(spot, found.apart), self._trail(spot, way))
         for view in self.opened:
-            if view._origin is not None and (view._origin.way, view._origin.place) == (way, apart):
+            if view._origin is not None and (view._origin.way, view._origin.place) == (way, origin.place):
+                view._origin = origin
+                self.send_state("opened")
                 view._go(_only(spot, found.by))
                 return view
         # A request of the page comes in a message, from which it cannot be told that somebody watches.
         with nullcontext() if self._loop is None else watched_by(self._loop):
             new = found.open(spot)
-        new._origin = Opened(way, apart, self._trail(apart, way))
+        new._origin = origin
         new._opener = self
         new._go(_only(spot, found.by))
         new._tie = Link((self, new), found.by, same_tokens=True, empties=False)
@@ -121,9 +126,9 @@ class Opens(Linked):
 
     def _place(self, given: Mapping[str, Any] | None) -> Spot:
         """The place that is meant: the one that is given, else the selected one."""
-        return cast("Spot", given) if given is not None else self._spot() or {}
+        return self._spot() or {} if given is None else _only(cast("Spot", given), Spot.__optional_keys__)
 
-    def _trail(self, place: Mapping[str, Any], way: str) -> tuple[str, ...]:
+    def _trail(self, place: Spot, way: str) -> tuple[str, ...]:
         here = (self._called,) if self._origin is None else self._origin.trail
         words = self._words(place["pos"]) if "pos" in place else ()
         return (*here, place_in_words(place, words), way)
@@ -138,5 +143,5 @@ class Opens(Linked):
         }
 
 
-def _only(spot: Spot, keys: Sequence[str]) -> Spot:
+def _only(spot: Spot, keys: Collection[str]) -> Spot:
     return cast("Spot", {key: value for key, value in spot.items() if key in keys})

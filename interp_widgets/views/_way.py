@@ -24,7 +24,7 @@ class Way:
         key: the key that opens it.
         open: makes the view of a place, which has all that is needed.
         needs: what of a place it takes, such as ("layer", "head").
-        sites: the sites whose places it takes; all where it is empty.
+        sites: the sites whose places it takes; all where it is empty. A place may leave it open.
         apart: what of a place makes it another view. Places that agree in all of it are shown by the same one.
         by: what it shares with the view that it is opened from.
     """
@@ -44,8 +44,11 @@ class Way:
         Raises:
             SelectionError: with what it takes.
         """
+        for key, value in spot.items():
+            if key not in ("site", "words") and not (type(value) is int and value >= 0):
+                raise SelectionError(f"a place has numbers from 0 on, and its {key} is {value!r}.")
         missing = [key for key in self.needs if key not in spot]
-        if not missing and (not self.sites or spot.get("site") in self.sites):
+        if not missing and (not self.sites or spot.get("site", self.sites[0]) in self.sites):
             return
         of = f" of {', '.join(self.sites)}" if self.sites else ""
         raise SelectionError(

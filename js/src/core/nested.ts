@@ -1,5 +1,5 @@
 import type { OpenRequest, Spot, ToPython, ViewState, WireOpened, WireWay } from "../protocol/common";
-import { changeDetector, fill, h } from "./dom";
+import { changeDetector, fill, h, setAttributes } from "./dom";
 import { type Model, observe, type RenderProps } from "./model";
 import { loadModule } from "./module";
 import css from "./nested.css";
@@ -81,6 +81,7 @@ export class Nested {
       if (held) this.host.home();
     }
     for (const one of opened) {
+      this.#children.get(one.model)?.update(one);
       if (this.#children.has(one.model)) continue;
       const child = new Child(one, this.model, () => this.#close(one.model));
       this.#children.set(one.model, child);
@@ -134,7 +135,7 @@ export class Nested {
   #waysOn(place: Spot): WireWay[] {
     const fits = ({ needs, sites }: WireWay) =>
       needs.every((key) => place[key as keyof Spot] !== undefined) &&
-      (sites.length === 0 || sites.includes(place.site ?? ""));
+      (sites.length === 0 || place.site === undefined || sites.includes(place.site));
     return (this.model.get("ways") ?? []).filter(fits);
   }
 
@@ -192,26 +193,20 @@ export class Nested {
 /** A view below the one that it was opened from: the way to it, and itself. */
 class Child {
   readonly element: HTMLElement;
+  #crumbs = h("nav", { class: "iw-crumbs" });
   #body = h("div", { "data-lm-suppress-shortcuts": "true" });
+  #changed = changeDetector();
   #stop = new AbortController();
   #mounted: Promise<void>;
 
-  constructor(opened: WireOpened, parent: Model<ViewState>, close: () => void) {
-    const { trail } = opened;
-    const name = `${trail.at(-1)} of ${trail.at(-2)}`;
-    const button = h(
-      "button",
-      { type: "button", class: "iw-close", "aria-label": `close ${name}`, title: "close" },
-      "×",
-    );
-    button.addEventListener("click", close);
-    const crumbs = h("nav", { class: "iw-crumbs", "aria-label": `the way to ${name}` }, this.#trail(trail), button);
-    this.element = h(
-      "section",
-      { class: "iw-nested", tabindex: -1, "aria-label": name, "data-way": opened.way },
-      crumbs,
-      this.#body,
-    );
+  constructor(
+    opened: WireOpened,
+    parent: Model<ViewState>,
+    private readonly close: () => void,
+  ) {
+    const { way } = opened;
+    this.element = h("section", { class: "iw-nested", tabindex: -1, "data-way": way }, this.#crumbs, this.#body);
+    this.update(opened);
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
       event.preventDefault();
@@ -219,6 +214,21 @@ class Child {
       this.#up(1);
     });
     this.#mounted = this.#mount(opened, parent);
+  }
+
+  /** Says where it was opened from: last, where the same view was asked for from several places. */
+  update({ trail }: WireOpened): void {
+    if (!this.#changed(JSON.stringify(trail))) return;
+    const name = `${trail.at(-1)} of ${trail.at(-2)}`;
+    const button = h(
+      "button",
+      { type: "button", class: "iw-close", "aria-label": `close ${name}`, title: "close" },
+      "×",
+    );
+    button.addEventListener("click", this.close);
+    setAttributes(this.element, { "aria-label": name });
+    setAttributes(this.#crumbs, { "aria-label": `the way to ${name}` });
+    fill(this.#crumbs, this.#trail(trail), button);
   }
 
   get hasFocus(): boolean {

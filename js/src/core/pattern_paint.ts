@@ -135,8 +135,8 @@ export function paintAxes(
     const token = number * block;
     return crowded && !own ? String(token) : isolated(labels[token]);
   };
-  const chosen = (first: number, own: number | null) =>
-    thinLabels(across, LABEL / cell, {
+  const chosen = (first: number, own: number | null, room: number) =>
+    thinLabels(across, room / cell, {
       first: own === null ? [] : [Math.floor(own / block)],
       from: Math.ceil(first - 0.5),
       to: Math.min(across, Math.floor(first + seen + 0.5)),
@@ -154,10 +154,12 @@ export function paintAxes(
   };
   context.textBaseline = "middle";
   context.direction = "ltr";
-  for (const number of chosen(top, query)) {
+  for (const number of chosen(top, query, LABEL)) {
     write(number, query, "right", box.x - 6, box.y + (number + 0.5 - top) * cell);
   }
-  for (const number of chosen(left, key)) {
+  context.font = `11px ${fonts.mono}`;
+  const beside = crowded ? context.measureText(String(across * block)).width + 8 : LABEL;
+  for (const number of chosen(left, key, beside)) {
     context.save();
     context.translate(box.x + (number + 0.5 - left) * cell + 1, box.y + box.side + 5);
     const flat = crowded && number !== Math.floor((key ?? -1) / block);

@@ -18,7 +18,7 @@ import { attentionToCsv } from "./attention_heads/export_csv";
 import { attentionToPng } from "./attention_heads/export_png";
 import { Header } from "./attention_heads/header";
 import { Legend } from "./attention_heads/legend";
-import { Pictures } from "./attention_heads/pictures";
+import { leastWidth, Pictures } from "./attention_heads/pictures";
 import { Readout } from "./attention_heads/readout";
 import { type Actions, atOf, focusOf, type Head, limitOf, type Scene } from "./attention_heads/scene";
 import { Scores } from "./attention_heads/scores";
@@ -56,6 +56,7 @@ class AttentionHeads {
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
+  readonly #body = h("div", { class: "iw-body" });
   readonly #name = h("div", { class: "iw-head-name" });
   readonly #failed = h("div", { class: "iw-note", role: "status", hidden: true });
   #data: HeadData;
@@ -89,8 +90,16 @@ class AttentionHeads {
     this.#code = new CodeBlock("nnsight code that computes it", this.#actions.announce);
     const large = h("div", { class: "iw-large-and-lists" }, this.#pattern.element, this.#readout.element);
     const one = h("div", { class: "iw-one" }, this.#name, large);
-    const heads = h("div", { class: "iw-body" }, this.#pictures.element, one);
-    const body = h("div", {}, this.#controls.element, this.#text.element, heads, this.#legend.element, this.#failed);
+    this.#body.append(this.#pictures.element, one);
+    const body = h(
+      "div",
+      {},
+      this.#controls.element,
+      this.#text.element,
+      this.#body,
+      this.#legend.element,
+      this.#failed,
+    );
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       LABEL,
@@ -289,11 +298,12 @@ class AttentionHeads {
     const scene = this.#makeScene();
     this.#scene = scene;
     const { width, size, spec } = scene;
-    const wide = size === "wide";
+    // Beside one another only where the pictures have room there.
+    const wide = size === "wide" && leastWidth(scene) <= (width - GAP) * 0.4;
     const left = wide ? Math.min(620, Math.floor((width - GAP) * 0.4)) : width;
     const right = wide ? width - left - GAP : width;
     const lists = size === "narrow" ? 0 : LISTS;
-    this.#frame.element.style.setProperty("--_left", `${left}px`);
+    this.#body.style.gridTemplateColumns = wide ? `minmax(0, ${left}px) minmax(0, 1fr)` : "minmax(0, 1fr)";
     this.#header.update(scene);
     this.#job.update(scene.job);
     this.#controls.update(scene);

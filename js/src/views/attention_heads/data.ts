@@ -218,6 +218,11 @@ export class HeadData {
     return peak;
   }
 
+  /** Whether some of a head's numbers are none. */
+  lacks(at: At): boolean {
+    return this.picture(at, Number.POSITIVE_INFINITY)?.values.some(Number.isNaN) ?? false;
+  }
+
   /** Where the colours end that all heads share: at 1 for attention, else at the largest number of all. */
   sharedLimit({ side, weighted }: Kind): number {
     if (!weighted && side !== "difference") return 1;
@@ -287,12 +292,17 @@ export class HeadData {
   #sentFor(at: At, block: number): PatternSource {
     const { tile: size } = this.spec;
     const across = Math.ceil(this.labels(at.side).length / block);
+    const levels = 1 + Math.max(0, Math.ceil(Math.log2(across / size)));
+    const top = `tile/${keyOf(at)}/${block}/${levels - 1}/0/0`;
+    const best = () => this.#tiles.get(top) ?? this.picture(at, Number.POSITIVE_INFINITY);
     return {
       across,
       block,
       size,
-      levels: 1 + Math.max(0, Math.ceil(Math.log2(across / size))),
-      coarse: this.picture(at, Number.POSITIVE_INFINITY),
+      levels,
+      get coarse() {
+        return best();
+      },
       tile: (level, row, column) => {
         const key = `tile/${keyOf(at)}/${block}/${level}/${row}/${column}`;
         const found = this.#tiles.get(key);

@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { DivergingScale } from "../../core/scales";
-import { type Actions, limitOf, type Scene } from "./scene";
+import { type Actions, atOf, limitOf, type Scene } from "./scene";
 import { barsEnd } from "./text";
 import { unitOf } from "./words";
 
@@ -48,6 +48,7 @@ export class Legend {
       );
     if (!signed) key("to", "where the token looks");
     key(signed ? "both" : "from", `who looks at it, bars up to ${bars}`);
+    if (shown && data.lacks(atOf(scene, shown))) key("none", "no number");
     const left = spec.layers.length - data.layersRead;
     if (left > 0) key("pending", job.state === "running" ? "still to come" : "not read");
     if (!spec.whole) keys.push(h("span", {}, exactness(scene)));

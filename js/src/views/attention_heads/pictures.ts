@@ -25,7 +25,8 @@ export interface Layout {
   caption: number;
   /** Room between a picture and what marks it. */
   rim: number;
-  gutter: number;
+  /** Whether captions name the head, for where it stands does not. */
+  named: boolean;
   byScore: boolean;
   /** How many heads there are, shown or not. */
   all: number;
@@ -34,6 +35,14 @@ export interface Layout {
 const [GUTTER, FOOT, EDGE] = [26, 18, 6];
 const [SMALLEST, LARGEST, CAPTION] = [11, 118, 15];
 const CAPTIONED = 46;
+const MOST_ROWS = 10;
+
+/** Pixels that the pictures of all heads take at least. */
+export function leastWidth({ spec }: Pick<Scene, "spec">): number {
+  const { layers, heads } = spec;
+  const wrapped = Math.ceil((heads.length * layers.length) / MOST_ROWS) * (CAPTIONED + 8);
+  return GUTTER + 2 * EDGE + Math.min(heads.length * (SMALLEST + 2), wrapped);
+}
 const SORTED = { size: 74, most: 96 };
 
 /** Where pictures go: layers upwards and heads to the right, or the highest scores first. */
@@ -58,32 +67,38 @@ export function layOut(scene: Scene, width: number): Layout {
       y: EDGE + Math.floor(n / columns) * tall,
     }));
     const height = 2 * EDGE + Math.ceil(shown.length / columns) * tall;
-    return { size, width, height, placed, columns, caption: CAPTION, rim: 4, gutter: 0, byScore: true, all };
+    return { size, width, height, placed, columns, caption: CAPTION, rim: 4, named: true, byScore: true, all };
   }
-  const room = (width - GUTTER - 2 * EDGE) / heads.length;
+  const whole = width - GUTTER - 2 * EDGE;
+  // Heads of few layers take several rows a layer, rather than be too small to be seen.
+  const wanted = Math.max(1, Math.min(heads.length, Math.floor(whole / (CAPTIONED + 8))));
+  const rows = Math.ceil(heads.length / wanted);
+  const wrapped = rows > 1 && rows * layers.length <= MOST_ROWS;
+  const columns = wrapped ? wanted : heads.length;
+  const room = whole / columns;
   const gap = room > 40 ? 8 : room > 20 ? 4 : 2;
   const size = Math.max(SMALLEST, Math.min(LARGEST, room - gap));
-  const captions = size >= CAPTIONED && scores.any;
-  const caption = captions ? CAPTION : 0;
+  const caption = wrapped || (size >= CAPTIONED && scores.any) ? CAPTION : 0;
   const [across, down] = [size + gap, size + gap + caption];
+  const tall = (wrapped ? rows : 1) * down;
   const placed = layers.flatMap((layer, row) =>
     heads.map((head, column) => ({
       layer,
       head,
-      x: GUTTER + EDGE + column * across,
+      x: GUTTER + EDGE + (column % columns) * across,
       // Layer 0 is at the bottom.
-      y: EDGE + (layers.length - 1 - row) * down,
+      y: EDGE + (layers.length - 1 - row) * tall + Math.floor(column / columns) * down,
     })),
   );
   return {
     size,
-    width: GUTTER + 2 * EDGE + heads.length * across,
-    height: 2 * EDGE + layers.length * down + FOOT,
+    width: GUTTER + 2 * EDGE + columns * across,
+    height: 2 * EDGE + layers.length * tall + FOOT,
     placed,
-    columns: heads.length,
+    columns,
     caption,
     rim: gap >= 8 ? 4 : 1.5,
-    gutter: GUTTER,
+    named: wrapped,
     byScore: false,
     all,
   };
@@ -98,7 +113,7 @@ export function paintPictures(
   { x, y, scale }: { x: number; y: number; scale: number },
 ): void {
   const { spec, data, palette, scores, score } = scene;
-  const { size, placed, caption, byScore } = layout;
+  const { size, placed, caption, byScore, named } = layout;
   for (const place of placed) {
     const box = { x: x + place.x, y: y + place.y, width: size, height: size };
     const [row, column] = [spec.layers.indexOf(place.layer), spec.heads.indexOf(place.head)];
@@ -125,11 +140,12 @@ export function paintPictures(
     const middle = box.y + size + 4 + caption / 2;
     context.font = `10.5px ${fonts.sans}`;
     context.fillStyle = palette.muted;
-    if (byScore) {
+    if (named) {
       context.fillText(name, box.x, middle);
       context.textAlign = "right";
       context.fillStyle = palette.fg;
-      context.fillText(own, box.x + size, middle);
+      const free = size - context.measureText(`${name} `).width;
+      context.fillText(own || cut(context, badges[0]?.badge ?? "", free), box.x + size, middle);
     } else if (badges.length) {
       const first = badges.find(({ name: called }) => called === score) ?? badges[0];
       const more = badges.length > 1 ? ` +${badges.length - 1}` : "";
@@ -171,12 +187,12 @@ function paintPending(
 function paintNumbers(
   context: CanvasRenderingContext2D,
   { spec, palette, shown }: Scene,
-  { size, placed, columns, height }: Layout,
+  { size, placed, height, named }: Layout,
   { mono }: Fonts,
   { x, y }: { x: number; y: number },
 ): void {
   const { layers, heads } = spec;
-  const step = layers.length > 1 ? placed[0].y - placed[columns].y : size;
+  const step = layers.length > 1 ? placed[0].y - placed[heads.length].y : size;
   const across = heads.length > 1 ? placed[1].x - placed[0].x : size;
   context.textBaseline = "middle";
   const write = (number: number, own: boolean, left: number, top: number) => {
@@ -187,9 +203,10 @@ function paintNumbers(
   context.textAlign = "right";
   const [row, column] = [layers.indexOf(shown?.layer ?? -1), heads.indexOf(shown?.head ?? -1)];
   for (const n of thinLabels(layers.length, 14 / step, { first: row < 0 ? [] : [row] })) {
-    write(layers[n], n === row, x + GUTTER - 5, y + placed[n * columns].y + size / 2);
+    write(layers[n], n === row, x + GUTTER - 5, y + placed[n * heads.length].y + size / 2);
   }
   context.textAlign = "center";
+  if (named) return;
   for (const n of thinLabels(heads.length, 20 / across, { first: column < 0 ? [] : [column] })) {
     write(heads[n], n === column, x + placed[n].x + size / 2, y + height - FOOT / 2);
   }
@@ -275,6 +292,7 @@ export class Pictures {
       this.#note.hidden = rest <= 0;
       const all = layout.all.toLocaleString("en-US");
       fill(this.#note, `The ${layout.placed.length} with the highest scores of ${all} heads.`);
+      this.#reveal(layout, shown);
       setAttributes(this.#plot, {
         "aria-rowcount": Math.ceil(layout.placed.length / layout.columns),
         "aria-colcount": layout.columns,
@@ -285,6 +303,16 @@ export class Pictures {
   }
 
   #was: Head | null = null;
+
+  /** Where pictures are wider than the view, brings the one that is large into sight. */
+  #reveal({ placed, size }: Layout, shown: Head | null): void {
+    const place = placed.find((other) => sameHead(other, shown));
+    const scrolls = this.#plot.parentElement;
+    if (!place || !scrolls) return;
+    const { scrollLeft, clientWidth } = scrolls;
+    if (place.x < scrollLeft || place.x + size > scrollLeft + clientWidth)
+      scrolls.scrollLeft = place.x - clientWidth / 2;
+  }
 
   #shownMoved(shown: Head | null): boolean {
     const moved = !sameHead(this.#was, shown);

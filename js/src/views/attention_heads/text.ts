@@ -1,4 +1,4 @@
-import { fill, h } from "../../core/dom";
+import { changeDetector, fill, h } from "../../core/dom";
 import { Shading } from "../../core/shading";
 import { type StripContent, TokenStrip } from "../../core/token_strip";
 import type { Lines } from "./data";
@@ -11,6 +11,7 @@ const TALLEST = 190;
 export class Text {
   readonly element = h("div", { class: "iw-text" });
   readonly #strips: TokenStrip[] = [];
+  readonly #moved = changeDetector();
   #made: unknown = null;
 
   constructor(
@@ -24,7 +25,9 @@ export class Text {
     const number = scene.kind.side === "corrupt" ? 1 : 0;
     this.#strips.forEach((strip, side) => {
       strip.element.hidden = side !== number;
-      if (side === number) strip.update(textContent(scene), width, TALLEST);
+      if (side !== number) return;
+      strip.update(textContent(scene), width, TALLEST);
+      if (this.#moved(scene.held, side) && scene.held !== null) strip.reveal(scene.held);
     });
   }
 

@@ -26,7 +26,12 @@ export function meaningOf({ spec, kind }: Pick<Scene, "spec" | "kind">): string 
       : "Each row is a query, a token that looks; each column a key, a token that is looked at.";
   const blocks =
     spec.block > 1 ? ` Each number is the largest of a block of ${spec.block} by ${spec.block} tokens.` : "";
-  return `${what}${weighted}${mean}${blocks}`;
+  const lengths = spec.sides.map(({ labels }) => labels.length);
+  const unequal =
+    lengths.length > 1 && lengths[0] !== lengths[1]
+      ? ` The prompts have ${lengths.join(" and ")} tokens, so positions cannot be matched and nothing is subtracted.`
+      : "";
+  return `${what}${weighted}${mean}${blocks}${unequal}`;
 }
 
 /** A score with its interval: "0.95 (0.93 to 0.97)". */
