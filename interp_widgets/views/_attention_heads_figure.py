@@ -72,9 +72,8 @@ def _title(result: AttentionResult, side: Shown, weighted: bool) -> str:
 def _colors(signed: bool) -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
-    colors = LinearSegmentedColormap.from_list("attention", [COOL, PALE, WARM] if signed else [PALE, WARM])
-    colors.set_bad(LINE)
-    return colors
+    ends = [COOL, PALE, WARM] if signed else [PALE, WARM]
+    return LinearSegmentedColormap.from_list("attention", ends).with_extremes(bad=LINE)
 
 
 def _draw_small(

@@ -24,6 +24,7 @@ from interp_widgets.views._attention_heads_wire import (
     lines_of,
     sides_shown,
     tile_of,
+    top_of,
     wire_layer,
     wire_scores,
 )
@@ -316,7 +317,7 @@ class AttentionView(View):
             number = SIDES.index(side) if side != "difference" else 0
             last = len(source.tokens(number)) - 1
             self._lines(side, layer, head, weighted, last if pos is None else pos)
-            self._tile(side, layer, head, weighted, (source.levels(number) - 1, 0, 0))
+            self._tile(side, layer, head, weighted, top_of(source, side))
         state["kept"] = [_wire_kept(key, arrays) for key, arrays in self._seen.items()]
         return state
 
