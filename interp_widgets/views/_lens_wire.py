@@ -17,6 +17,8 @@ from interp_widgets.views.protocol.lens_table import LensArrays, LensSpec
 MOST_BYTES = 4_500_000
 """How large the numbers of a page may be before they travel in half precision, with fewer of the likeliest tokens."""
 _WIDEST_HALF = 65504
+_RANK_UNIT = 8
+"""Ranks are counted in this unit in half precision, which ends below the size of some vocabularies."""
 
 
 def lens_spec(result: LensResult, *, follows: bool) -> LensSpec:
@@ -79,7 +81,7 @@ def lens_arrays(result: LensResult) -> LensArrays:
     return {
         "answers": [token.label for token in result.answers],
         "logprobs": packed(result.logprobs),
-        "ranks": packed(result.ranks),
+        "ranks": packed(result.ranks / _RANK_UNIT if brief else result.ranks),
         "entropy": packed(result.entropy),
         "kl": packed(result.kl),
         "log_sums": packed(result.log_sums),
@@ -95,7 +97,7 @@ def lens_cells(result: LensResult, cells: NDArray[np.integer], vocabulary: Vocab
     """The buffers of cells that were read, numbered by row and position, in the order of the message."""
 
     def of(array: NDArray[Any]) -> NDArray[Any]:
-        return array.reshape(len(array), -1, *array.shape[3:])[:, cells]
+        return array.reshape(len(array), result.entropy[0].size, *array.shape[3:])[:, cells]
 
     floats = (result.logprobs, result.ranks, result.entropy, result.kl, result.log_sums, result.apart)
     wires = [

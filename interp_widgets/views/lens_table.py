@@ -160,14 +160,14 @@ class LensView(View):
         self.answer = number
         return number
 
-    def _request_follow(self, request: str, text: str) -> None:
+    def _request_follow(self, request: str, asked: str | int) -> None:
         """Answer the page when one more token is followed; it runs where the work is done."""
         try:
             if self._follows is None:
                 raise ResultError("this view came without a model.")
             if self.job.state == "running":
                 raise ResultError("the lens is still being read. Ask again when it is done.")
-            job = self._read_typed(text, lambda: self._reply(request, lambda: json.dumps(self._add(job.finish()))))
+            job = self._read_typed(asked, lambda: self._reply(request, lambda: json.dumps(self._add(job.finish()))))
         except Exception as error:  # whatever it is, the page waits for an answer
             self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
             return
@@ -176,13 +176,14 @@ class LensView(View):
         else:
             job.start(self._loop)
 
-    def _read_typed(self, text: str, on_end: Callable[[], None]) -> Job[LensResult]:
-        """Follow what somebody typed: in most texts a word comes with the space before it."""
-        spaced = text if text[:1].isspace() else f" {text}"
-        try:
-            return self._read(spaced, on_end)
-        except InterpWidgetsError:
-            return self._read(text, on_end)
+    def _read_typed(self, asked: str | int, on_end: Callable[[], None]) -> Job[LensResult]:
+        """Follow a token, or what somebody typed: in most texts a word comes with the space before it."""
+        if isinstance(asked, str) and not asked[:1].isspace():
+            try:
+                return self._read(f" {asked}", on_end)
+            except InterpWidgetsError:
+                pass  # then it is the token without a space, or the error is about that one
+        return self._read(asked, on_end)
 
     def _measure(self, result: LensResult) -> tuple[int, int]:
         total = result.entropy.size
@@ -228,8 +229,14 @@ class LensView(View):
 
     def _on_message(self, widget: object, content: object, buffers: object) -> None:
         match content:
-            case {"kind": "request", "id": str(request), "name": "follow", "text": str(text)}:
-                self._on_loop(lambda: self._request_follow(request, text))
+            case {
+                "kind": "request",
+                "id": str(request),
+                "name": "follow",
+                "text": str(text),
+                "token": None | int() as token,
+            }:
+                self._on_loop(lambda: self._request_follow(request, text if token is None else token))
             case _:
                 super()._on_message(widget, content, buffers)
 

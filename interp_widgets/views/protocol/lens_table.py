@@ -33,6 +33,9 @@ class FollowRequest(TypedDict):
     id: str
     name: Literal["follow"]
     text: str
+    """What somebody typed; not looked at where there is a token."""
+    token: int | None
+    """Id of a token."""
 
 
 class LensRow(TypedDict):
@@ -71,7 +74,7 @@ class LensArrays(TypedDict):
     logprobs: WireArray
     """(prompt, row, position, answer), natural logarithms."""
     ranks: WireArray
-    """(prompt, row, position, answer): 0 is the top prediction."""
+    """(prompt, row, position, answer): 0 is the top prediction; in half precision an eighth of it."""
     entropy: WireArray
     """(prompt, row, position), in nats."""
     kl: WireArray

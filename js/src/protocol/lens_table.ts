@@ -27,7 +27,10 @@ export interface FollowRequest {
   kind: "request";
   id: string;
   name: "follow";
+  /** What somebody typed; not looked at where there is a token. */
   text: string;
+  /** Id of a token. */
+  token: number | null;
 }
 
 /** A place where the stream is read. */
@@ -65,7 +68,7 @@ export interface LensArrays {
   answers: string[];
   /** (prompt, row, position, answer), natural logarithms. */
   logprobs: WireArray;
-  /** (prompt, row, position, answer): 0 is the top prediction. */
+  /** (prompt, row, position, answer): 0 is the top prediction; in half precision an eighth of it. */
   ranks: WireArray;
   /** (prompt, row, position), in nats. */
   entropy: WireArray;
