@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from interp_widgets.experiments.cells import Cells, Span
 from interp_widgets.experiments.code_metrics import metric_lines
 from interp_widgets.experiments.code_paths import PathLines, Sender, path_lines
-from interp_widgets.experiments.code_sites import SiteLines, blocks, site_lines, traced, written
+from interp_widgets.experiments.code_sites import SiteLines, blocks, site_lines, traced
 from interp_widgets.experiments.metrics import Metrics
 from interp_widgets.experiments.receivers import Receivers
 from interp_widgets.models.access import Access

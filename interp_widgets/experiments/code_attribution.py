@@ -189,7 +189,7 @@ class _Writer:
         if site in ("attn_out", "mlp_out") and not (site == "mlp_out" and apart):
             noun = "attention" if attention else "the MLP"
             return [whole], [f"# What {noun} adds.", f"added = whole{times}"]
-        inside = "z" if attention else "mlp_post"
+        inside: Site = "z" if attention else "mlp_post"
         if ending is None or access.missing(inside) is not None:
             return None
         held = self._ended(ending)
@@ -198,7 +198,9 @@ class _Writer:
         about, carry = held
         read = site_lines(access, inside, ":").read("at")
         reads = [f"rows = {read}.clone().save()"]
-        lines = [f"out = {written(access, access.envoy_of(ending.projection)).replace(_block(access, layer), 'block', 1)}"]
+        lines = [
+            f"out = {written(access, access.envoy_of(ending.projection)).replace(_block(access, layer), 'block', 1)}"
+        ]
         lines += about
         if site == "z":
             lines += [
@@ -215,7 +217,11 @@ class _Writer:
         if site == "mlp_out":
             return reads, [*lines, "# What the neurons add.", f"added = {carried}"]
         noun = "heads" if attention else "neurons"
-        return [*reads, whole], [*lines, f"# What is added beside that of the {noun}.", f"added = whole{times} - {carried}"]
+        return [*reads, whole], [
+            *lines,
+            f"# What is added beside that of the {noun}.",
+            f"added = whole{times} - {carried}",
+        ]
 
     def _ended(self, ending: Ending) -> tuple[list[str], str] | None:
         """Lines that name the norm behind a projection, and how rows go through both, without their biases."""
