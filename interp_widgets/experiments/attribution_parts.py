@@ -57,10 +57,9 @@ def check_head(access: Access, layer: int, head: int) -> None:
     """
     access.check_site("pattern")
     _check_layer(access, layer)
-    if not 0 <= head < (access.n_heads or 0):
-        raise SelectionError(
-            f"There is no head {head} in a layer of {access.opened.name}: they run from 0 to {(access.n_heads or 0) - 1}."
-        )
+    last = (access.n_heads or 0) - 1
+    if not 0 <= head <= last:
+        raise SelectionError(f"There is no head {head} in a layer of {access.opened.name}: they run from 0 to {last}.")
 
 
 def check_neurons(access: Access, layer: int) -> None:
@@ -95,7 +94,7 @@ def head_sources(
     Raises:
         ModelError: what the head adds to the stream is not known to be linear in its values.
     """
-    ending, straight = None, Straight(access)
+    straight = Straight(access)
     ending = straight.ending("attn", layer)
     if ending is None:
         raise ModelError(
@@ -171,7 +170,7 @@ def neuron_parts(access: Access, result: AttributionResult, layer: int) -> Gener
 def _again(
     access: Access, straight: Straight, result: AttributionResult, sites: tuple[Site, ...]
 ) -> Generator[tuple[int, tuple[torch.Tensor, Runs, AnswerReaders]], None, None]:
-    """Run the prompts of a result again, with what reads their answers; those whose answer is not known yet are left out."""
+    """Run the prompts of a result again, with what reads their answers; those that it has not reached are left out."""
     opened = access.opened
     for number, prompt in enumerate(result.prompts):
         if np.isnan(result.logits[number]).any():
@@ -182,5 +181,6 @@ def _again(
         check_finite(runs.stream, runs.logits, opened.name, opened.dtype)
         wrong = result.wrong_answers[number]
         last = runs.stream[-1][0, result.targets[number].tolist()]
-        readers = answer_readers(access, straight, ids[0], last, result.answers[number].id, wrong and wrong.id)
+        wrong_id = None if wrong is None else wrong.id
+        readers = answer_readers(access, straight, ids[0], last, result.answers[number].id, wrong_id)
         yield number, (ids, runs, readers)

@@ -189,7 +189,7 @@ class _Writer:
         if site in ("attn_out", "mlp_out") and not (site == "mlp_out" and apart):
             noun = "attention" if attention else "the MLP"
             return [whole], [f"# What {noun} adds.", f"added = whole{times}"]
-        inside = "z" if attention else "mlp_post"
+        inside: Site = "z" if attention else "mlp_post"
         if ending is None or access.missing(inside) is not None:
             return None
         held = self._ended(ending)

@@ -45,7 +45,10 @@ class Component:
 
     @property
     def place(self) -> dict[str, str | int]:
-        """Its place by a name of its own: sites of other results, "embed", "pos_embed", "attn_bias", "mlp_bias", "bias"."""
+        """Its site, layer and head, as far as it has them; no two components of a model have the same.
+
+        Sites are those of other results, and "embed", "pos_embed", "attn_bias", "mlp_bias" and "bias", the last biases.
+        """
         sites = {"head": "z", "attention": "attn_out", "mlp": "mlp_out", "position": "pos_embed"}
         site = sites.get(self.kind, "embed")
         if self.kind == "bias":

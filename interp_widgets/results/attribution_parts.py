@@ -34,8 +34,7 @@ class HeadSources:
     @property
     def computed(self) -> NDArray[np.bool_]:
         """(prompt,): those that are computed."""
-        computed: NDArray[np.bool_] = ~np.isnan(self.contributions[:, :, 0]).any(-1)
-        return computed
+        return _computed(self.contributions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +58,7 @@ class NeuronParts:
     @property
     def computed(self) -> NDArray[np.bool_]:
         """(prompt,): those that are computed."""
-        computed: NDArray[np.bool_] = ~np.isnan(self.contributions[:, :, 0]).any(-1)
-        return computed
+        return _computed(self.contributions)
 
     def mean(self) -> NDArray[np.float64]:
         """The mean contribution over the prompts computed so far, (target, neuron)."""
@@ -72,6 +70,10 @@ class NeuronParts:
         mean = self.mean()[target]
         order = np.argsort(-np.abs(mean), kind="stable")[:n]
         return tuple((int(neuron), float(mean[neuron])) for neuron in order)
+
+
+def _computed(contributions: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.array([not np.isnan(prompt[:, 0]).any() for prompt in contributions], bool)
 
 
 Sources = Mapping[tuple[int, int], HeadSources]

@@ -73,9 +73,9 @@ def attribution_arrays(result: AttributionResult) -> AttributionArrays:
         "unexplained": wire_array(result.unexplained, "float32"),
         "scales": wire_array(result.scales, "float32"),
         "answers": [token.label for token in result.answers],
-        "wrong_answers": [token and token.label for token in result.wrong_answers],
+        "wrong_answers": [None if token is None else token.label for token in result.wrong_answers],
         "answer_ids": [token.id for token in result.answers],
-        "wrong_answer_ids": [token and token.id for token in result.wrong_answers],
+        "wrong_answer_ids": [None if token is None else token.id for token in result.wrong_answers],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -14,6 +14,7 @@ import traitlets
 from interp_widgets.results.attribution import AttributionResult, Component
 from interp_widgets.results.attribution_parts import HeadSources, NeuronParts
 from interp_widgets.results.errors import ResultError, SelectionError
+from interp_widgets.results.tokens import Token
 from interp_widgets.views._attribution_wire import (
     attribution_arrays,
     attribution_spec,
@@ -24,6 +25,7 @@ from interp_widgets.views._attribution_wire import (
 from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views.protocol.attribution import AttributionChoice
+from interp_widgets.views.protocol.common import Spot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +63,7 @@ class AttributionView(View):
 
     _esm = STATIC / "attribution.js"
     _page_writes = frozenset({"selected", "prompt", "target", "color_limit", "theme"})
+    _shares = ("site", "layer", "head")
     _page_state = ("spec", "arrays", "sources", "neuron_parts", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
@@ -100,7 +103,8 @@ class AttributionView(View):
             source = _finished(source)
         elif not isinstance(source, Generator):
             raise ResultError(
-                f"an AttributionView shows an AttributionResult, or the steps of one; {type(source).__name__} was given."
+                f"an AttributionView shows an AttributionResult, or the steps of one; {type(source).__name__} was "
+                "given."
             )
         super().__init__(source)
 
@@ -240,7 +244,23 @@ class AttributionView(View):
                     self._request(request, part)
 
     def _title(self) -> str:
-        return question(self._raw)
+        return question(self._raw, self.prompt)
+
+    def _go(self, spot: Spot) -> bool:
+        """Select the head, the attention or the MLP that is meant, whatever of it is selected elsewhere."""
+        if "layer" not in spot:
+            return False
+        place: dict[str, Any] = {"layer": spot["layer"]}
+        place |= {"site": "z", "head": spot["head"]} if "head" in spot else {"site": spot.get("site")}
+        try:
+            self.set_trait("selected", place)
+        except traitlets.TraitError:
+            return False
+        return True
+
+    def _words(self, pos: int) -> Sequence[str]:
+        prompts = self._raw.prompts if self.prompt is None else self._raw.prompts[self.prompt : self.prompt + 1]
+        return list(dict.fromkeys(prompt.labels[pos] for prompt in prompts if pos < len(prompt)))
 
     def _on_message(self, widget: object, content: object, buffers: object) -> None:
         part: Part
@@ -317,11 +337,11 @@ class AttributionView(View):
 
     def _end(self, part: Part, job: Job[Any]) -> None:
         self._finding.pop(part, None)
-        if job.state == "done":
-            if part[0] == "sources":
-                self.sources = {**self.sources, part[1:]: job.partial}
-            else:
-                self.neuron_parts = {**self.neuron_parts, part[1]: job.partial}
+        found = job.partial if job.state == "done" else None
+        if isinstance(found, HeadSources):
+            self.sources = {**self.sources, (found.layer, found.head): found}
+        elif isinstance(found, NeuronParts):
+            self.neuron_parts = {**self.neuron_parts, found.layer: found}
         for request in self._waiting.pop(part, ()):
             self._reply(request, lambda: _outcome(job))
 
@@ -377,14 +397,21 @@ class AttributionView(View):
         return number
 
 
-def question(result: AttributionResult) -> str:
-    """The question that a view of an attribution answers."""
-    answers, wrong = set(result.answers), set(result.wrong_answers)
-    answer = result.answers[0].label if len(answers) == 1 else "the answer"
-    if wrong == {None}:
+def question(result: AttributionResult, prompt: int | None = None) -> str:
+    """The question that a view of an attribution answers, of one prompt or of all."""
+    some = slice(None) if prompt is None else slice(prompt, prompt + 1)
+    right, wrong = dict.fromkeys(result.answers[some]), dict.fromkeys(result.wrong_answers[some])
+    answer = _bare(next(iter(right))) if len(right) == 1 else "the answer"
+    if {*wrong} == {None}:
         return f"What makes the model say {answer}?"
-    other = str(result.wrong_answers[0]) if len(wrong) == 1 else "the wrong answer"
-    return f"What makes the model say {answer} rather than {other}?"
+    (other, *others) = wrong
+    compared = _bare(other) if other is not None and not others else "the wrong answer"
+    return f"What makes the model say {answer} rather than {compared}?"
+
+
+def _bare(token: Token) -> str:
+    """A token as it is named inside a sentence: without the space before it, unless that is all there is."""
+    return token.label.strip("␣") or token.label
 
 
 def _unseen(_found: object) -> None:

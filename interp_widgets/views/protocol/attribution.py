@@ -40,8 +40,8 @@ class AttributionSpec(TypedDict):
     has_neurons: bool
     """Whether heads can be taken apart by source, and MLPs by neuron."""
     code: dict[str, str]
-    """By site: lines of nnsight that compute one component, with `$ids`, `$pos`, `$answer`, `$wrong_answer`, `$layer` and
-    `$head` to be filled in."""
+    """By site: lines of nnsight that compute one component, templates with `$ids`, `$pos`, `$answer`, `$wrong_answer`,
+    `$layer` and `$head`."""
     provenance: list[str]
 
 

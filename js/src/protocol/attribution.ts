@@ -32,8 +32,8 @@ export interface AttributionSpec {
   /** Whether heads can be taken apart by source, and MLPs by neuron. */
   has_neurons: boolean;
   /**
-   * By site: lines of nnsight that compute one component, with `$ids`, `$pos`, `$answer`, `$wrong_answer`, `$layer` and
-   * `$head` to be filled in.
+   * By site: lines of nnsight that compute one component, templates with `$ids`, `$pos`, `$answer`, `$wrong_answer`,
+   * `$layer` and `$head`.
    */
   code: Record<string, string>;
   provenance: string[];

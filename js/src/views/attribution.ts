@@ -42,7 +42,7 @@ class Attribution {
   readonly #job: JobStrip;
   readonly #text: TextStrip;
   readonly #plot: Plot;
-  readonly #legend = new Legend();
+  readonly #legend: Legend;
   readonly #ranking: Ranking;
   readonly #card: Card;
   readonly #table = new TableView();
@@ -68,6 +68,7 @@ class Attribution {
     this.#job = new JobStrip({ noun: "prompt", done: "taken apart" }, this.#actions, this.#messages.live);
     this.#text = new TextStrip(id, this.#actions, (position) => this.#pointAt(position), signal);
     this.#plot = new Plot(id, this.#actions, signal);
+    this.#legend = new Legend(this.#actions);
     this.#ranking = new Ranking(id, this.#actions, signal);
     this.#card = new Card(this.#actions);
     this.#code = new CodeBlock("nnsight code that computes it", this.#actions.announce);
@@ -153,6 +154,7 @@ class Attribution {
       },
       setPrompt: (prompt) => this.#write("prompt", prompt),
       setTarget: (target) => this.#write("target", target),
+      setLimit: (limit) => this.#write("color_limit", limit),
       retry: (component) => this.#ask(component),
       cancel: () => this.#messages.send({ kind: "cancel" }),
       announce: (text) => this.#frame.say(text),
@@ -218,7 +220,8 @@ class Attribution {
     const prompt = this.model.get("prompt") ?? null;
     const target = Math.min(this.model.get("target") ?? 0, data.targets - 1);
     const values = data.values(prompt, target);
-    const limit = this.model.get("color_limit") ?? null;
+    const asked = this.model.get("color_limit") ?? null;
+    const ownLimit = asked !== null && asked > 0 ? asked : null;
     const scene: Scene = {
       ...this.#frame.look(this.model.get("theme") ?? "auto"),
       spec: data.spec,
@@ -231,7 +234,8 @@ class Attribution {
       selected: data.find(this.model.get("selected") ?? null),
       prompt,
       target,
-      limit: limit !== null && limit > 0 ? limit : limitOf(values),
+      limit: ownLimit ?? limitOf(values),
+      ownLimit,
       live: this.#messages.live,
     };
     this.#scene = scene;

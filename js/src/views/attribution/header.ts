@@ -102,10 +102,10 @@ function sum({ data, prompt, target }: Scene): (Node | string)[] {
     );
   }
   const residue = data.residue(prompt, target);
-  const missed = residue < 5e-8 ? "exactly" : `to within ${formatNumber(residue)}`;
+  const missed = residue < 5e-8 ? "exactly that" : `that to within ${formatNumber(residue)}`;
   return [
     ...parts,
-    h("span", { class: "iw-term iw-total" }, "= ", h("b", {}, signed(total))),
-    h("span", { class: "iw-quiet" }, `logits: the model's own logit difference ${signed(logit)}, ${missed}`),
+    h("span", { class: "iw-term iw-total" }, "= ", h("b", {}, signed(total)), " logits"),
+    h("span", { class: "iw-quiet" }, `the model's own logit difference, ${signed(logit)}, is ${missed}`),
   ];
 }

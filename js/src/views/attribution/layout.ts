@@ -1,14 +1,15 @@
 import type { AttributionSpec } from "../../protocol/attribution";
 
-const TALLEST = 430;
+const TALLEST = 440;
 const LABELS = 22;
 const AXIS = 24;
 const GUTTER = 34;
 const GAP = 10;
 const NARROWEST = 3;
-const WIDEST = 27;
+const TALLEST_ROW = 40;
+const WIDEST = 46;
 /** Width of a cell beside those of heads: MLP and biases. */
-const BESIDE = [18, 40] as const;
+const BESIDE = [18, 46] as const;
 const BETWEEN = 30;
 /** In narrower room the line of the sum goes below the map. */
 const TWO_COLUMNS = 560;
@@ -49,7 +50,7 @@ export interface Layout {
 export function layOut(spec: AttributionSpec, width: number): Layout {
   const { n_layers: layers, n_heads: heads, components } = spec;
   const rows = layers + 2;
-  const rowHeight = Math.max(6, Math.min(25, Math.floor(TALLEST / rows)));
+  const rowHeight = Math.max(6, Math.min(TALLEST_ROW, Math.floor(TALLEST / rows)));
   const beside = ["attn_out", "attn_bias", "mlp_out", "mlp_bias"].filter((site) =>
     components.some((part) => part.site === site),
   );

@@ -5,7 +5,7 @@ import type { Actions, Scene } from "./scene";
 import { nameOf, signed, spoken } from "./words";
 
 const MOST = 24;
-const BAR = { width: 150, height: 16 };
+const BAR = { width: 130, height: 16 };
 const DOTS = 60;
 
 /** The components that count most, each with a bar, the interval of its mean and a dot for each prompt. */

@@ -23,6 +23,8 @@ export interface Scene extends Look {
   target: number;
   /** Where the colour scale ends. */
   limit: number;
+  /** What was asked for it; null for the largest contribution. */
+  ownLimit: number | null;
   live: boolean;
 }
 
@@ -33,6 +35,7 @@ export interface Actions {
   point(component: number | null): void;
   setPrompt(prompt: number | null): void;
   setTarget(target: number): void;
+  setLimit(limit: number | null): void;
   retry(component: number): void;
   cancel(): void;
   announce(text: string): void;

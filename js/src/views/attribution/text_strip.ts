@@ -56,6 +56,7 @@ export class TextStrip {
       return;
     this.#sources = wire ? new Sources(wire) : null;
     this.#content = this.#made(scene);
+    this.element.toggleAttribute("data-colored", this.#content.values.some(Boolean));
     this.#strip.update(this.#content, width, TALLEST);
     fill(this.#caption, ...this.#said(scene));
     fill(this.#read);
