@@ -34,6 +34,7 @@ from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.memories import MemoriesResult
 from interp_widgets.results.patching import PatchingResult
+from interp_widgets.results.projection import ProjectionResult
 from interp_widgets.results.saved import Saved
 from interp_widgets.results.steering import SteeringResult
 
@@ -57,6 +58,7 @@ _RESULTS: dict[str, type[Saved]] = {
         LensResult,
         MemoriesResult,
         PatchingResult,
+        ProjectionResult,
         SteeringResult,
     )
 }
