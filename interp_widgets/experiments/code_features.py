@@ -57,7 +57,7 @@ def feature_code(
         "with torch.no_grad():",
         f"    # {reads}: {_meaning(reads)}, (token, number).",
         f"    with {traced(access, 'ids')}:",
-        f"        x = {_read(access, reads, info.d_in)}.clone().save()",
+        f"        x = {read_place(access, reads, info.d_in)}.clone().save()",
         "    x = x.float()",
         *(f"    {line}" for line in latents),
         "",
@@ -80,7 +80,7 @@ def _meaning(place: Place) -> str:
     return "what the MLP gets, after its norm" if place.site == "mlp_in" else SITE_TERMS[place.site].meaning
 
 
-def _read(access: Access, place: Place, width: int) -> str:
+def read_place(access: Access, place: Place, width: int) -> str:
     """Write what is at a place, (token, number)."""
     if place.site == "mlp_in":
         assert access.entrance, "the dictionary was opened there"

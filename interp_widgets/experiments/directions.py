@@ -78,7 +78,7 @@ def difference_of_means(
     access = resolve(reader.opened)
     access.check_site(named)
     chosen = chosen_numbers(layers, "layers", access.n_layers)
-    at = _positions(positions, [tokens for side in sides for tokens in side])
+    at = positions_of_all(positions, min(len(tokens) for side in sides for tokens in side))
     ledger = Ledger(reader.opened, {"positive prompts": str(len(sides[0])), "negative prompts": str(len(sides[1]))})
     there = [_read(access, side, named, chosen, at) for side in sides]
     ledger.passes = float(sum(map(len, sides)))
@@ -96,10 +96,14 @@ def difference_of_means(
     )
 
 
-def _positions(positions: Sequence[int] | int, prompts: Sequence[Tokens]) -> tuple[int, ...]:
+def positions_of_all(positions: Sequence[int] | int, shortest: int) -> tuple[int, ...]:
+    """Return positions that every prompt has, as they were asked for.
+
+    Raises:
+        SelectionError: the shortest prompt, of so many tokens, lacks one; or none was named.
+    """
     plain = as_plain(positions)
     listed = [as_plain(each) for each in plain] if isinstance(plain, Sequence) else [plain]
-    shortest = min(map(len, prompts))
     if not listed:
         raise SelectionError("positions is empty. Name at least one, such as -1 for the last.")
     for position in listed:

@@ -37,6 +37,7 @@ from interp_widgets.results.lens import LensResult
 from interp_widgets.results.memories import MemoriesResult
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.probe import ProbeResult
+from interp_widgets.results.projection import ProjectionResult
 from interp_widgets.results.saved import Saved
 from interp_widgets.results.steering import SteeringResult
 
@@ -62,6 +63,7 @@ _RESULTS: dict[str, type[Saved]] = {
         MemoriesResult,
         PatchingResult,
         ProbeResult,
+        ProjectionResult,
         SteeringResult,
     )
 }

@@ -1,8 +1,8 @@
-"""Read one place of a model on many texts, running no more of the model than that takes."""
+"""Read places of a model on many texts, running no more of the model than that takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 import torch
@@ -54,14 +54,34 @@ def harvest(access: Access, ids: torch.Tensor, place: Place, use: Callable[[torc
         SiteError: the architecture lacks the site.
         SelectionError: there is no such layer.
     """
-    check_place(access, place)
+    return harvest_layers(access, ids, [place], lambda _number, there: use(there))[0]
+
+
+def harvest_layers(
+    access: Access, ids: torch.Tensor, places: Sequence[Place], use: Callable[[int, torch.Tensor], T]
+) -> list[T]:
+    """Run prompts once as far as the last of some places, and hand what is at each to `use` inside the trace.
+
+    Args:
+        access: the model.
+        ids: as for `harvest`.
+        places: one or more, each in a later layer than the one before.
+        use: gets the number of a place and its activations, as for `harvest`. What it returns is returned, for each.
+
+    Raises:
+        SiteError: the architecture lacks a site.
+        SelectionError: there is no such layer.
+    """
+    for place in places:
+        check_place(access, place)
     found: list[T] = []
-    layer = access.layers[place.layer]
     ids = ids.to(access.opened.device)
     with exclusive(access.opened.module), access.model.trace(input_ids=ids, **access.options()) as tracer:
-        found.append(use(read_site(layer, place.site, layer.block.input).float()))
+        for number, place in enumerate(places):
+            layer = access.layers[place.layer]
+            found.append(use(number, read_site(layer, place.site, layer.block.input).float()))
         tracer.stop()
-    return found[0]
+    return found
 
 
 def read_site(layer: Layer, site: Site | Literal["mlp_in"], stream: torch.Tensor) -> torch.Tensor:

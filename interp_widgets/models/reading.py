@@ -1,8 +1,8 @@
-"""Read one place of a model on documents, batch by batch, and keep of each batch what a function makes of it."""
+"""Read places of a model on documents, batch by batch, and keep of each batch what a function makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ import torch
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.finite import check_finite
-from interp_widgets.models.harvest import harvest
+from interp_widgets.models.harvest import harvest_layers
 from interp_widgets.models.memory import out_of_memory, release
 from interp_widgets.models.texts import Batch, Window, batches
 from interp_widgets.results.dictionary import Place
@@ -57,32 +57,52 @@ def read(
     Raises:
         NonFiniteError: NaN or infinity where activations are taken.
     """
-    depth = (place.layer + 1) / access.n_layers
+    for found in read_layers(access, [place], windows, lambda batch, _number, there: use(batch, there), tokens=tokens):
+        yield Read(found.batch, found.made[0], found.passes)
+
+
+def read_layers(
+    access: Access,
+    places: Sequence[Place],
+    windows: Iterable[Window],
+    use: Callable[[Batch, int, torch.Tensor], T],
+    *,
+    tokens: int,
+) -> Iterator[Read[list[T]]]:
+    """Run windows once as far as the last of some places, each in a later layer than the one before.
+
+    As `read`, with the number of the place handed to `use`; what it makes of a batch is only kept once all places were
+    read, so that nothing counts twice when memory runs out on the way.
+
+    Raises:
+        NonFiniteError: NaN or infinity where activations are taken.
+    """
+    depth = (places[-1].layer + 1) / access.n_layers
     for whole in batches(windows, tokens, causal=access.causal):
         pending = [whole]
         while pending:
             batch = pending.pop()
             try:
-                made = harvest(access, batch.ids, place, partial(_used, access, place, use, batch))
+                made = harvest_layers(access, batch.ids, places, partial(_used, use, batch))
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
                 if not out_of_memory(error) or len(batch.windows) == 1:
                     raise
                 release(error)
                 pending += batch.halves()[::-1]
                 continue
-            if made is None:
-                _refuse(access, batch, place)
-            else:
-                yield Read(batch, made[0], len(batch.windows) * depth)
+            finite = [each[0] for each in made if each is not None]
+            if len(finite) < len(places):
+                _refuse(access, batch, places[made.index(None)])
+            yield Read(batch, finite, len(batch.windows) * depth)
 
 
 def _used(
-    access: Access, place: Place, use: Callable[[Batch, torch.Tensor], T], batch: Batch, there: torch.Tensor
+    use: Callable[[Batch, int, torch.Tensor], T], batch: Batch, number: int, there: torch.Tensor
 ) -> tuple[T] | None:
     """What is made of a batch, in a tuple; None where it holds what is no number."""
     if not torch.isfinite(there.masked_fill(~batch.taken.to(there.device)[..., None], 0)).all():
         return None
-    return (use(batch, there),)
+    return (use(batch, number, there),)
 
 
 def _refuse(access: Access, batch: Batch, place: Place) -> None:

@@ -66,6 +66,10 @@ class RemoteRunError(InterpWidgetsError, RuntimeError):
     """A run on a server that could not be started or finished: no server, a lost connection, or the server's error."""
 
 
+class MissingPackageError(InterpWidgetsError, ImportError):
+    """Something that needs an optional package which is not installed; the message says which."""
+
+
 def unknown_name(kind: str, given: object, valid: Iterable[str]) -> UnknownNameError:
     """Say that `given` is no known `kind`, naming the nearest valid names first.
 
