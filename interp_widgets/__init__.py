@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
+    from interp_widgets.show.attention import show_attention
     from interp_widgets.show.features import show_features
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
@@ -60,7 +61,9 @@ if TYPE_CHECKING:
         show_path_patching,
     )
     from interp_widgets.show.superposition import show_superposition
+    from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
+    from interp_widgets.views.attention_heads import AttentionView
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.superposition import Superposition
@@ -69,6 +72,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionResult",
+    "AttentionView",
     "AttributionResult",
     "CircuitResult",
     "Concepts",
@@ -94,6 +98,7 @@ __all__ = [
     "describe",
     "difference_of_means",
     "inspect",
+    "link",
     "run_ablation",
     "run_attention",
     "run_attribution",
@@ -112,6 +117,7 @@ __all__ = [
     "run_superposition",
     "run_top_examples",
     "show_ablation",
+    "show_attention",
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
@@ -125,6 +131,7 @@ __all__ = [
 
 _HOME = {
     "AttentionResult": "interp_widgets.results.attention",
+    "AttentionView": "interp_widgets.views.attention_heads",
     "AttributionResult": "interp_widgets.results.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
@@ -150,6 +157,7 @@ _HOME = {
     "describe": "interp_widgets.models.describe",
     "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
+    "link": "interp_widgets.views._link",
     "run_ablation": "interp_widgets.experiments.ablation",
     "run_attention": "interp_widgets.experiments.attention",
     "run_attribution": "interp_widgets.experiments.direct_attribution",
@@ -168,6 +176,7 @@ _HOME = {
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show.patching",
+    "show_attention": "interp_widgets.show.attention",
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",

@@ -7,6 +7,7 @@ import type { ColumnAxis } from "./column_axis";
 import { type CellIndex, sameCell, sizeOf } from "./data";
 import { EDGE, type PanelBox } from "./layout";
 import { paintCells } from "./paint";
+import type { Ghost } from "./places";
 import type { RowAxis } from "./row_axis";
 import type { Scene } from "./scene";
 import { axisNames, meaningOf, spoken } from "./words";
@@ -113,8 +114,8 @@ export class Panel {
     columns.paint(context, view, palette, x, y + height);
   }
 
-  /** Draws what changes as the reader moves: the selected cell, the cell at the cursor, and its row and column. */
-  drawOverlay(scene: Scene, cursor: Cursor | null, surface: string): void {
+  /** Draws what changes as the reader moves: the selected cell, the one at the cursor or the ghost, its row and column. */
+  drawOverlay(scene: Scene, cursor: Cursor | null, ghost: Ghost | null, surface: string): void {
     const frame = this.#frame;
     if (!frame) return;
     const { view, box, rows, columns, labels } = frame;
@@ -137,12 +138,15 @@ export class Panel {
       this.#outline(context, here, strong ? 2 : 1, strong ? palette.corrupt : palette.fg, surface);
     }
     if (beside && beside.column >= 0) this.#outline(context, beside, 1, palette.muted, surface);
+    if (ghost && ghost.row >= 0 && ghost.column >= 0) this.#outline(context, ghost, 2, palette.muted, surface);
     context.restore();
     for (const cell of [selected, here, beside]) {
       if (!cell) continue;
       if (cell.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
       if (box.numbered || cell !== beside) rows.paintOne(context, view, palette, surface, x, y, cell.row);
     }
+    if (ghost && ghost.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, ghost.column);
+    if (ghost && ghost.row >= 0) rows.paintOne(context, view, palette, surface, x, y, ghost.row);
   }
 
   #own(cell: CellIndex | null): CellIndex | null {
@@ -197,7 +201,7 @@ export class Panel {
   }
 
   /** The box of a cell inside the plot. */
-  #boxOf({ view, box }: Frame, { row, column }: CellIndex): DOMRect {
+  #boxOf({ view, box }: Frame, { row, column }: Ghost): DOMRect {
     return new DOMRect(
       box.gutter + (column - view.left) * view.cellWidth,
       EDGE + view.extent.height - (row + 1 - view.bottom) * view.cellHeight,
@@ -218,7 +222,7 @@ export class Panel {
     };
   }
 
-  #outline(context: CanvasRenderingContext2D, cell: CellIndex, weight: number, color: string, surface: string): void {
+  #outline(context: CanvasRenderingContext2D, cell: Ghost, weight: number, color: string, surface: string): void {
     if (!this.#frame) return;
     const box = this.#boxOf(this.#frame, cell);
     const [width, height] = [Math.max(4, box.width), Math.max(4, box.height)];

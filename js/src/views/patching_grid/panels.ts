@@ -2,10 +2,12 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { moveBy } from "../../core/keyboard";
 import { listen } from "../../core/pointer";
 import { Viewport } from "../../core/viewport";
+import type { Spot } from "../../protocol/common";
 import { type AxisFonts, ColumnAxis } from "./column_axis";
 import { type CellIndex, isByHead, sameCell } from "./data";
 import { EDGE, type Layout, layoutPanels, type Shape } from "./layout";
 import { type Cursor, type Frame, Panel } from "./panel";
+import { ghostIn } from "./places";
 import { RowAxis } from "./row_axis";
 import type { Actions, Scene } from "./scene";
 
@@ -13,6 +15,8 @@ import type { Actions, Scene } from "./scene";
 export class Panels {
   readonly element = h("div", { class: "iw-panels" });
   cursor: Cursor | null = null;
+  /** Where the reader is in another view. */
+  #elsewhere: Spot | null = null;
   #panels: Panel[] = [];
   #scene: Scene | null = null;
   #layout: Layout | null = null;
@@ -99,6 +103,17 @@ export class Panels {
     this.cursor = cursor;
     this.#drawCursor();
     this.onCursor();
+  }
+
+  /** Takes the keyboard to the panel of the pinned cell, else to the first. */
+  focus(): void {
+    this.#panels[this.#scene?.selected?.panel ?? 0]?.plot.focus({ preventScroll: true });
+  }
+
+  /** Marks the place at which the reader is in another view. */
+  point(spot: Spot | null): void {
+    this.#elsewhere = spot;
+    this.#drawCursor();
   }
 
   #build(scene: Scene): void {
@@ -207,7 +222,7 @@ export class Panels {
     if (!scene) return;
     const surface = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
     for (const panel of this.#panels) {
-      panel.drawOverlay(scene, this.cursor, surface);
+      panel.drawOverlay(scene, this.cursor, ghostIn(scene.spec, panel.number, this.#elsewhere), surface);
       const own = this.cursor?.cell.panel === panel.number ? this.cursor.cell : null;
       panel.speak(scene, own ?? (scene.selected?.panel === panel.number ? scene.selected : null));
     }
