@@ -19,6 +19,7 @@ from interp_widgets.results.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Mode = Literal["add", "clamp", "scale", "ablate", "project_out"]
 """What is done with a coordinate: a strength is added to it, or takes its place, or multiplies it; or so much of it is
@@ -126,6 +127,13 @@ class SteeringResult(Saved):
             if self.texts[0][run]:
                 lines.append(f"  {''.join(self.prompts[0].labels[-3:])} … {self.texts[0][run]!r}")
         return "\n".join(lines)
+
+    def figure(self) -> Figure:
+        """Draw the metric in front and the KL by strength: thin lines for prompts, a thick one for their mean (needs
+        matplotlib)."""
+        from interp_widgets.results.steering_figure import draw_steering
+
+        return draw_steering(self)
 
     def __repr__(self) -> str:
         runs = len(self.strengths) - 1

@@ -15,6 +15,7 @@ from interp_widgets.results.saved import Contents, Saved
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 CURVES: Final = ("steps", "tokens", "loss", "variance_explained", "l0", "dead_share", "auxiliary_loss")
 """The arrays of `TrainingCurves`."""
@@ -71,6 +72,12 @@ class TrainingCurves(Saved):
 
         table: pd.DataFrame = pd.DataFrame({name: getattr(self, name) for name in CURVES})
         return table
+
+    def figure(self) -> Figure:
+        """Draw loss, variance explained, L0 and dead latents by tokens seen (needs matplotlib)."""
+        from interp_widgets.results.training_figure import draw_training
+
+        return draw_training(self)
 
     def summary(self) -> str:
         """Say in a line how far the training is, and what it has come to."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.results.features import FeatureResult
+from interp_widgets.results.words import counted
 from interp_widgets.views._paper import INK, PAPER, QUIET, notebook_figure
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _WIDTH, _GUTTER = 96, 9
 """Characters of a line, and those that its number and the names of rows take."""
 _MOST = 240
 """Tokens of a text that are drawn: of a longer one those around the strongest."""
+_DOCUMENTS = 12
+"""Texts that are drawn: of more, those on which the latent is strongest."""
 _LETTER, _TEXT, _ROW, _GAP = 0.082, 0.2, 0.12, 0.09
 """Inches: width of a character, height of a line of text and of a row of bars, and room between lines."""
 
@@ -37,13 +40,18 @@ class _Band:
 
 
 def draw(result: FeatureResult, shown: int | None, pinned: Sequence[int], *, color_limit: float | None) -> Figure:
-    """Draw every text, coloured by the latent that is shown; of a long one the part around its strongest token."""
+    """Draw texts, coloured by the latent that is shown; of a long one the part around its strongest token.
+
+    Of more than 12 texts those are drawn on which that latent is strongest, in the order of the texts; the figure says
+    how many there are.
+    """
     latents = [*([] if shown is None else [shown]), *pinned]
     bands = [_band(result, latent, color_limit) for latent in latents]
     ends = np.cumsum([0, *map(len, result.texts)])
-    parts = [_part(len(text), bands[:1], int(ends[number])) for number, text in enumerate(result.texts)]
-    lines = [list(_lines(result.texts[number].labels, part)) for number, part in enumerate(parts)]
-    heads = len(parts) > 1 or len(parts[0]) < len(result.texts[0])
+    chosen = _strongest(result, shown)
+    parts = [_part(len(result.texts[number]), bands[:1], int(ends[number])) for number in chosen]
+    lines = [list(_lines(result.texts[number].labels, part)) for number, part in zip(chosen, parts, strict=True)]
+    heads = len(result.texts) > 1 or len(parts[0]) < len(result.texts[0])
     height_of_line = _TEXT + _ROW * len(pinned) + _GAP
     height = 0.62 + sum(len(some) * height_of_line + 0.2 * heads for some in lines) + 0.1
     width = (_WIDTH + _GUTTER) * _LETTER + 0.3
@@ -55,9 +63,9 @@ def draw(result: FeatureResult, shown: int | None, pinned: Sequence[int], *, col
     axes.text(0, 0.18, title, fontsize=10.5, color=INK, va="center")
     axes.text(0, 0.4, _said(result, shown, color_limit), fontsize=8, color=QUIET, va="center")
     top = 0.62
-    for number, (side, part, some) in enumerate(zip(result.sides, parts, lines, strict=True)):
+    for number, part, some in zip(chosen, parts, lines, strict=True):
         if heads:
-            axes.text(0, top + 0.07, _side(side, part, len(result.texts[number])), fontsize=8, color=QUIET, va="center")
+            axes.text(0, top + 0.07, _side(result, number, part), fontsize=8, color=QUIET, va="center")
             top += 0.2
         for line in some:
             _draw_line(axes, result, bands, shown is not None, line, (int(ends[number]), number, top))
@@ -152,8 +160,22 @@ def _said(result: FeatureResult, shown: int | None, color_limit: float | None) -
     limit = color_limit or float(np.abs(result.maximum[:, shown]).max())
     low = f"{-limit:.3g}" if result.dictionary.signed else "0"
     fires, read = int(result.fires[:, shown].sum()), int(result.computed.sum())
-    return f"colour: latent {shown}{name}, {low} to {limit:.3g}; fires on {fires:,} of {read:,} tokens"
+    said = f"colour: latent {shown}{name}, {low} to {limit:.3g}; fires on {fires:,} of {counted(read, 'token')}"
+    drawn = len(_strongest(result, shown))
+    if drawn < len(result.texts):
+        said += f"; drawn are the {drawn} of {len(result.texts):,} texts on which it is strongest"
+    return said
 
 
-def _side(side: str, part: range, length: int) -> str:
-    return side if len(part) == length else f"{side}, tokens {part.start} to {part.stop - 1} of {length:,}"
+def _strongest(result: FeatureResult, shown: int | None) -> list[int]:
+    """The numbers of the texts that are drawn."""
+    if shown is None or len(result.texts) <= _DOCUMENTS:
+        return list(range(min(len(result.texts), _DOCUMENTS)))
+    sizes = np.abs(result.maximum[:, shown])
+    return sorted(np.argsort(-sizes, kind="stable")[:_DOCUMENTS].tolist())
+
+
+def _side(result: FeatureResult, number: int, part: range) -> str:
+    said = result.sides[number] if len(result.texts) == 1 else f"{result.sides[number]} {number}"
+    length = len(result.texts[number])
+    return said if len(part) == length else f"{said}, tokens {part.start} to {part.stop - 1} of {length:,}"

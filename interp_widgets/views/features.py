@@ -212,7 +212,11 @@ class FeatureView(View):
         return self._raw.script(self._shown() if latent is None else _checked(self._raw, latent))
 
     def figure(self) -> Figure:
-        """The text as a matplotlib figure, for print: coloured by the latent that is shown, with the pinned as rows."""
+        """The text as a matplotlib figure, for print: coloured by the latent that is shown, with the pinned as rows.
+
+        Of many texts the 12 are drawn on which that latent is strongest, and of a long one 240 tokens around its
+        strongest; the figure says so.
+        """
         from interp_widgets.views._features_figure import draw
 
         return draw(self.partial, self._shown_or_none(), self.pinned, color_limit=self.color_limit)

@@ -285,3 +285,17 @@ def test_what_cannot_work_is_refused(given, error, words):
 def test_overflow_is_told_with_its_strength():
     with pytest.raises(NonFiniteError, match=r"Prompt 0 with strength 1e\+38 gives NaN"):
         run_steering(zoo.model("gpt2"), PROMPTS[0], 1e30 * VECTOR, layers=0, strengths=1e38, n_tokens=0)
+
+
+def test_the_figure_has_the_metric_and_the_kl_by_strength():
+    result = run_steering(zoo.model("gpt2"), PROMPTS, direction=VECTOR, layers=1, strengths=(3.0, -1.5, 0.5), answer=11)
+    left, right = result.figure().axes
+    for axis, metric in ((left, result.metric), (right, "kl")):
+        *thin, mean, before = axis.lines
+        assert len(thin) == len(PROMPTS)
+        assert mean.get_xdata().tolist() == [-1.5, 0.5, 3.0]
+        order = [2, 3, 1]
+        np.testing.assert_allclose(mean.get_ydata(), result.values[metric][:, order].mean(0), rtol=1e-6)
+        assert before.get_ydata()[0] == pytest.approx(float(result.values[metric][:, 0].mean()))
+    alone = run_steering(zoo.model("gpt2"), PROMPTS[0], direction=VECTOR, layers=1, strengths=(1.0,), answer=11)
+    assert len(alone.figure().axes[0].lines) == 2

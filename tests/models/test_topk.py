@@ -288,3 +288,12 @@ def test_curves_as_a_table_and_in_words():
     assert curves().complete
     assert not curves(90).complete
     assert curves().upto(60).to_frame()["steps"].tolist() == [50]
+
+
+def test_curves_have_a_figure():
+    sae = teaching.sae()
+    figure = sae.curves.figure()
+    drawn = {axis.get_title(loc="left"): axis.lines[0].get_ydata() for axis in figure.axes}
+    assert list(drawn) == ["loss", "variance explained", "latents on a token (L0)", "share of dead latents"]
+    assert drawn["variance explained"].tolist() == sae.curves.variance_explained.tolist()
+    assert sae.curves.summary() in figure.get_suptitle()

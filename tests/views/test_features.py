@@ -494,3 +494,16 @@ def test_show_features_turns_a_latent_of_the_model():
     assert reading.text_before.startswith(" Sorry")
     assert reading.text_after.startswith(" Sure")
     assert view.turn(817, "clamp", 12.0, token=4).before[0].token.label != reading.before[0].token.label
+
+
+def test_of_many_texts_those_are_drawn_on_which_the_latent_is_strongest():
+    random = np.random.default_rng(0)
+    texts = {f"text {number}": ("␣a", "␣b", "␣c") for number in range(40)}
+    dense = np.abs(random.normal(size=(120, made.N_LATENTS))).astype(np.float32)
+    result = replace(made.from_dense(texts, dense), sides=("text",) * 40)
+    view = FeatureView(result)
+    view.selected = {"latent": 2, "token": None}
+    strongest = sorted(np.argsort(-dense[:, 2].reshape(40, 3).max(1))[:12].tolist())
+    said = [text.get_text() for text in view.figure().axes[0].texts]
+    assert any("drawn are the 12 of 40 texts on which it is strongest" in text for text in said)
+    assert [text for text in said if text.startswith("text ")] == [f"text {number}" for number in strongest]
