@@ -58,16 +58,12 @@ class LabelError(InterpWidgetsError, ValueError):
     """Labels that no probe can be fitted to or tested on: of one class, too few of one, or not one for each text."""
 
 
-class MissingPackageError(InterpWidgetsError, ImportError):
-    """A package that only some of the work needs and that is not installed, with the way to install it."""
-
-
 class RemoteRunError(InterpWidgetsError, RuntimeError):
     """A run on a server that could not be started or finished: no server, a lost connection, or the server's error."""
 
 
 class MissingPackageError(InterpWidgetsError, ImportError):
-    """Something that needs an optional package which is not installed; the message says which."""
+    """A package that only some of the work needs and that is not installed, with the way to install it."""
 
 
 def unknown_name(kind: str, given: object, valid: Iterable[str]) -> UnknownNameError:

@@ -103,7 +103,7 @@ class ProbeView(View):
             SelectionError: of more than two classes none was named.
             UnknownNameError: there is no such class.
         """
-        place = self._place()
+        place = self._chosen()
         whole = self.partial.directions(self._kind, site=place["site"], label=label)
         return whole.at(place["layer"], place["pos"])
 
@@ -116,7 +116,7 @@ class ProbeView(View):
             ResultError: the result came without code, or nothing is computed yet.
             SelectionError: nothing is tested there.
         """
-        place, result = self._place(), self.partial
+        place, result = self._chosen(), self.partial
         return result.script(result.find(place["layer"], place["pos"], place["site"]), self._kind)
 
     def figure(self) -> Figure:
@@ -135,7 +135,7 @@ class ProbeView(View):
         kinds = self.partial.kinds
         return next((kind for kind in kinds if kind == self.kind), kinds[0])
 
-    def _place(self) -> ProbeChoice:
+    def _chosen(self) -> ProbeChoice:
         place = self._place_or_none()
         if place is None:
             raise ResultError("no cell is computed yet. Select one, or wait.")
