@@ -11,8 +11,8 @@ from interp_widgets import (
     run_patching,
     show_ablation,
     show_causal_trace,
-    show_path_patching,
     show_patching,
+    show_path_patching,
     teaching,
 )
 from interp_widgets.experiments.receivers import Receiver

@@ -140,7 +140,7 @@ def _wrapped(result: AttentionResult) -> tuple[int, int]:
     """How many pictures a row has, and how many rows a layer takes: several where layers are few and heads many."""
     n_heads, n_layers = len(result.heads), len(result.layers)
     each = -(-n_heads // 8)
-    return (8, each) if 1 < each and each * n_layers <= 10 else (n_heads, 1)
+    return (8, each) if each > 1 and each * n_layers <= 10 else (n_heads, 1)
 
 
 def _small(result: AttentionResult, side: Shown, layer: int, head: int, weighted: bool) -> NDArray[np.float32] | None:
