@@ -66,7 +66,7 @@ def attention(
 
 
 def scores(layers: int = 2, heads: int = 3) -> HeadScores:
-    """Head 1.1 is an induction head, head 0.2 a previous-token head; the others are neither, and head 0.0 copies not."""
+    """Head 1.1 is an induction head, head 0.2 a previous-token head; 0.0 is the opposite of a copying head."""
     shape = (4, layers, heads)
     rising = np.linspace(0, 0.2, layers * heads, dtype=np.float32).reshape(layers, heads)
     samples = {name: np.tile(rising, (4, 1, 1)) for name in ("previous_token", "duplicate_token", "induction")}

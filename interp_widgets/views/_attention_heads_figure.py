@@ -56,7 +56,7 @@ def draw(
     grid = figure.add_gridspec(
         1, 2, width_ratios=(width, 4.4), wspace=0.28, left=0.05, right=0.96, top=0.86, bottom=0.2
     )
-    small, large = (figure.add_subplot(cell) for cell in grid)
+    small, large = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     figure.text(0.05, 0.965, _title(result, side, weighted), fontsize=10.5, color=INK, va="center")
     _draw_small(small, result, scores, choice, look)
     _draw_large(large, close, scores, choice, look)
@@ -72,9 +72,8 @@ def _title(result: AttentionResult, side: Shown, weighted: bool) -> str:
 def _colors(signed: bool) -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
-    colors = LinearSegmentedColormap.from_list("attention", [COOL, PALE, WARM] if signed else [PALE, WARM])
-    colors.set_bad(LINE)
-    return colors
+    ends = [COOL, PALE, WARM] if signed else [PALE, WARM]
+    return LinearSegmentedColormap.from_list("attention", ends).with_extremes(bad=LINE)
 
 
 def _draw_small(

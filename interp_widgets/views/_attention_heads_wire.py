@@ -141,6 +141,11 @@ def tile_of(
     return largest(piece, 2**level)
 
 
+def top_of(result: AttentionResult, side: Shown) -> tuple[int, int, int]:
+    """The tile that has a whole pattern, by its level, row and column."""
+    return result.levels(SIDES.index(side) if side != "difference" else 0, size=TILE) - 1, 0, 0
+
+
 def lines_of(
     result: AttentionResult, side: Shown, layer: int, head: int, weighted: bool, pos: int
 ) -> list[NDArray[np.float32]]:

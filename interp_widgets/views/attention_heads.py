@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from interp_widgets.views._attention_heads_wire import (
     lines_of,
     sides_shown,
     tile_of,
+    top_of,
     wire_layer,
     wire_scores,
 )
@@ -38,6 +39,7 @@ from interp_widgets.views.protocol.attention_heads import (
     WireLayer,
     WireScores,
 )
+from interp_widgets.views.protocol.common import Spot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,6 +75,9 @@ class AttentionView(View):
     _esm = STATIC / "attention_heads.js"
     _page_writes = frozenset({"selected", "side", "weighted", "score", "order", "color_scale", "theme"})
     _page_state = ("spec", "arrays", "scored", "close_up", "kept", "job", *sorted(_page_writes))
+
+    _called = "attention"
+    _shares = ("layer", "head", "pos")
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
     arrays = traitlets.Instance(AttentionResult, help="The result whose numbers the page holds.").tag(
@@ -268,6 +273,22 @@ class AttentionView(View):
             if whole.scores is not None and whole.scores is not self.scored:
                 self.set_trait("scored", whole.scores)
 
+    def _go(self, spot: Spot) -> bool:
+        # Of a place that says the layer alone, say, the rest is that of the head that is shown.
+        here: dict[str, Any] = dict(self.selected or {})
+        if not here and (leading := self.partial.leading()) is not None:
+            here = {"layer": leading[0], "head": leading[1]}
+        known = {key: value for key, value in spot.items() if key in self._shares}
+        try:
+            self.set_trait("selected", {**here, **known})
+        except traitlets.TraitError:
+            return False
+        return bool(known)
+
+    def _words(self, pos: int) -> Sequence[str]:
+        sides = [self.partial.tokens(side).labels for side in range(len(self.partial.prompts))]
+        return list(dict.fromkeys(labels[pos] for labels in sides if pos < len(labels)))
+
     def _title(self) -> str:
         return question(self.partial)
 
@@ -296,7 +317,7 @@ class AttentionView(View):
             number = SIDES.index(side) if side != "difference" else 0
             last = len(source.tokens(number)) - 1
             self._lines(side, layer, head, weighted, last if pos is None else pos)
-            self._tile(side, layer, head, weighted, (source.levels(number) - 1, 0, 0))
+            self._tile(side, layer, head, weighted, top_of(source, side))
         state["kept"] = [_wire_kept(key, arrays) for key, arrays in self._seen.items()]
         return state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from interp_widgets.views.protocol.common import CancelMessage, HtmlRequest, JobStatus, ResyncMessage, Theme, WireArray
+from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, ViewState, WireArray
 
 AttentionSide = Literal["clean", "corrupt", "difference"]
 HeadOrder = Literal["layer", "score"]
@@ -150,7 +150,7 @@ class HeadChoice(TypedDict):
     pos: int | None
 
 
-class AttentionState(TypedDict):
+class AttentionState(ViewState):
     """The state that Python and the page share."""
 
     spec: AttentionSpec
@@ -206,5 +206,5 @@ class ReadRequest(TypedDict):
     head: int
 
 
-AttentionToPython = CancelMessage | ResyncMessage | HtmlRequest | TileRequest | LinesRequest | ReadRequest
+AttentionToPython = ToPython | TileRequest | LinesRequest | ReadRequest
 """What the view may send."""

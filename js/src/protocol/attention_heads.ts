@@ -1,5 +1,5 @@
 // Written by tools/protocol.py from interp_widgets/views/protocol/attention_heads.py; edit that file instead.
-import type { CancelMessage, HtmlRequest, JobStatus, ResyncMessage, Theme, WireArray } from "./common";
+import type { JobStatus, Theme, ToPython, ViewState, WireArray } from "./common";
 
 export type AttentionSide = "clean" | "corrupt" | "difference";
 
@@ -135,7 +135,7 @@ export interface HeadChoice {
 }
 
 /** The state that Python and the page share. */
-export interface AttentionState {
+export interface AttentionState extends ViewState {
   spec: AttentionSpec;
   arrays: AttentionArrays;
   scored: WireScores | null;
@@ -187,4 +187,4 @@ export interface ReadRequest {
 }
 
 /** What the view may send. */
-export type AttentionToPython = CancelMessage | ResyncMessage | HtmlRequest | TileRequest | LinesRequest | ReadRequest;
+export type AttentionToPython = ToPython | TileRequest | LinesRequest | ReadRequest;

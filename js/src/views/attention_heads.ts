@@ -3,15 +3,18 @@ import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { Frame, frameCss } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
+import { type Linked, Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { Nested, nestedCss } from "../core/nested";
 import { Pattern, type PatternPlace, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { Tooltip } from "../core/tooltip";
 import { isWaiting, Waiting } from "../core/waiting";
-import type { AttentionState, AttentionToPython } from "../protocol/attention_heads";
+import type { AttentionState, AttentionToPython, HeadChoice } from "../protocol/attention_heads";
+import type { Spot } from "../protocol/common";
 import { Controls } from "./attention_heads/controls";
 import { type Ask, HeadData } from "./attention_heads/data";
 import { attentionToCsv } from "./attention_heads/export_csv";
@@ -56,6 +59,8 @@ class AttentionHeads {
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
+  readonly #links: Links;
+  readonly #nested: Nested;
   readonly #body = h("div", { class: "iw-body" });
   readonly #name = h("div", { class: "iw-head-name" });
   readonly #failed = h("div", { class: "iw-note", role: "status", hidden: true });
@@ -79,6 +84,10 @@ class AttentionHeads {
     this.#scores = this.#makeScores();
     this.#actions = this.#makeActions();
     const { signal } = this.#stop;
+    this.#links = new Links(model, this.#linked(), signal);
+    const home = () => this.#pattern.element.focus();
+    const say = (text: string) => this.#frame.say(text);
+    this.#nested = new Nested(model, this.#messages, { place: () => this.#place(), home, say }, signal);
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
     this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#messages.live);
     this.#controls = new Controls(this.#actions);
@@ -98,20 +107,23 @@ class AttentionHeads {
       this.#text.element,
       this.#body,
       this.#legend.element,
+      this.#nested.bar,
       this.#failed,
     );
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       LABEL,
-      stripCss + codeCss + patternCss + css,
+      stripCss + codeCss + patternCss + nestedCss + css,
       this.#header.element,
       this.#job.element,
       body,
       this.#table.element,
       this.#footer.element,
       this.#code.element,
+      this.#nested.element,
       this.#tooltip.element,
     );
+    this.#nested.listen(this.#frame.element, signal);
     fill(el, this.#frame.element);
     this.#connect();
     this.#draw();
@@ -193,25 +205,28 @@ class AttentionHeads {
   #makeActions(): Actions {
     return {
       choose: (head) => {
-        this.#write("selected", { ...head, pos: this.#scene?.held ?? null });
+        this.#select({ ...head, pos: this.#scene?.held ?? null });
         if (this.#scene) this.#frame.say(`Shown: ${spokenHead(this.#scene, head)}.`);
       },
       pointHead: (head, beside, all) => {
         this.#pointed = head;
         const scene = this.#scene;
         if (!scene) return;
+        this.#links.point(head && { ...head });
         this.#draw();
         if (head && beside && all) this.#tooltip.show(tipOf(scene, head), beside, all, this.#frame.element);
         else this.#tooltip.hide();
       },
       point: (spot) => {
         this.#spot = spot;
+        const shown = this.#scene?.shown;
+        this.#links.point(spot && shown && spot.query !== null ? { ...shown, pos: spot.query } : null);
         this.#redraw();
       },
       hold: (query) => {
         const scene = this.#scene;
         if (!scene?.shown || (query === null && scene.held === null)) return;
-        this.#write("selected", { ...scene.shown, pos: query });
+        this.#select({ ...scene.shown, pos: query });
         if (query !== null) this.#frame.say(`Held: ${scene.data.labels(scene.kind.side)[query]}, position ${query}.`);
       },
       setSide: (side) => this.#write("side", side),
@@ -225,10 +240,43 @@ class AttentionHeads {
     };
   }
 
-  /** Shows where somebody points in a view that is linked to this one; null takes it away. */
-  showElsewhere(place: Scene["ghost"]): void {
-    this.#ghost = place;
-    this.#redraw();
+  /** What linked views make of this one. */
+  #linked(): Linked {
+    return {
+      point: (spot) => {
+        this.#ghost = spot && { layer: spot.layer ?? null, head: spot.head ?? null, pos: spot.pos ?? null };
+        this.#redraw();
+      },
+      go: (spot) => this.#go(spot),
+      words: (pos) => [
+        ...new Set(this.model.get("spec").sides.flatMap(({ labels }) => (pos < labels.length ? [labels[pos]] : []))),
+      ],
+    };
+  }
+
+  /** Selects what was selected in another view, as far as it is here. */
+  #go(spot: Spot | null): void {
+    const scene = this.#scene;
+    if (!spot) {
+      this.#write("selected", null);
+      return;
+    }
+    const { layer, head, pos } = { ...scene?.shown, pos: scene?.held ?? undefined, ...spot };
+    const { layers, heads, sides } = this.model.get("spec");
+    const there = layer !== undefined && head !== undefined && layers.includes(layer) && heads.includes(head);
+    const longest = Math.max(...sides.map(({ labels }) => labels.length));
+    if (there && (pos === undefined || pos < longest)) this.#write("selected", { layer, head, pos: pos ?? null });
+  }
+
+  #select(choice: HeadChoice): void {
+    this.#write("selected", choice);
+    this.#links.select(spotOf(choice));
+  }
+
+  /** The place from which views open. */
+  #place(): Spot | null {
+    const { shown = null, held = null } = this.#scene ?? {};
+    return shown && spotOf({ ...shown, pos: held });
   }
 
   async #read(): Promise<void> {
@@ -312,6 +360,7 @@ class AttentionHeads {
     this.#drawLarge(scene, Math.min(TALLEST, right - (lists ? lists + 18 : 0)));
     this.#readout.update(scene);
     this.#legend.update(scene);
+    this.#nested.update();
     this.#table.update(scene);
     this.#footer.update(spec.provenance);
     this.#drawCode(scene);
@@ -363,6 +412,11 @@ class AttentionHeads {
     const which = spec.sides.length > 1 ? `, ${name} prompt` : "";
     this.#code.update(`pattern of ${nameOf(shown)}${which}, position ${query}`, substitute(spec.code, values));
   }
+}
+
+/** A choice as a place that other views understand. */
+function spotOf({ layer, head, pos }: HeadChoice): Spot {
+  return pos === null ? { layer, head } : { layer, head, pos };
 }
 
 function render({ model, el, signal }: RenderProps<AttentionState>): () => void {
