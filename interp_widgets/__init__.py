@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.attention import show_attention
     from interp_widgets.show.features import show_features
+    from interp_widgets.show.lens import show_lens
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
         show_ablation,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.attention_heads import AttentionView
     from interp_widgets.views.features import FeatureView
+    from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.superposition import Superposition
 
@@ -85,6 +87,7 @@ __all__ = [
     "HeadScores",
     "LatentCard",
     "LensResult",
+    "LensView",
     "MemoriesFigure",
     "MemoriesResult",
     "ModelReport",
@@ -121,6 +124,7 @@ __all__ = [
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
+    "show_lens",
     "show_memories",
     "show_patching",
     "show_path_patching",
@@ -144,6 +148,7 @@ _HOME = {
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "LensResult": "interp_widgets.results.lens",
+    "LensView": "interp_widgets.views.lens_table",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
     "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
@@ -180,6 +185,7 @@ _HOME = {
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",
+    "show_lens": "interp_widgets.show.lens",
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",
