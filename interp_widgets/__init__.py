@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.attention import show_attention
+    from interp_widgets.show.attribution import show_attribution
     from interp_widgets.show.features import show_features
     from interp_widgets.show.lens import show_lens
     from interp_widgets.show.memories import show_memories
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.attention_heads import AttentionView
+    from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.patching_grid import PatchingGrid
@@ -76,6 +78,7 @@ __all__ = [
     "AttentionResult",
     "AttentionView",
     "AttributionResult",
+    "AttributionView",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -121,6 +124,7 @@ __all__ = [
     "run_top_examples",
     "show_ablation",
     "show_attention",
+    "show_attribution",
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
@@ -137,6 +141,7 @@ _HOME = {
     "AttentionResult": "interp_widgets.results.attention",
     "AttentionView": "interp_widgets.views.attention_heads",
     "AttributionResult": "interp_widgets.results.attribution",
+    "AttributionView": "interp_widgets.views.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -182,6 +187,7 @@ _HOME = {
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show.patching",
     "show_attention": "interp_widgets.show.attention",
+    "show_attribution": "interp_widgets.show.attribution",
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",
