@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from interp_widgets.results.errors import SelectionError
-from interp_widgets.results.patching import Pair
 from interp_widgets.results.terms import STREAM_SITES
 from interp_widgets.show.attention import show_attention
+from interp_widgets.show.attribution import show_attribution
+from interp_widgets.show.lens import show_lens
 from interp_widgets.views._strips import Steps
+from interp_widgets.views._view import View
 from interp_widgets.views._way import Way
-from interp_widgets.views.attention_heads import AttentionView
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol.common import Spot
 
@@ -43,47 +44,72 @@ class Asked:
     pos: int | None = None
 
 
+@dataclass(frozen=True)
+class Prompted:
+    """A model and what it is given: a prompt, perhaps one to compare it with, and two answers to it."""
+
+    model: Any
+    tokenizer: Any
+    clean: list[int]
+    corrupt: list[int] | None
+    answer: int
+    wrong_answer: int
+
+
+Of: TypeAlias = Callable[[Spot], Prompted]
+"""Finds the prompts that a place is in."""
+
+
 def with_ways(grid: PatchingGrid, asked: Asked) -> PatchingGrid:
     """Let views open from the cells of a grid."""
     if asked.remote:
         return grid._refuse_to_open(ELSEWHERE)
-    ways = [parts(asked)] if asked.by_site else []
-    return grid._offer(*ways, pattern(grid, asked))
+
+    def of(spot: Spot) -> Prompted:
+        pairs, number = grid.partial.pairs, spot.get("prompt", 0)
+        if number >= len(pairs):
+            raise SelectionError(f"no prompt {number}: this grid has pairs 0 to {len(pairs) - 1}.")
+        pair = pairs[number]
+        compared = None if pair.noised or not pair.corrupt.ids else [*pair.corrupt.ids]
+        answers = pair.answer.id, pair.wrong_answer.id
+        return Prompted(asked.model, asked.tokenizer, [*pair.clean.ids], compared, *answers)
+
+    # Where keys and values are shared by several heads, theirs are other numbers.
+    own = [panel.site for panel in grid.partial.panels if panel.site in ("k", "v") and not panel.notes]
+    to_lens = lens(of) if asked.pos is None else lens(of, needs=())
+    ways = pattern(of, ("z", "q", "pattern", *own)), to_lens, attribution(of)
+    if asked.pos is not None:
+        grid._everywhere = {"pos": asked.pos}
+    return grid._offer(*([parts(asked)] if asked.by_site else []), *ways)
 
 
 def parts(asked: Asked) -> Way:
     """From an activation to what it is the sum of, each patched at the same position."""
 
     def open_parts(spot: Spot) -> PatchingGrid:
-        pos = spot["pos"] if asked.pos is None else asked.pos
-        cells = {"positions": pos, **_summands(spot["site"], spot["layer"])}
-        return with_ways(PatchingGrid(asked.again(cells)), replace(asked, pos=pos))
+        cells = {"positions": spot["pos"], **_summands(spot["site"], spot["layer"])}
+        return with_ways(PatchingGrid(asked.again(cells)), replace(asked, pos=spot["pos"]))
 
+    needs = ("site", "layer", "pos") if asked.pos is None else ("site", "layer")
     return Way(
         "parts",
         "what wrote this activation, patched at its position: attention, MLPs and heads; of an MLP its neurons",
         "o",
         open_parts,
-        needs=("site", "layer", "pos") if asked.pos is None else ("site", "layer"),
+        needs=needs,
         sites=STREAM_SITES,
-        apart=("site", "layer", "pos"),
+        apart=needs,
         by=("pos",),
     )
 
 
-def pattern(grid: PatchingGrid, asked: Asked) -> Way:
-    """From a head to where it looks, on the prompts of the pair that is shown."""
+def pattern(of: Of, sites: tuple[str, ...]) -> Way:
+    """From a head to where it looks."""
 
-    def open_pattern(spot: Spot) -> AttentionView:
-        pair = _pair(grid, spot)
-        view = show_attention(
-            asked.model,
-            [*pair.clean.ids],
-            corrupt=None if pair.noised or not pair.corrupt.ids else [*pair.corrupt.ids],
-            tokenizer=asked.tokenizer,
-        )
-        view.selected = {"layer": spot["layer"], "head": spot["head"], "pos": spot.get("pos", asked.pos)}
-        return view
+    def open_pattern(spot: Spot) -> View:
+        asked = of(spot)
+        view = show_attention(asked.model, asked.clean, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
+        return view._offer(lens(of), attribution(of))
 
     return Way(
         "pattern",
@@ -91,24 +117,49 @@ def pattern(grid: PatchingGrid, asked: Asked) -> Way:
         "t",
         open_pattern,
         needs=("layer", "head"),
-        # Where keys and values belong to several heads, theirs are other numbers.
-        sites=(
-            "z",
-            "q",
-            "pattern",
-            *(panel.site for panel in grid.partial.panels if panel.site in "kv" and not panel.notes),
-        ),
+        sites=sites,
         apart=("prompt",),
         by=("layer", "head", "pos"),
     )
 
 
-def _pair(grid: PatchingGrid, spot: Spot) -> Pair:
-    """The pair whose prompts are meant: the one that is shown, else the first."""
-    pairs, number = grid.partial.pairs, spot.get("prompt", 0)
-    if number >= len(pairs):
-        raise SelectionError(f"no prompt {number}: this grid has pairs 0 to {len(pairs) - 1}.")
-    return pairs[number]
+def lens(of: Of, *, needs: tuple[str, ...] = ("pos",)) -> Way:
+    """From a token to what the model would say there after each layer."""
+
+    def open_lens(spot: Spot) -> View:
+        asked = of(spot)
+        answers = [asked.answer, asked.wrong_answer]
+        view = show_lens(asked.model, asked.clean, answers, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
+        return view._offer(attribution(of))
+
+    return Way(
+        "lens",
+        "what the model would say at this token after each layer",
+        "l",
+        open_lens,
+        needs=needs,
+        apart=("prompt",),
+        by=("site", "layer", "pos"),
+    )
+
+
+def attribution(of: Of) -> Way:
+    """From a component to what it and all others add to the answer."""
+
+    def open_attribution(spot: Spot) -> View:
+        asked = of(spot)
+        view = show_attribution(asked.model, asked.clean, asked.answer, asked.wrong_answer, tokenizer=asked.tokenizer)
+        return view._offer(lens(of))
+
+    return Way(
+        "attribution",
+        "what this component and all others add to the answer by themselves",
+        "a",
+        open_attribution,
+        needs=("layer",),
+        apart=("prompt",),
+        by=("site", "layer", "head"),
+    )
 
 
 def _summands(site: str, layer: int) -> dict[str, Any]:

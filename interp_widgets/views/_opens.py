@@ -47,6 +47,8 @@ class Opens(Linked):
 
     _called = "view"
     """What a way that starts here is said to start from."""
+    _everywhere: Spot | None = None
+    """What its places are of as far as they do not say it, such as the position at which all of a grid is patched."""
     _loop: asyncio.AbstractEventLoop | None
     """The loop on which work goes on in the background, where there is one."""
     _origin: Opened | None = None
@@ -126,7 +128,8 @@ class Opens(Linked):
 
     def _place(self, given: Mapping[str, Any] | None) -> Spot:
         """The place that is meant: the one that is given, else the selected one."""
-        return self._spot() or {} if given is None else _only(cast("Spot", given), Spot.__optional_keys__)
+        spot = self._spot() or {} if given is None else _only(cast("Spot", given), Spot.__optional_keys__)
+        return {**(self._everywhere or {}), **spot}
 
     def _trail(self, place: Spot, way: str) -> tuple[str, ...]:
         here = (self._called,) if self._origin is None else self._origin.trail

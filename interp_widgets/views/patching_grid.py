@@ -325,7 +325,7 @@ class PatchingGrid(View):
     def _place(self, given: Mapping[str, Any] | None) -> Spot:
         """The place that is meant: the one that is given, else the selected cell, else the strongest one."""
         if given is None and not self.selected:
-            return cast("Spot", self.partial.strongest(self.metric))
+            given = self.partial.strongest(self.metric)
         return super()._place(given)
 
     def _go(self, spot: Spot) -> bool:

@@ -12,49 +12,7 @@ from interp_widgets.publish import publish
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError
 from interp_widgets.views._way import Way, place_in_words
 from tests import made
-
-CELL = {"site": "resid_pre", "layer": 2, "pos": 5}
-HEAD = {"site": "z", "layer": 4, "head": 6}
-
-
-def ways(**changes):
-    """From an activation to heads, and from a head to all of its positions; `asked` notes what is opened."""
-    asked = []
-
-    def opens(name, result):
-        def open_it(spot):
-            asked.append((name, spot))
-            return PatchingGrid(result())._offer(*both)
-
-        return open_it
-
-    both = (
-        Way(
-            "parts",
-            "what wrote it",
-            "o",
-            opens("parts", made.heads),
-            needs=("layer", "pos"),
-            sites=("resid_pre",),
-            apart=("layer", "pos"),
-            by=("pos",),
-        ),
-        Way(
-            "rows",
-            "all of it",
-            "t",
-            opens("rows", made.heads_by_position),
-            needs=("layer", "head"),
-            by=("layer", "head"),
-            **changes,
-        ),
-    )
-    return asked, both
-
-
-def grid(**changes):
-    asked, both = ways(**changes)
-    return asked, PatchingGrid(made.result())._offer(*both)
+from tests.made_ways import CELL, HEAD, grid, ways
 
 
 def test_a_view_opens_of_the_selected_place_else_of_the_strongest():
@@ -73,12 +31,12 @@ def test_what_is_open_is_shown_again_and_goes_to_the_place():
     parts = view.drill("parts", CELL)
     assert view.drill("parts", CELL) is parts
     rows = parts.drill("rows", HEAD)
-    assert parts.drill("rows", {"site": "q", "layer": 1, "head": 2}) is rows
+    assert parts.drill("rows", {"site": "q", "layer": 2, "head": 3}) is rows
     assert len(asked) == 2
     assert rows.selected is None  # it has no cell without a position
     rows.selected = {"site": "z", "layer": 0, "head": 1, "pos": 3}
-    parts.drill("rows", {"site": "q", "layer": 1, "head": 2})
-    assert rows.selected == {"site": "z", "layer": 1, "head": 2, "pos": 3}
+    parts.drill("rows", {"site": "q", "layer": 2, "head": 3})
+    assert rows.selected == {"site": "z", "layer": 2, "head": 3, "pos": 3}
 
 
 def test_a_way_that_tells_prompts_apart_opens_one_view_of_each():
@@ -103,9 +61,9 @@ def test_the_page_is_told_the_way_to_each_view():
         "place": {"layer": 2, "pos": 5},
         "trail": ["patching", "resid_pre, layer 2, ␣John / ␣Mary (5)", "parts"],
     }
-    parts.drill("rows", {**HEAD, "head": 2})
+    parts.drill("rows", {**HEAD, "head": 3})
     (below,) = parts.get_state("opened")["opened"]
-    assert below["trail"] == [*on_page["trail"], "z, layer 4, head 2", "rows"]
+    assert below["trail"] == [*on_page["trail"], "z, layer 1, head 3", "rows"]
     assert below["model"] == rows.model_id
     assert view.get_state("ways")["ways"][0] == {
         "name": "parts",
