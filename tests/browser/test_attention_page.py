@@ -103,7 +103,7 @@ def test_cells_have_the_colours_of_their_numbers(open_heads):
 
 def test_pointing_at_a_token_tells_where_it_looks_and_who_looks_at_it(open_heads):
     page = open_heads(selected={"layer": 0, "head": 1, "pos": None})
-    lists = page.locator(".iw-readout")
+    lists = page.locator(".iw-lists")
     expect(lists).to_contain_text("␣sat 7 looks at")
     page.locator(".iw-tok").nth(3).hover()
     expect(lists).to_contain_text("␣John 3 looks at␣Mary 10.75When 00.25")
@@ -150,17 +150,27 @@ def test_all_is_reached_by_keyboard(open_heads):
     expect(cell).to_contain_text("␣he, position 6, looks at ␣Mary, position 1: 0.75")
     page.keyboard.press("Enter")
     expect(page.locator(".iw-tok[aria-selected=true]")).to_have_attribute("data-token", "6")
-    before = Large(page).cell
-    page.keyboard.press("+")
-    page.wait_for_function(
-        f"Number(document.querySelector('canvas.iw-pattern-numbers').dataset.cell) === {before}"
-    )  # 8 tokens are as large as they get
     page.keyboard.press("Escape")
     expect(page.locator(".iw-tok[aria-selected=true]")).to_have_count(0)
     strip = page.get_by_role("listbox")
     strip.focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".iw-readout")).to_contain_text("␣Mary 1 looks at")
+    expect(page.locator(".iw-lists")).to_contain_text("␣Mary 1 looks at")
+
+
+def test_a_pattern_zooms_about_the_cursor_and_back(open_heads):
+    page = open_heads(attention(40))
+    before = Large(page)
+    before.plot.focus()
+    for key in ("ArrowUp", "+", "+"):
+        page.keyboard.press(key)
+    after = Large(page)
+    assert after.cell == pytest.approx(before.cell * 1.6**2)
+    spot = after.spot(39, 39)
+    assert spot["x"] < before.x + 40 * before.cell, "the last token, where the keyboard is, stays in sight"
+    np.testing.assert_array_less(0, [spot["x"], spot["y"]])
+    page.keyboard.press("0")
+    assert Large(page).cell == before.cell
 
 
 def test_heads_are_ordered_and_named_by_a_score(open_heads):
@@ -205,14 +215,14 @@ def test_a_long_prompt_shows_what_the_page_keeps(open_heads, monkeypatch):
     monkeypatch.setattr(wire, "_LARGEST", 10)
     result = attention(40, layers=1, heads=2)
     page = open_heads(result, selected={"layer": 0, "head": 1, "pos": 20})
-    expect(page.locator(".iw-readout")).to_contain_text("␣went 20 looks at␣and 180.75When 00.25")
+    expect(page.locator(".iw-lists")).to_contain_text("␣went 20 looks at␣and 180.75When 00.25")
     expect(page.locator(".iw-rough")).to_have_count(0)
     assert (warm(Large(page).colors(40)) > CLEAR).sum() == (result.pattern(0, 1) > 0.5).sum()
     expect(page.locator(".iw-legend")).to_contain_text("a pixel is the largest of 4 by 4 tokens")
     expect(page.locator(".iw-legend")).to_contain_text("This page keeps what was looked at, 4 MiB at most.")
     page.locator(".iw-tok").nth(9).hover()
     expect(page.locator(".iw-rough")).to_contain_text("Here it has the small picture: the largest of 4 tokens.")
-    expect(page.locator(".iw-readout")).to_contain_text("␣Mary 9 looks atWhen 4 to 70.75")
+    expect(page.locator(".iw-lists")).to_contain_text("␣Mary 9 looks at␣went 4 to 70.75When 8 to 110.75")
     choose(page, "0.0")
     expect(page.locator(".iw-head-name")).to_contain_text("head 0.0")
     assert (warm(Large(page).colors(40)) > CLEAR).sum() > 0, "the small picture stands in"

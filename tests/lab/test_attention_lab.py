@@ -61,7 +61,7 @@ def test_heads_are_read_scored_and_chosen(browser, jupyterlab):
     expect_selected(notebook, {"layer": 2, "head": 0, "pos": 9})
     notebook.kernel("view.selected = {'layer': 0, 'head': 2, 'pos': 4}")
     expect(page.locator(".iw-head-name")).to_contain_text("previous token")
-    expect(page.locator(".iw-readout")).to_contain_text("␣went 4 looks at")
+    expect(page.locator(".iw-lists")).to_contain_text("␣went 4 looks at")
     heads.focus()
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
@@ -75,12 +75,12 @@ def test_a_long_prompt_is_asked_for_piece_by_piece(browser, jupyterlab):
     notebook.run_all()
     page = notebook.page
     expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    expect(page.locator(".iw-readout li")).to_have_count(2)
-    expect(page.locator(".iw-readout")).to_contain_text("␣he 598 0.75")
+    expect(page.locator(".iw-lists li")).to_have_count(2)
+    expect(page.locator(".iw-lists")).to_contain_text("␣he 598 0.75")
     expect(page.locator(".iw-rough")).to_have_count(0)
     page.locator("[data-token='9']").first.click()
-    expect(page.locator(".iw-readout")).to_contain_text("When 8 0.75")
-    expect(page.locator(".iw-readout")).to_contain_text("is looked at by ␣and 10 0.75")
+    expect(page.locator(".iw-lists")).to_contain_text("When 8 0.75")
+    expect(page.locator(".iw-lists")).to_contain_text("is looked at by ␣and 10 0.75")
     kept = "print(sorted({key.split('/')[0] for key in view._seen}))"
     assert notebook.kernel(kept) == "['lines', 'tile']"
     page.context.close()
