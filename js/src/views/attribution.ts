@@ -74,7 +74,7 @@ class Attribution {
     this.#code = new CodeBlock("nnsight code that computes it", this.#actions.announce);
     const main = h("div", { class: "iw-main" }, this.#plot.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#ranking.element);
-    const body = h("div", {}, h("div", { class: "iw-body" }, main, side), this.#card.element);
+    const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       "direct logit attribution",
