@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from interp_widgets.experiments.code_sites import blocks, site_lines, traced, written
+from interp_widgets.experiments.code_sites import blocks_at, site_lines, traced, written
 from interp_widgets.models.access import Access
 from interp_widgets.models.straight import Ending, Norm, Straight
 from interp_widgets.results.attribution import Component
@@ -103,7 +103,7 @@ class _Writer:
     def _whole(self, reads: list[str], after: list[str], *, reads_last: bool, block: bool = False) -> str:
         access, opened = self.access, self.access.opened
         training = any(module.training for module in opened.module.modules())
-        last = site_lines(access, "resid_post", ":", blocks(access, str(access.n_layers - 1))).read("at")
+        last = site_lines(access, "resid_post", ":", blocks_at(access, str(access.n_layers - 1))).read("at")
         trace = [
             f"    with {traced(access, 'ids')}:",
             *(f"        {line}" for line in reads),
@@ -116,7 +116,7 @@ class _Writer:
             *(["model.eval()  # contributions are those with dropout off"] if training else []),
             "",
             "ids, at = torch.tensor([$ids]), $pos  # the prompt, and the position whose prediction is taken apart",
-            *([f"block = {blocks(access, '$layer')}"] if block else []),
+            *([f"block = {blocks_at(access, '$layer')}"] if block else []),
             *([f"norm = {written(access, access.envoy_of(self.last.module))}"] if self.last.module else []),
             f"unembedding = {written(access, access.envoy_of(self.unembedding))}",
             "",
@@ -168,7 +168,7 @@ class _Writer:
 
     def _embedded(self, part: Component) -> tuple[list[str], list[str]] | None:
         access = self.access
-        stream = site_lines(access, "resid_pre", ":", blocks(access, "0")).read("at")
+        stream = site_lines(access, "resid_pre", ":", blocks_at(access, "0")).read("at")
         embed = f"{written(access, access.embedding)}(ids)[:, at]"
         if part.kind == "token":
             return [], ["# The row of the token.", f"added = {embed}"]
