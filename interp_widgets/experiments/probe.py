@@ -100,7 +100,6 @@ def probe(
     if len(classes) > _MOST_CLASSES:
         raise LabelError(f"There are {len(classes)} classes. Probes tell at most {_MOST_CLASSES} apart.")
     check_duplicates(examples, classes)
-    columns = parse_columns(positions, examples.texts)
     others = []
     for name, (other_texts, other_labels) in dict(transfer or {}).items():
         given, known = parse_examples(reader, other_texts, other_labels, str(name), per_token=per_token)
@@ -113,7 +112,9 @@ def probe(
         numbers = np.array([classes.index(label) for label in known], np.int32)
         others.append((str(name), Examples(given.texts, given.text, given.position, numbers[given.labels])))
         check_apart(examples, given, str(name))
-        check_positions(columns, given.texts, str(name))
+    columns = parse_columns(positions, examples.texts, [text for _, other in others for text in other.texts])
+    for name, other in others:
+        check_positions(columns, other.texts, name)
     of_texts = parse_groups(groups, len(examples.texts))
     named = parse_sites(sites)
     if "pattern" in named:

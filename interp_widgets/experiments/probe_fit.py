@@ -56,10 +56,13 @@ def split(labels: Ints, groups: Ints, folds: int, seed: int) -> NDArray[np.int16
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    alone = len(np.unique(groups)) == len(groups)
-    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    rows = np.zeros((len(labels), 1))
+    if len(np.unique(groups)) == len(groups):
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
+    else:
+        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, groups)
     fold = np.full(len(labels), -1, np.int16)
-    for number, (train, test) in enumerate(splitter.split(np.zeros((len(labels), 1)), labels, groups)):
+    for number, (train, test) in enumerate(parts):
         if not len(test) or len(np.unique(labels[train])) < len(np.unique(labels)):
             raise LabelError("its groups do not spread over so many folds.")
         fold[test] = number

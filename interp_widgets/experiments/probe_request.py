@@ -16,7 +16,7 @@ from interp_widgets.experiments.request import Reader
 from interp_widgets.models.numbers import as_plain, is_real, is_whole, kind_of
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.errors import LabelError, PromptError, SelectionError
-from interp_widgets.results.probe import MEAN, TOKENS, Examples
+from interp_widgets.results.probe import Examples
 from interp_widgets.results.tokens import Tokens
 
 Label: TypeAlias = "str | bool | int"
@@ -107,21 +107,27 @@ def check_classes(examples: Examples, classes: Sequence[Label], folds: int) -> N
         )
 
 
-def parse_columns(positions: Positions, texts: Sequence[Tokens]) -> Columns:
+def parse_columns(positions: Positions, texts: Sequence[Tokens], others: Sequence[Tokens]) -> Columns:
     """Read where in texts to look; positions count from the start where all texts are of one length.
+
+    Args:
+        positions: as the user passed them.
+        texts: what probes are fitted to.
+        others: what they are tested on beside it; where all positions are asked for, those that these have too.
 
     Raises:
         SelectionError: a position that some text does not have, or something that is none.
     """
     lengths = {len(tokens) for tokens in texts}
     shortest = min(lengths)
+    common = min([shortest, *map(len, others)])
     if positions == "tokens":
-        return Columns((None,), (None,), (TOKENS,))
+        return Columns((None,), (None,), ("tokens",))
     listed: list[Any]
     if positions is None:
-        listed = [*range(-min(shortest, _COLUMNS), 0), "mean"]
+        listed = [*range(-min(common, _COLUMNS), 0), "mean"]
     elif positions == "all":
-        listed = [*range(-shortest, 0), "mean"]
+        listed = [*range(-common, 0), "mean"]
     elif positions == "last":
         listed = [-1]
     else:
@@ -243,7 +249,7 @@ def make_folds(
         own = _groups(examples, groups, position if causal else None)
         grouped.append(own)
         try:
-            _check_spread(examples, own, folds, alone=position is not None)
+            _check_spread(examples, own, folds, position)
             by_column.append(split(examples.labels, own, folds, seed))
         except LabelError as error:
             untested[column] = str(error)
@@ -273,14 +279,15 @@ def _groups(examples: Examples, groups: Sequence[Hashable], position: int | None
     return np.array([numbers[each] for each in roots], np.int32)
 
 
-def _check_spread(examples: Examples, groups: NDArray[np.int32], folds: int, *, alone: bool) -> None:
-    n_groups = len(np.unique(groups))
+def _check_spread(examples: Examples, groups: NDArray[np.int32], folds: int, position: int | None) -> None:
     fewest = min(len(np.unique(groups[examples.labels == each])) for each in np.unique(examples.labels))
     if fewest >= folds:
         return
-    if alone and n_groups == 1:
-        raise LabelError("all texts are the same up to here, so there is nothing to tell them apart by.")
-    here = " up to here" if alone else ""
+    if position is not None:
+        beginnings = {tokens.ids[: position % len(tokens) + 1] for tokens in examples.texts}
+        if len(beginnings) == 1:
+            raise LabelError("all texts are the same up to here, so there is nothing to tell them apart by.")
+    here = " up to here" if position is not None else ""
     raise LabelError(
         f"there are only {fewest} different texts or groups of some class{here}, fewer than {folds} folds, and what is "
         "the same must not be split between fit and test."
@@ -330,6 +337,6 @@ def _sorted(labels: set[Label], name: str) -> list[Label]:
 
 def _called(position: int | None, texts: Sequence[Tokens]) -> str:
     if position is None:
-        return MEAN
+        return "mean"
     there = {tokens.labels[position] for tokens in texts}
-    return there.pop() if len(there) == 1 else str(position)
+    return there.pop() if len(there) == 1 else f"pos {position}"

@@ -19,4 +19,6 @@ def _same(left: Any, right: Any) -> bool:
         return np.array_equal(left, right, equal_nan=True)
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
     return bool(left == right)

@@ -125,7 +125,7 @@ class ProbeResult(Saved):
     """Of the columns: negative ones count from the end of each text, None is the mean over its tokens, or each token
     where labels are per token."""
     labels: tuple[str, ...]
-    """Of the columns: the token where all texts have the same one there, else what `positions` says, in words."""
+    """Of the columns: the token where all texts have the same one there, else "pos 3", "mean" or "tokens"."""
     kinds: tuple[Kind, ...]
     predicted: NDArray[np.int16]
     """(kind, row, column, example): number of the class that a probe gave which was fitted without the example."""
@@ -460,7 +460,7 @@ class ProbeResult(Saved):
         """Say in words where in a text a column is."""
         position = self.positions[column]
         if position is None:
-            return self.labels[column]
+            return TOKENS if self.examples.per_token else MEAN
         if position == -1:
             return "last token"
         return f"position {position}" if position >= 0 else f"position {position} (from the end)"

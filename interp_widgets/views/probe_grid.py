@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Steps: TypeAlias = "Generator[ProbeResult, None, ProbeResult]"
 """Probes that are being fitted: yields partial results and returns the whole."""
+
+_REST = 5
+"""How much longer than sending the last state took it is until the next is sent."""
 
 
 class ProbeView(View):
@@ -67,6 +71,7 @@ class ProbeView(View):
         Args:
             source: a finished result, or the steps of one.
         """
+        self._due = 0.0
         if isinstance(source, ProbeResult):
             source = _finished(source)
         elif not isinstance(source, Generator):
@@ -160,9 +165,13 @@ class ProbeView(View):
         return opened
 
     def _stream(self, result: ProbeResult) -> None:
-        # A cell is some kilobytes at most, and takes longer to compute than the whole to send.
-        if not np.array_equal(result.computed, self.arrays.computed):
-            self.set_trait("arrays", result)
+        # The page gets the whole anew, so that the more there is the less often it is sent.
+        started = time.monotonic()
+        if started < self._due or np.array_equal(result.computed, self.arrays.computed):
+            return
+        self.set_trait("arrays", result)
+        now = time.monotonic()
+        self._due = now + _REST * (now - started)
 
     def _commit(self, result: ProbeResult) -> None:
         if result is self.arrays:
@@ -195,7 +204,7 @@ class ProbeView(View):
 
     def _words(self, pos: int) -> Sequence[str]:
         labels = dict(zip(self.partial.positions, self.partial.labels, strict=True))
-        return [labels[pos]] if labels.get(pos, str(pos)) != str(pos) else []
+        return [labels[pos]] if labels.get(pos, f"pos {pos}") != f"pos {pos}" else []
 
     @traitlets.validate("kind")
     def _valid_kind(self, proposal: Mapping[str, Any]) -> str:

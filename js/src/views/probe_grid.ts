@@ -26,7 +26,7 @@ import { Legend } from "./probe_grid/legend";
 import type { Actions, Scene } from "./probe_grid/scene";
 import css from "./probe_grid/style.css";
 import { TableView } from "./probe_grid/table_view";
-import { describe, meaningOf, nameOf, rowLabels } from "./probe_grid/words";
+import { describe, isToken, meaningOf, nameOf, rowLabels, saidOf } from "./probe_grid/words";
 
 type State = ProbeState & ViewState;
 
@@ -201,9 +201,7 @@ class Probes {
   }
 
   #words(pos: number): readonly string[] {
-    return this.#data.spec.columns
-      .filter((one) => one.pos === pos && one.label !== String(pos))
-      .map(({ label }) => label);
+    return this.#data.spec.columns.filter((one) => one.pos === pos && isToken(one)).map(({ label }) => label);
   }
 
   #redraw(): void {
@@ -301,10 +299,7 @@ class Probes {
       this.#tooltip.hide();
       return;
     }
-    const [name, ...said] = describe(scene, cell).split(": ");
-    const lines = said.join(": ").split(", ");
-    const content = [h("strong", {}, nameOf(scene, cell)), ...lines.map((line) => h("div", {}, line))];
-    void name;
+    const content = [h("strong", {}, nameOf(scene, cell)), ...saidOf(scene, cell).map((line) => h("div", {}, line))];
     const place = this.#grid.onScreen(cell);
     this.#tooltip.show(content, place.cell, place.all, this.#frame.element);
   }

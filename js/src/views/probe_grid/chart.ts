@@ -9,7 +9,8 @@ const TOP = 12;
 const BOTTOM = 34;
 const LEFT = 34;
 const LINE = 14;
-const LONGEST = 132;
+/** Room for the names of lines at their ends. */
+const NAMES = 134;
 
 /** Where the parts of a chart are, in CSS pixels from its upper left corner. */
 interface Frame {
@@ -102,7 +103,7 @@ function frameOf(scene: Scene, width: number, height: number): Frame {
   return {
     width,
     height,
-    names: Math.min(LONGEST, width * 0.34),
+    names: NAMES,
     low: Math.max(0, Math.floor(least * 10 - 0.5) / 10),
     rows,
   };

@@ -71,8 +71,10 @@ function partsOf(scene: Scene, cell: GridCell): HTMLElement[] {
   if (scene.spec.transfers.length > 0) parts.push(transfersOf(scene, cell));
   const promoted = promotedOf(scene, cell);
   if (promoted) parts.push(promoted);
-  parts.push(mistakesOf(scene, cell));
-  return parts;
+  const mistakes = mistakesOf(scene, cell);
+  // Beside three others they would stand alone in a row of their own, so they take all of it.
+  if (parts.length === 3) mistakes.classList.add("iw-across");
+  return [...parts, mistakes];
 }
 
 function part(name: string, note: string, ...content: HTMLElement[]): HTMLElement {

@@ -1,7 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { tokenElement } from "../../core/labels";
 import type { Scene } from "./scene";
-import { formatInterval, formatShare, rowLabels } from "./words";
+import { formatInterval, formatShare, isToken, rowLabels } from "./words";
 
 /** The grid as tables: the measure with its interval, and the control's. */
 export class TableView {
@@ -28,8 +28,8 @@ export class TableView {
 function tableOf(scene: Scene, caption: string, control: boolean): HTMLElement {
   const { spec, data, kind, measure, selected } = scene;
   const labels = rowLabels(spec);
-  const head = spec.columns.map(({ label, pos }) =>
-    h("th", { scope: "col" }, tokenElement(label), pos === null || label === String(pos) ? null : ` ${pos}`),
+  const head = spec.columns.map((column) =>
+    h("th", { scope: "col" }, tokenElement(column.label), isToken(column) ? ` ${column.pos}` : null),
   );
   const body = spec.rows.map((_, row) => {
     const cells = spec.columns.map(({ untested }, column) => {

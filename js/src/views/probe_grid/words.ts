@@ -1,5 +1,6 @@
 import type { GridCell } from "../../core/cell_frame";
 import { formatCount } from "../../core/format";
+import { isolated } from "../../core/labels";
 import type { Figures } from "./data";
 import type { Scene } from "./scene";
 
@@ -33,8 +34,13 @@ export function nameOf({ spec }: Pick<Scene, "spec">, { row, column }: GridCell)
 
 /** Where in the text a column is, with the token that all texts have there. */
 export function placeOf(spec: Scene["spec"], column: number): string {
-  const { where, label, pos } = spec.columns[column];
-  return pos === null || label === String(pos) ? where : `${label} (${where})`;
+  const { where, label } = spec.columns[column];
+  return isToken(spec.columns[column]) ? `[${isolated(label)}] (${where})` : where;
+}
+
+/** Whether all texts have one token at a column, which its label then is. */
+export function isToken({ label, pos }: Scene["spec"]["columns"][number]): boolean {
+  return pos !== null && label !== `pos ${pos}`;
 }
 
 /** How many different things its examples are, where that is fewer than they are themselves. */
@@ -46,26 +52,32 @@ export function differentOf({ spec }: Pick<Scene, "spec">, { column }: GridCell)
   return `${count}, ${groups.toLocaleString("en-US")} different ${pos === null ? "ones or groups" : "up to here"}`;
 }
 
-/** A cell in a sentence, as a screen reader says it. */
-export function describe(scene: Scene, cell: GridCell): string {
+/** What is to be said of a cell. */
+export function saidOf(scene: Scene, cell: GridCell): string[] {
   const { spec, data, kind, measure } = scene;
-  const name = nameOf(scene, cell).replaceAll(" · ", ", ");
   const { untested } = spec.columns[cell.column];
-  if (untested) return `${name}: not tested, ${untested}`;
-  if (!data.isComputed(cell)) return `${name}: not computed yet`;
+  if (untested) return [`not tested: ${untested}`];
+  if (!data.isComputed(cell)) return ["not computed yet"];
   const figures = data.figures(measure, kind, cell);
   const { value, control } = figures;
   const interval = formatInterval(figures);
-  const parts = [
-    `${spec.kinds[kind].label}, ${spec.measures[measure].label} ${formatShare(value)}`,
-    interval && `95% interval ${interval}`,
-    spec.control && `control ${formatShare(control)}, selectivity ${formatDifference(value - control)}`,
-  ];
-  return `${name}: ${parts.filter(Boolean).join(", ")}`;
+  const said = [`${spec.kinds[kind].label}: ${spec.measures[measure].label} ${formatShare(value)}`];
+  if (interval) said.push(`95% interval ${interval}`);
+  if (spec.control) said.push(`control ${formatShare(control)}, selectivity ${formatDifference(value - control)}`);
+  return [...said, differentOf(scene, cell)];
 }
 
-/** What the picture as a whole shows, in a sentence. */
+/** A cell in a sentence, as a screen reader says it. */
+export function describe(scene: Scene, cell: GridCell): string {
+  return `${nameOf(scene, cell).replaceAll(" · ", ", ")}: ${saidOf(scene, cell).join(", ")}`;
+}
+
+/** What the picture as a whole shows, in sentences. */
 export function meaningOf({ spec, measure }: Pick<Scene, "spec" | "measure">): string {
-  const own = `Each cell is ${spec.measures[measure].label} of probes on ${spec.noun}s that were held out of their fit`;
-  return `${own}; what has the same beginning is in one fold.`;
+  const { noun, classes, counts } = spec;
+  const own = `Each cell is the ${spec.measures[measure].label} of a probe that is fitted there, on ${noun}s held out`;
+  const apart = noun === "token" ? "all tokens of a text together" : "those that begin alike together";
+  const most = classes.slice(0, 6).map((name, n) => `${counts[n].toLocaleString("en-US")} ${name}`);
+  const all = classes.length > 6 ? `${most.join(", ")}, …` : most.join(", ");
+  return `${own}, ${apart}. ${formatCount(spec.n_examples, noun)}: ${all}.`;
 }
