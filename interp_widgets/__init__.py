@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.memories import run_memories
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
+    from interp_widgets.experiments.projection import run_projection
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.steering import run_steering
     from interp_widgets.experiments.superposition import run_superposition
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
+    from interp_widgets.results.projection import ProjectionResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.features import show_features
@@ -59,10 +61,12 @@ if TYPE_CHECKING:
         show_patching,
         show_path_patching,
     )
+    from interp_widgets.show.projection import show_projection
     from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.patching_grid import PatchingGrid
+    from interp_widgets.views.residual_map import ProjectionView
     from interp_widgets.views.superposition import Superposition
 
 __version__ = "0.1.0"
@@ -86,6 +90,8 @@ __all__ = [
     "ModelReport",
     "PatchingGrid",
     "PatchingResult",
+    "ProjectionResult",
+    "ProjectionView",
     "Receiver",
     "SteeringResult",
     "Superposition",
@@ -108,6 +114,7 @@ __all__ = [
     "run_memories",
     "run_patching",
     "run_path_patching",
+    "run_projection",
     "run_steering",
     "run_superposition",
     "run_top_examples",
@@ -118,6 +125,7 @@ __all__ = [
     "show_memories",
     "show_patching",
     "show_path_patching",
+    "show_projection",
     "show_superposition",
     "teaching",
     "train_sae",
@@ -142,6 +150,8 @@ _HOME = {
     "ModelReport": "interp_widgets.results.model_report",
     "PatchingGrid": "interp_widgets.views.patching_grid",
     "PatchingResult": "interp_widgets.results.patching",
+    "ProjectionResult": "interp_widgets.results.projection",
+    "ProjectionView": "interp_widgets.views.residual_map",
     "Receiver": "interp_widgets.experiments.receivers",
     "SteeringResult": "interp_widgets.results.steering",
     "Superposition": "interp_widgets.views.superposition",
@@ -164,6 +174,7 @@ _HOME = {
     "run_memories": "interp_widgets.experiments.memories",
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
+    "run_projection": "interp_widgets.experiments.projection",
     "run_steering": "interp_widgets.experiments.steering",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
@@ -174,6 +185,7 @@ _HOME = {
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",
+    "show_projection": "interp_widgets.show.projection",
     "show_superposition": "interp_widgets.show.superposition",
     "train_sae": "interp_widgets.experiments.train_sae",
 }

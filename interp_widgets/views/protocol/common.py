@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 JobState = Literal["running", "done", "cancelled", "failed"]
-Dtype = Literal["float32", "int32", "uint8"]
+Dtype = Literal["float32", "int32", "uint16", "uint8"]
 Theme = Literal["auto", "light", "dark"]
 
 

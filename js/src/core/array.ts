@@ -6,10 +6,11 @@ export type Bytes = ArrayBuffer | ArrayBufferView;
 interface TypedArrays {
   float32: Float32Array;
   int32: Int32Array;
+  uint16: Uint16Array;
   uint8: Uint8Array;
 }
 
-const constructors = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+const constructors = { float32: Float32Array, int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array };
 
 /** Reads a buffer as numbers, in place where its offset is aligned, as a copy where it is not. */
 export function numbers<D extends Dtype>(dtype: D, bytes: Bytes): TypedArrays[D] {

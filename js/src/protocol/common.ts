@@ -2,7 +2,7 @@
 
 export type JobState = "running" | "done" | "cancelled" | "failed";
 
-export type Dtype = "float32" | "int32" | "uint8";
+export type Dtype = "float32" | "int32" | "uint16" | "uint8";
 
 export type Theme = "auto" | "light" | "dark";
 
