@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,12 +13,14 @@ import traitlets
 
 from interp_widgets.results.errors import ResultError, SelectionError, UnknownNameError, unknown_name
 from interp_widgets.results.estimates import Estimates
+from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.views._color_limit import WHOLE, default_limit
 from interp_widgets.views._grid_wire import grid_arrays, grid_spec, grid_status, measured
 from interp_widgets.views._strips import MOST_STRIPS, Steps, Strip, wire_strips
 from interp_widgets.views._view import STATIC, View, at_rest
 from interp_widgets.views._wire import wire_array
+from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.patching_grid import Cell, RowsMessage
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ class PatchingGrid(View):
     _esm = STATIC / "patching_grid.js"
     _page_writes = frozenset({"selected", "metric", "pair", "color_limit", "theme"})
     _page_state = ("spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme")
+
+    _called = "patching"
+    _shares = ("site", "layer", "head", "pos", "latent", "neuron")
 
     spec = traitlets.Dict(
         allow_none=True, default_value=None, help="All that is shown apart from the cells; None before a first result."
@@ -310,6 +315,43 @@ class PatchingGrid(View):
 
     def _title(self) -> str:
         return question(self.partial)
+
+    def _spot(self) -> Spot | None:
+        spot = super()._spot()
+        if spot is not None and self.pair is not None:
+            spot["prompt"] = self.pair
+        return spot
+
+    def _place(self, given: Mapping[str, Any] | None) -> Spot:
+        """The place that is meant: the one that is given, else the selected cell, else the strongest one."""
+        if given is None and not self.selected:
+            given = self.partial.strongest(self.metric)
+        return super()._place(given)
+
+    def _go(self, spot: Spot) -> bool:
+        """Select the cell that is meant: of the site that is named, else of the panel that has most of the place."""
+        known: Mapping[str, Any] = spot
+        here = self.selected or {}
+        place = {**here, **known}
+
+        def fit(panel: Panel) -> tuple[bool, int, bool]:
+            return panel.site == known.get("site"), len({*panel.axes} & {*known}), panel.site == here.get("site")
+
+        for panel in sorted(self.partial.panels, key=fit, reverse=True):
+            if not {*panel.axes} & {*known}:
+                continue
+            cell = {axis: place[axis] for axis in panel.axes if axis in place}
+            try:
+                self.set_trait("selected", {"site": panel.site, **cell})
+            except traitlets.TraitError:
+                continue
+            return True
+        return False
+
+    def _words(self, pos: int) -> Sequence[str]:
+        pairs = self.partial.pairs if self.pair is None else self.partial.pairs[self.pair : self.pair + 1]
+        sides = [side.labels for pair in pairs for side in (pair.clean, pair.corrupt)]
+        return list(dict.fromkeys(labels[pos] for labels in sides if pos < len(labels)))
 
     def _find(self, given: Mapping[str, Any]) -> tuple[PatchingResult, Cell]:
         """The result that has a cell, the grid or a strip, and the cell as it names it, in plain numbers."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, WireArray, WirePrediction, WireTerm
+from interp_widgets.views.protocol.common import (
+    JobStatus,
+    Theme,
+    ToPython,
+    ViewState,
+    WireArray,
+    WirePrediction,
+    WireTerm,
+)
 
 Columns = Literal["pos", "head", "neuron", "role", "layer"]
 
@@ -201,7 +209,7 @@ class StripRequest(TypedDict):
     cell: Cell
 
 
-class GridState(TypedDict):
+class GridState(ViewState):
     """The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`."""
 
     spec: GridSpec | None

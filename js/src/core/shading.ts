@@ -20,7 +20,8 @@ export function inkOn(color: string): string {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
 
-function shadesOf(scale: DivergingScale): Shade[] {
+/** The colours of a scale, each with its ink. */
+export function shadesOf(scale: DivergingScale): Shade[] {
   let shades = known.get(scale);
   if (!shades) {
     shades = scale.css.map((color) => ({ color, ink: inkOn(color) }));

@@ -6,8 +6,12 @@ export interface Extent {
   height: number;
 }
 
-const WIDEST_CELL = 64;
-const TALLEST_CELL = 30;
+/** How far cells grow when one zooms in. */
+export interface Growth {
+  widest: number;
+  tallest: number;
+}
+
 const SHAPE = 0.62;
 
 /**
@@ -21,6 +25,8 @@ export class Viewport {
   left = 0;
   bottom = 0;
 
+  constructor(private readonly growth: Growth = { widest: 64, tallest: 30 }) {}
+
   get #baseWidth(): number {
     return this.extent.width / this.extent.columns;
   }
@@ -30,15 +36,15 @@ export class Viewport {
   }
 
   get mostZoom(): number {
-    return Math.max(1, WIDEST_CELL / this.#baseWidth, TALLEST_CELL / this.#baseHeight);
+    return Math.max(1, this.growth.widest / this.#baseWidth, this.growth.tallest / this.#baseHeight);
   }
 
   get cellWidth(): number {
-    return Math.max(this.#baseWidth, Math.min(this.#baseWidth * this.zoom, WIDEST_CELL));
+    return Math.max(this.#baseWidth, Math.min(this.#baseWidth * this.zoom, this.growth.widest));
   }
 
   get cellHeight(): number {
-    const grown = Math.min(this.#baseHeight * this.zoom, this.cellWidth * SHAPE, TALLEST_CELL);
+    const grown = Math.min(this.#baseHeight * this.zoom, this.cellWidth * SHAPE, this.growth.tallest);
     return Math.max(this.#baseHeight, grown);
   }
 

@@ -1,5 +1,5 @@
 // Written by tools/protocol.py from interp_widgets/views/protocol/patching_grid.py; edit that file instead.
-import type { JobStatus, Theme, ToPython, WireArray, WirePrediction, WireTerm } from "./common";
+import type { JobStatus, Theme, ToPython, ViewState, WireArray, WirePrediction, WireTerm } from "./common";
 
 export type Columns = "pos" | "head" | "neuron" | "role" | "layer";
 
@@ -192,7 +192,7 @@ export interface StripRequest {
 }
 
 /** The synchronised state of a patching grid. Both sides write `selected`, `metric`, `pair` and `color_limit`. */
-export interface GridState {
+export interface GridState extends ViewState {
   /** Null, as are the arrays, while a server is yet to say anything of the result. */
   spec: GridSpec | null;
   arrays: GridArrays | null;

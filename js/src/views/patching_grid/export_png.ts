@@ -1,3 +1,4 @@
+import { EDGE } from "../../core/cell_frame";
 import { drawRuns, type Run } from "../../core/flow";
 import { formatEffect, formatLimit } from "../../core/format";
 import { isolated } from "../../core/labels";
@@ -5,7 +6,7 @@ import { MARGIN, SCALE, takePicture } from "../../core/picture";
 import { Viewport } from "../../core/viewport";
 import { limitInWords, rampOf, surveyOf } from "./controls";
 import { promptName, saysRuns, seen } from "./header";
-import { EDGE, layoutPanels } from "./layout";
+import { layoutPanels } from "./layout";
 import { paintCells } from "./paint";
 import { framesOf, shapesOf } from "./panels";
 import { pinnedIn, type Scene } from "./scene";

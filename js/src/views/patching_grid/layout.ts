@@ -1,3 +1,4 @@
+import { EDGE } from "../../core/cell_frame";
 import type { Extent } from "../../core/viewport";
 
 /** What of a panel decides how much room it takes. */
@@ -31,8 +32,6 @@ export interface Layout {
   panels: PanelBox[];
 }
 
-/** Room around the plot inside its canvas, for what is drawn around a cell at its edge. */
-export const EDGE = 4;
 const GUTTER = 36;
 const NARROW_GUTTER = 22;
 const WIDEST = 46;

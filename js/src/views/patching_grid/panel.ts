@@ -1,13 +1,15 @@
 import { prepare } from "../../core/canvas";
+import { cellBox, cellUnder, drawScroll, EDGE, outline } from "../../core/cell_frame";
+import type { ColumnAxis } from "../../core/column_axis";
 import { fill, h, setAttributes } from "../../core/dom";
 import { strongest } from "../../core/pooling";
+import type { RowAxis } from "../../core/row_axis";
 import type { Viewport } from "../../core/viewport";
 import type { GridSpec } from "../../protocol/patching_grid";
-import type { ColumnAxis } from "./column_axis";
 import { type CellIndex, sameCell, sizeOf } from "./data";
-import { EDGE, type PanelBox } from "./layout";
+import type { PanelBox } from "./layout";
 import { paintCells } from "./paint";
-import type { RowAxis } from "./row_axis";
+import type { Ghost } from "./places";
 import type { Scene } from "./scene";
 import { axisNames, meaningOf, spoken } from "./words";
 
@@ -113,8 +115,8 @@ export class Panel {
     columns.paint(context, view, palette, x, y + height);
   }
 
-  /** Draws what changes as the reader moves: the selected cell, the cell at the cursor, and its row and column. */
-  drawOverlay(scene: Scene, cursor: Cursor | null, surface: string): void {
+  /** Draws what changes as the reader moves: the selected cell, the one at the cursor or the ghost, its row and column. */
+  drawOverlay(scene: Scene, cursor: Cursor | null, ghost: Ghost | null, surface: string): void {
     const frame = this.#frame;
     if (!frame) return;
     const { view, box, rows, columns, labels } = frame;
@@ -126,7 +128,7 @@ export class Panel {
     const selected = this.#own(scene.selected);
     const here = this.#own(cursor?.cell ?? null);
     const beside = cursor && !here ? this.#beside(scene, cursor.cell) : null;
-    if (view.zoom > 1) this.#drawScroll(context, frame, scene);
+    if (view.zoom > 1) drawScroll(context, view, palette, x, y);
     context.save();
     context.beginPath();
     context.rect(x - EDGE, y - EDGE, width + 2 * EDGE, height + 2 * EDGE);
@@ -137,12 +139,15 @@ export class Panel {
       this.#outline(context, here, strong ? 2 : 1, strong ? palette.corrupt : palette.fg, surface);
     }
     if (beside && beside.column >= 0) this.#outline(context, beside, 1, palette.muted, surface);
+    if (ghost && ghost.row >= 0 && ghost.column >= 0) this.#outline(context, ghost, 2, palette.muted, surface);
     context.restore();
     for (const cell of [selected, here, beside]) {
       if (!cell) continue;
       if (cell.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, cell.column);
       if (box.numbered || cell !== beside) rows.paintOne(context, view, palette, surface, x, y, cell.row);
     }
+    if (ghost && ghost.column >= 0) columns.paintOne(context, view, palette, surface, x, y + height, ghost.column);
+    if (ghost && ghost.row >= 0) rows.paintOne(context, view, palette, surface, x, y, ghost.row);
   }
 
   #own(cell: CellIndex | null): CellIndex | null {
@@ -177,10 +182,9 @@ export class Panel {
     if (!this.#frame) return null;
     const { view, box } = this.#frame;
     const { extent } = view;
-    const [dx, dy] = [px - box.gutter, EDGE + extent.height - py];
-    if (dx < 0 || dy < 0 || dx >= extent.width || dy >= extent.height) return null;
-    const column = Math.min(extent.columns - 1, Math.floor(view.left + dx / view.cellWidth));
-    const row = Math.min(extent.rows - 1, Math.floor(view.bottom + dy / view.cellHeight));
+    const under = cellUnder(view, px - box.gutter, py - EDGE);
+    if (!under) return null;
+    const { row, column } = under;
     const reach = view.cellWidth < HARD_TO_HIT ? Math.ceil(2 / view.cellWidth) : 0;
     const reachUp = view.cellHeight < HARD_TO_HIT ? Math.ceil(2 / view.cellHeight) : 0;
     if (reach + reachUp > 0) {
@@ -196,21 +200,11 @@ export class Panel {
     return { panel: this.number, row, column };
   }
 
-  /** The box of a cell inside the plot. */
-  #boxOf({ view, box }: Frame, { row, column }: CellIndex): DOMRect {
-    return new DOMRect(
-      box.gutter + (column - view.left) * view.cellWidth,
-      EDGE + view.extent.height - (row + 1 - view.bottom) * view.cellHeight,
-      view.cellWidth,
-      view.cellHeight,
-    );
-  }
-
   /** Where a cell is on screen, and where all cells are. */
   onScreen(cell: CellIndex): { cell: DOMRect; all: DOMRect } {
     const { left, top } = this.plot.getBoundingClientRect();
     if (!this.#frame) return { cell: new DOMRect(left, top), all: new DOMRect(left, top) };
-    const box = this.#boxOf(this.#frame, cell);
+    const box = cellBox(this.#frame.view, cell, this.#frame.box.gutter, EDGE);
     const { width, height } = this.#frame.view.extent;
     return {
       cell: new DOMRect(left + box.x, top + box.y, box.width, box.height),
@@ -218,35 +212,9 @@ export class Panel {
     };
   }
 
-  #outline(context: CanvasRenderingContext2D, cell: CellIndex, weight: number, color: string, surface: string): void {
+  #outline(context: CanvasRenderingContext2D, cell: Ghost, weight: number, color: string, surface: string): void {
     if (!this.#frame) return;
-    const box = this.#boxOf(this.#frame, cell);
-    const [width, height] = [Math.max(4, box.width), Math.max(4, box.height)];
-    const [x, y] = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2];
-    context.strokeStyle = surface;
-    context.lineWidth = weight + 2;
-    context.beginPath();
-    context.roundRect(x - 0.5, y, width, height, 2);
-    context.stroke();
-    context.strokeStyle = color;
-    context.lineWidth = weight;
-    context.stroke();
-  }
-
-  #drawScroll(context: CanvasRenderingContext2D, { view, box }: Frame, { palette }: Scene): void {
-    const [x, y] = [box.gutter, EDGE];
-    const { width, height, columns, rows } = view.extent;
-    const sideways = view.columnsSeen < columns;
-    const upwards = view.rowsSeen < rows;
-    context.fillStyle = palette.line;
-    if (sideways) context.fillRect(x, y + height + 1, width, 2);
-    if (upwards) context.fillRect(x + width + 1, y, 2, height);
-    context.fillStyle = palette.muted;
-    if (sideways)
-      context.fillRect(x + (view.left / columns) * width, y + height + 1, (view.columnsSeen / columns) * width, 2);
-    if (upwards) {
-      const tall = (view.rowsSeen / rows) * height;
-      context.fillRect(x + width + 1, y + height - (view.bottom / rows) * height - tall, 2, tall);
-    }
+    const { view, box } = this.#frame;
+    outline(context, cellBox(view, cell, box.gutter, EDGE), { weight, color, surface });
   }
 }

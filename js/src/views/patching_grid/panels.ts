@@ -1,18 +1,24 @@
+import { EDGE } from "../../core/cell_frame";
+import { type AxisFonts, axisFonts, ColumnAxis, textMeasure } from "../../core/column_axis";
 import { changeDetector, fill, h } from "../../core/dom";
 import { moveBy } from "../../core/keyboard";
 import { listen } from "../../core/pointer";
+import { RowAxis } from "../../core/row_axis";
 import { Viewport } from "../../core/viewport";
-import { type AxisFonts, ColumnAxis } from "./column_axis";
+import type { Spot } from "../../protocol/common";
 import { type CellIndex, isByHead, sameCell } from "./data";
-import { EDGE, type Layout, layoutPanels, type Shape } from "./layout";
+import { type Layout, layoutPanels, type Shape } from "./layout";
 import { type Cursor, type Frame, Panel } from "./panel";
-import { RowAxis } from "./row_axis";
+import { ghostIn } from "./places";
 import type { Actions, Scene } from "./scene";
+import { columnLabel, differingPositions, rowLabel } from "./words";
 
 /** The panels of all sites. They share one cursor, and those of one size the part of them that is seen. */
 export class Panels {
   readonly element = h("div", { class: "iw-panels" });
   cursor: Cursor | null = null;
+  /** Where the reader is in another view. */
+  #elsewhere: Spot | null = null;
   #panels: Panel[] = [];
   #scene: Scene | null = null;
   #layout: Layout | null = null;
@@ -99,6 +105,17 @@ export class Panels {
     this.cursor = cursor;
     this.#drawCursor();
     this.onCursor();
+  }
+
+  /** Takes the keyboard to the panel of the pinned cell, else to the first. */
+  focus(): void {
+    this.#panels[this.#scene?.selected?.panel ?? 0]?.plot.focus({ preventScroll: true });
+  }
+
+  /** Marks the place at which the reader is in another view. */
+  point(spot: Spot | null): void {
+    this.#elsewhere = spot;
+    this.#drawCursor();
   }
 
   #build(scene: Scene): void {
@@ -207,21 +224,22 @@ export class Panels {
     if (!scene) return;
     const surface = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
     for (const panel of this.#panels) {
-      panel.drawOverlay(scene, this.cursor, surface);
+      panel.drawOverlay(scene, this.cursor, ghostIn(scene.spec, panel.number, this.#elsewhere), surface);
       const own = this.cursor?.cell.panel === panel.number ? this.cursor.cell : null;
       panel.speak(scene, own ?? (scene.selected?.panel === panel.number ? scene.selected : null));
     }
   }
 }
 
-export function shapesOf({ spec, data }: Scene): Shape[] {
+export function shapesOf(scene: Scene): Shape[] {
+  const { spec, data } = scene;
   return data.panels.map(({ rows, columns }, panel) => ({
     rows,
     columns,
     heads: isByHead(spec.panels[panel].lines),
     lines: JSON.stringify(spec.panels[panel].lines),
     slanted: ["pos", "role"].includes(spec.panels[panel].columns),
-    labels: RowAxis.room(spec, panel),
+    labels: RowAxis.room(rowLabels(scene, panel)),
   }));
 }
 
@@ -237,9 +255,9 @@ export function framesOf(
     const { rows, columns } = box.extent;
     const view = viewOf(`${rows} x ${columns} ${scene.spec.panels[panel].columns}`);
     view.resize(box.extent);
-    const axis = new ColumnAxis(scene, panel, fonts, measure);
+    const axis = columnAxis(scene, panel, fonts, measure);
     const labels = axis.heightFor(box.extent.width / columns);
-    return { box, view, columns: axis, rows: new RowAxis(scene.spec, panel, fonts.label), labels };
+    return { box, view, columns: axis, rows: rowAxis(scene, panel, fonts), labels };
   });
   // Zooming in may make room for level labels; the band keeps its height so that nothing below it jumps.
   for (const line of lines) {
@@ -249,15 +267,26 @@ export function framesOf(
   return frames;
 }
 
-function axisFonts(element: HTMLElement): AxisFonts {
-  const style = getComputedStyle(element);
-  const mono = style.getPropertyValue("--_mono").trim() || "monospace";
-  return { label: `11px ${mono}`, title: `10.5px ${style.fontFamily || "sans-serif"}` };
+function rowLabels({ spec }: Scene, panel: number): string[] {
+  return spec.panels[panel].lines.map((_, row) => rowLabel(spec, panel, row));
 }
 
-export function textMeasure(font: string): (text: string) => number {
-  const context = document.createElement("canvas").getContext("2d");
-  if (!context) return (text) => text.length * 6.6;
-  context.font = font;
-  return (text) => context.measureText(text).width;
+function rowAxis(scene: Scene, panel: number, fonts: AxisFonts): RowAxis {
+  const { lines } = scene.spec.panels[panel];
+  const layers = isByHead(lines) ? lines.map(({ layer }) => layer) : null;
+  return new RowAxis(rowLabels(scene, panel), fonts.label, layers);
+}
+
+function columnAxis(
+  { spec, pair, data }: Scene,
+  panel: number,
+  fonts: AxisFonts,
+  measure: (text: string) => number,
+): ColumnAxis {
+  const { columns } = spec.panels[panel];
+  const numbers = columns === "head" || columns === "neuron";
+  const count = data.panels[panel].columns;
+  const labels = Array.from({ length: count }, (_, column) => columnLabel(spec, pair, panel, column));
+  const first = columns === "pos" ? differingPositions(spec, pair) : [];
+  return new ColumnAxis({ labels, numbers, title: numbers ? columns : "", first }, fonts, measure);
 }

@@ -1,9 +1,6 @@
-import { thinLabels } from "../../core/axes";
-import type { Palette } from "../../core/theme";
-import type { Viewport } from "../../core/viewport";
-import type { GridSpec } from "../../protocol/patching_grid";
-import { isByHead } from "./data";
-import { rowLabel } from "./words";
+import { thinLabels } from "./axes";
+import type { Palette } from "./theme";
+import type { Viewport } from "./viewport";
 
 const LINE = 12.9;
 
@@ -12,34 +9,35 @@ export function rowMiddle(view: Viewport, row: number): number {
   return view.extent.height - (row + 0.5 - view.bottom) * view.cellHeight;
 }
 
-/** The labels left of a plot: layers; or heads, which where they are low have their layers as groups. */
+/** The labels left of a plot: layers; or heads, which where they are low have their layers as groups. Row 0 is lowest. */
 export class RowAxis {
   /** The labels that `paint` wrote: their middles below the upper edge of the cells. */
   #written: { middle: number; width: number }[] = [];
 
   constructor(
-    private readonly spec: GridSpec,
-    private readonly panel: number,
+    private readonly labels: readonly string[],
     private readonly font: string,
+    /** The layer of each row, where rows are so many that only layers may be labelled. */
+    private readonly layers: readonly number[] | null = null,
   ) {}
 
   /** Room that the labels need, from the plot's edge. */
-  static room(spec: GridSpec, panel: number): number {
-    const longest = Math.max(...spec.panels[panel].lines.map((_, row) => rowLabel(spec, panel, row).length));
+  static room(labels: readonly string[]): number {
+    const longest = labels.reduce((most, { length }) => Math.max(most, length), 0);
     return 9 + 6.7 * Math.max(2, longest);
   }
 
   paint(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
-    const { lines } = this.spec.panels[this.panel];
+    const { labels, layers } = this;
     this.#written = [];
     const from = Math.max(0, Math.ceil(view.bottom - 0.5));
-    const to = Math.min(lines.length, Math.floor(view.bottom + view.rowsSeen + 0.5));
-    if (isByHead(lines) && view.cellHeight < LINE) {
-      this.#paintLayers(context, view, palette, x, y);
+    const to = Math.min(labels.length, Math.floor(view.bottom + view.rowsSeen + 0.5));
+    if (layers && view.cellHeight < LINE) {
+      this.#paintLayers(context, layers, view, palette, x, y);
       return;
     }
-    for (const row of thinLabels(lines.length, LINE / view.cellHeight, { from, to, last: true }))
-      this.#write(context, rowLabel(this.spec, this.panel, row), palette.muted, x, y, rowMiddle(view, row));
+    for (const row of thinLabels(labels.length, LINE / view.cellHeight, { from, to, last: true }))
+      this.#write(context, labels[row], palette.muted, x, y, rowMiddle(view, row));
   }
 
   /** One label on top of the others, on a patch of the surface. */
@@ -54,7 +52,7 @@ export class RowAxis {
   ): void {
     const middle = rowMiddle(view, row);
     if (middle < 0 || middle > view.extent.height) return;
-    const text = rowLabel(this.spec, this.panel, row);
+    const text = this.labels[row];
     context.font = this.font;
     context.fillStyle = surface;
     // A label that this one would touch goes as a whole.
@@ -65,10 +63,16 @@ export class RowAxis {
   }
 
   /** One label for each layer's heads, between lines where a layer begins. */
-  #paintLayers(context: CanvasRenderingContext2D, view: Viewport, palette: Palette, x: number, y: number): void {
-    const { lines } = this.spec.panels[this.panel];
+  #paintLayers(
+    context: CanvasRenderingContext2D,
+    layers: readonly number[],
+    view: Viewport,
+    palette: Palette,
+    x: number,
+    y: number,
+  ): void {
     const groups: { layer: number; from: number; to: number }[] = [];
-    lines.forEach(({ layer }, row) => {
+    layers.forEach((layer, row) => {
       const last = groups.at(-1);
       if (last?.layer === layer) last.to = row;
       else groups.push({ layer, from: row, to: row });

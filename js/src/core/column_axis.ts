@@ -1,16 +1,31 @@
-import { fitText, thinLabels } from "../../core/axes";
-import { isolated } from "../../core/labels";
-import type { Palette } from "../../core/theme";
-import type { Viewport } from "../../core/viewport";
-import { EDGE } from "./layout";
-import type { Scene } from "./scene";
-import { columnLabel, differingPositions, type Label } from "./words";
+import { fitText, thinLabels } from "./axes";
+import { EDGE } from "./cell_frame";
+import { isolated } from "./labels";
+import type { Palette } from "./theme";
+import type { Viewport } from "./viewport";
 
 const SLANT = Math.PI / 3;
 const LONGEST = 92;
 const LINE = 13.5;
 const LEVEL = 24;
 const TITLE = 13;
+
+/** What stands below a column; an accent sets it off. */
+export interface AxisLabel {
+  text: string;
+  accent: "clean" | "corrupt" | null;
+}
+
+/** What the columns are. */
+export interface ColumnNames {
+  labels: readonly AxisLabel[];
+  /** Whether they are numbers, which stand level and may be left out. */
+  numbers: boolean;
+  /** The name of the axis; none for tokens and roles, which speak for themselves. */
+  title: string;
+  /** The columns that are labelled before all others. */
+  first: readonly number[];
+}
 
 /** The fonts of labels and of what names an axis. */
 export interface AxisFonts {
@@ -23,32 +38,27 @@ export interface AxisFonts {
  * cells, and are slanted and thinned out when they do not.
  */
 export class ColumnAxis {
-  /** The name of the axis; none for tokens and roles, which speak for themselves. */
   readonly title: string;
   readonly #numbers: boolean;
   readonly #slanted: number;
-  #labels: Label[] = [];
-  #first: number[];
-  #widths: number[] = [];
-  #widest: number;
+  readonly #labels: AxisLabel[] = [];
+  readonly #first: readonly number[];
+  readonly #widths: number[] = [];
+  readonly #widest: number;
 
   constructor(
-    scene: Scene,
-    panel: number,
+    { labels, numbers, title, first }: ColumnNames,
     private readonly fonts: AxisFonts,
     measure: (text: string) => number,
   ) {
-    const { spec, pair, data } = scene;
-    const { columns } = spec.panels[panel];
-    this.#numbers = columns === "head" || columns === "neuron";
-    this.title = this.#numbers ? columns : "";
-    for (let column = 0; column < data.panels[panel].columns; column++) {
-      const { text, accent } = columnLabel(spec, pair, panel, column);
+    this.#numbers = numbers;
+    this.title = title;
+    for (const { text, accent } of labels) {
       const fitted = fitText(text, LONGEST, measure);
       this.#labels.push({ text: fitted, accent });
       this.#widths.push(measure(fitted));
     }
-    this.#first = columns === "pos" ? differingPositions(spec, pair) : [];
+    this.#first = first;
     this.#widest = this.#widths.reduce((a, b) => Math.max(a, b), 0);
     this.#slanted = Math.ceil(this.#widest * Math.sin(SLANT)) + 18;
   }
@@ -141,7 +151,7 @@ export class ColumnAxis {
     context: CanvasRenderingContext2D,
     view: Viewport,
     text: string,
-    accent: Label["accent"],
+    accent: AxisLabel["accent"],
     palette: Palette,
     x: number,
     y: number,
@@ -157,4 +167,18 @@ export class ColumnAxis {
       context.fillText(isolated(text), 0, 0);
     });
   }
+}
+
+/** The fonts of the axes of what an element is in. */
+export function axisFonts(element: HTMLElement): AxisFonts {
+  const style = getComputedStyle(element);
+  const mono = style.getPropertyValue("--_mono").trim() || "monospace";
+  return { label: `11px ${mono}`, title: `10.5px ${style.fontFamily || "sans-serif"}` };
+}
+
+export function textMeasure(font: string): (text: string) => number {
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) return (text) => text.length * 6.6;
+  context.font = font;
+  return (text) => context.measureText(text).width;
 }
