@@ -19,6 +19,7 @@ from interp_widgets.views._residual_map_wire import (
     wire_layer,
 )
 from interp_widgets.views._view import STATIC, View
+from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.residual_map import ColorBy, LayerMessage
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class ProjectionView(View):
     _esm = STATIC / "residual_map.js"
     _page_writes = frozenset({"selected", "layer", "color_by", "align", "one_scale", "axes", "theme"})
     _page_state = ("spec", "arrays", "job", *sorted(_page_writes))
+
+    _called = "residual streams"
+    _shares = ("layer", "pos")
 
     spec = traitlets.Dict(help="All that is shown apart from where points are.").tag(sync=True)
     arrays = traitlets.Instance(ProjectionResult, help="The result whose points the page holds.").tag(
@@ -189,6 +193,35 @@ class ProjectionView(View):
             raise ResultError(f"layer number {row} is not placed.")
         self._send_layer(result, row)
         return "sent"
+
+    def _spot(self) -> Spot | None:
+        if not self.selected:
+            return None
+        spot: Spot = {"layer": self._raw.layers[self._row()]}
+        positions = {int(position) for position in self._raw.position_of[self.selected]}
+        if len(positions) == 1:
+            spot["pos"] = positions.pop()
+        return spot
+
+    def _go(self, spot: Spot) -> bool:
+        """Show a layer, and select the points at a position of all prompts, or of the one that is named."""
+        result = self._raw
+        went = spot.get("layer") in result.layers
+        if went:
+            self.layer = spot["layer"]
+        if "pos" in spot and (points := result.find(position=spot["pos"], prompt=spot.get("prompt"))):
+            self.selected = points
+            went = True
+        return went
+
+    def _let_go(self) -> None:
+        self.selected = []
+
+    def _words(self, pos: int) -> Sequence[str]:
+        result = self._raw
+        ends = np.append(result.starts[1:], len(result.ids))
+        at = result.starts + pos
+        return [result.vocab[int(token)] for token in np.unique(result.ids[at[at < ends]])]
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Mapping[str, Any]) -> list[int]:

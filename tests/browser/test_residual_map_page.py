@@ -99,7 +99,7 @@ def test_hover_names_the_token_in_its_text(open_map):
     chart.area.hover(position=chart.place(5))
     tip = chart.page.locator(".iw-tooltip")
     expect(tip).to_be_visible()
-    expect(tip.locator(".iw-tip-head .iw-token")).to_have_text("␣gave")
+    expect(tip.locator(".iw-map-tip .iw-token")).to_have_text("␣gave")
     expect(tip.locator(".iw-here")).to_have_text(" gave")
     expect(tip).to_contain_text("position 2 · prompt 1")
     expect(tip).to_contain_text("right")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import traitlets
 
+from interp_widgets import link
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.views import _residual_map_wire as wires
 from interp_widgets.views.residual_map import ProjectionView
@@ -153,6 +154,22 @@ def test_what_cannot_be_shown_is_refused(name, value, words):
 def test_labels_are_needed_to_colour_by_them():
     with pytest.raises(traitlets.TraitError, match="prompts have no labels"):
         ProjectionView(projection(labels=False)).color_by = "label"
+
+
+def test_linked_views_share_layers_and_positions():
+    one, other = ProjectionView(projection()), ProjectionView(projection(layers=(1, 2), labels=False))
+    together = link(one, other)
+    one.layer = 2
+    one.selected = one.result.find(prompt=3, position=2)
+    assert other.layer == 2
+    assert other.selected == other.result.find(position=2), "of all prompts: a place says the position, not the prompt"
+    one.selected = one.result.find(label="left")
+    assert other.selected == other.result.find(position=2)
+    one.selected = []
+    assert other.selected == []
+    together.close()
+    assert one._words(1) == ["␣Mary", "␣John"]
+    assert one._words(9) == []
 
 
 def test_other_things_are_no_projections():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, WireArray
+from interp_widgets.views.protocol.common import JobStatus, Theme, ToPython, ViewState, WireArray
 
 ColorBy = Literal["label", "token", "position", "prompt"]
 
@@ -93,7 +93,7 @@ class LayerRequest(TypedDict):
     row: int
 
 
-class ResidualMapState(TypedDict):
+class ResidualMapState(ViewState):
     """The synchronised state of a map. Both sides write all but `spec`, `arrays` and `job`."""
 
     spec: ResidualMapSpec

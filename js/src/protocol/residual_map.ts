@@ -1,5 +1,5 @@
 // Written by tools/protocol.py from interp_widgets/views/protocol/residual_map.py; edit that file instead.
-import type { JobStatus, Theme, ToPython, WireArray } from "./common";
+import type { JobStatus, Theme, ToPython, ViewState, WireArray } from "./common";
 
 export type ColorBy = "label" | "token" | "position" | "prompt";
 
@@ -85,7 +85,7 @@ export interface LayerRequest {
 }
 
 /** The synchronised state of a map. Both sides write all but `spec`, `arrays` and `job`. */
-export interface ResidualMapState {
+export interface ResidualMapState extends ViewState {
   spec: ResidualMapSpec;
   arrays: ResidualMapArrays;
   job: JobStatus;

@@ -2,13 +2,15 @@ import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { formatCount } from "../core/format";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
+import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { substitute } from "../core/template";
-import { isWaiting, Waiting } from "../core/waiting";
+import type { Spot } from "../protocol/common";
 import type { LayerMessage, ResidualMapState, ResidualMapToPython } from "../protocol/residual_map";
 import { type Coloring, coloringOf } from "./residual_map/colors";
 import { Controls } from "./residual_map/controls";
@@ -27,6 +29,8 @@ import { isPlain, layerName } from "./residual_map/words";
 const TRAITS = [
   ...(["spec", "arrays", "job", "selected", "layer", "color_by", "align", "one_scale", "axes", "theme"] as const),
 ];
+const LABEL = "tokens in the residual stream";
+const MOST_GHOSTS = 400;
 const SIDE = 300;
 const GAP = 28;
 const BEAT = 900;
@@ -46,6 +50,7 @@ class ResidualMap {
   readonly #table = new TableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
+  readonly #links: Links;
   readonly #asked = new Map<number, "waiting" | "failed">();
   readonly #changedHead = changeDetector();
   readonly #changedColors = changeDetector();
@@ -87,8 +92,14 @@ class ResidualMap {
     const body = h("div", {}, this.#controls.element, h("div", { class: "iw-map" }, main, side));
     this.#footer = this.#makeFooter(body);
     const parts = [this.#head, this.#job.element, body, this.#table.element, this.#footer.element, this.#code.element];
-    this.#frame = new Frame("tokens in the residual stream", codeCss + css, ...parts);
+    this.#frame = new Frame(LABEL, codeCss + css, ...parts);
     fill(el, this.#frame.element);
+    const linked = {
+      point: (spot: Spot | null) => this.#plot.ghost(this.#meant(spot).slice(0, MOST_GHOSTS)),
+      go: (spot: Spot | null) => this.#go(spot),
+      words: (pos: number) => this.#data.words(pos),
+    };
+    this.#links = new Links(model, linked, signal);
     this.#connect();
     this.#draw();
     if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
@@ -169,12 +180,15 @@ class ResidualMap {
       select: (points) => {
         const selected = [...new Set(points)].sort((a, b) => a - b);
         this.#write("selected", selected);
+        this.#links.select(selected.length ? this.#spot(selected) : null);
         this.#frame.say(
           selected.length ? `${formatCount(selected.length, "point")} selected.` : "Nothing is selected.",
         );
       },
+      hover: (point) => this.#links.point(point === null ? null : this.#spot([point])),
       point: (point) => {
         this.#cursor = point;
+        this.#links.point(point === null ? null : this.#spot([point]));
         this.#draw();
       },
       play: () => this.#play(),
@@ -188,6 +202,26 @@ class ResidualMap {
     this.model.save_changes();
     // Not every host tells a model of its own changes.
     this.#draw();
+  }
+
+  /** Where points are, in words that other views share: the layer, and their position where that is one. */
+  #spot(points: readonly number[]): Spot {
+    const positions = new Set(points.map((point) => this.#data.position(point)));
+    const layer = this.#scene ? { layer: this.#scene.spec.layers[this.#scene.wanted] } : {};
+    return positions.size === 1 ? { ...layer, pos: [...positions][0] } : layer;
+  }
+
+  /** The points that a place elsewhere is about: those at its position. */
+  #meant(spot: Spot | null): number[] {
+    return spot?.pos === undefined ? [] : this.#data.at(spot.pos, spot.prompt ?? null);
+  }
+
+  #go(spot: Spot | null): void {
+    if (spot === null) this.#write("selected", []);
+    if (spot?.layer !== undefined && this.model.get("spec").layers.includes(spot.layer))
+      this.#write("layer", spot.layer);
+    const points = this.#meant(spot);
+    if (points.length) this.#write("selected", points);
   }
 
   #play(): void {
@@ -321,30 +355,9 @@ class ResidualMap {
   }
 }
 
-function render({ model, el, signal }: RenderProps<ResidualMapState>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: "tokens in the residual stream", css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new ResidualMap(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `These points cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
-
-export default { render };
+export default {
+  render: rendering<ResidualMapState>(
+    { label: LABEL, subject: "These points" },
+    (model, el) => new ResidualMap(model, el),
+  ),
+};

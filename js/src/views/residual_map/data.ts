@@ -138,6 +138,22 @@ export class MapData {
     return { labels, at: token - from, cut: from > start };
   }
 
+  /** Labels of the tokens at a position of the prompts, each once. */
+  words(position: number): string[] {
+    const words = new Set<number>();
+    for (let prompt = 0; prompt < this.starts.length; prompt++) {
+      const end = prompt + 1 < this.starts.length ? this.starts[prompt + 1] : this.#text.length;
+      if (this.starts[prompt] + position < end) words.add(this.#text[this.starts[prompt] + position]);
+    }
+    return Array.from(words, (word) => this.spec.vocab[word]);
+  }
+
+  /** The points at a position of all prompts, or of one. */
+  at(position: number, prompt: number | null = null): number[] {
+    const prompts = prompt === null ? Array.from(this.starts.keys()) : [prompt];
+    return prompts.map((each) => this.find(each, position)).filter((point) => point !== null);
+  }
+
   /** The point of a token of a prompt; null where it is none. */
   find(prompt: number, position: number): number | null {
     const wanted = this.starts[prompt] + position;

@@ -43,7 +43,7 @@ export class Plot {
   #placed: unknown[] = [];
   #buckets: Buckets | null = null;
   #line: [number, number][] | null = null;
-  #ghost: number | null = null;
+  #ghosts: readonly number[] = [];
   #pointed: number | null = null;
   #scheduled = 0;
   #image: ImageData | null = null;
@@ -85,10 +85,10 @@ export class Plot {
     this.#schedule();
   }
 
-  /** Shows a point that somebody points at elsewhere: an outline, and no words. */
-  ghost(point: number | null): void {
-    if (point === this.#ghost) return;
-    this.#ghost = point;
+  /** Shows points that somebody points at elsewhere: outlines, and no words. */
+  ghost(points: readonly number[]): void {
+    if (points.length === 0 && this.#ghosts.length === 0) return;
+    this.#ghosts = points;
     this.#schedule();
   }
 
@@ -286,7 +286,7 @@ export class Plot {
       context.stroke();
     };
     const radius = radiusOf(scene.data.count) + 4.5;
-    ring(this.#ghost, radius + 3, [3, 3]);
+    for (const point of this.#ghosts) ring(point, radius + 1, [3, 3]);
     ring(this.#pointed ?? scene.cursor, radius, []);
     if (this.#line && this.#line.length > 1) {
       context.setLineDash([]);
@@ -487,12 +487,9 @@ export class Plot {
     if (point === this.#pointed) return;
     this.#pointed = point;
     this.#showTip(point ?? this.#scene?.cursor ?? null);
-    this.hovered?.(point);
+    this.actions.hover(point);
     this.#schedule();
   }
-
-  /** Called with the point that the pointer is on, and null when it leaves. */
-  hovered: ((point: number | null) => void) | null = null;
 
   #showTip(point: number | null): void {
     const scene = this.#scene;

@@ -45,6 +45,8 @@ export interface Actions {
   /** Hides or shows points of one kind. */
   toggle(kind: number): void;
   select(points: readonly number[]): void;
+  /** Says which point the pointer is on, for linked views. */
+  hover(point: number | null): void;
   /** Looks at a point, or at none. */
   point(point: number | null): void;
   play(): void;

@@ -15,7 +15,7 @@ export function tipOf(scene: Scene, point: number): Node[] {
   const place = coordinatesOf(scene, point);
   const where = `position ${data.position(point)} · prompt ${data.prompt[point].toLocaleString("en-US")}`;
   return [
-    h("div", { class: "iw-tip-head" }, chip, tokenElement(data.label(point)), h("span", {}, group ?? "")),
+    h("div", { class: "iw-map-tip" }, chip, tokenElement(data.label(point)), h("span", {}, group ?? "")),
     h("div", { class: "iw-tip-text" }, cut ? "…" : "", ...text),
     h("div", { class: "iw-quiet" }, where),
     ...(place ? [h("div", { class: "iw-quiet" }, `${namesOf(scene)}: ${formatCoordinates(...place)}`)] : []),
