@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.patching import run_patching
     from interp_widgets.experiments.path_patching import run_path_patching
     from interp_widgets.experiments.probe import run_probe
+    from interp_widgets.experiments.projection import run_projection
     from interp_widgets.experiments.receivers import Receiver
     from interp_widgets.experiments.steering import run_steering
     from interp_widgets.experiments.superposition import run_superposition
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
     from interp_widgets.results.probe import ProbeResult
+    from interp_widgets.results.projection import ProjectionResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.attention import show_attention
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
         show_path_patching,
     )
     from interp_widgets.show.probe import show_probe
+    from interp_widgets.show.projection import show_projection
     from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.probe_grid import ProbeView
+    from interp_widgets.views.residual_map import ProjectionView
     from interp_widgets.views.superposition import Superposition
 
 __version__ = "0.1.0"
@@ -106,6 +110,8 @@ __all__ = [
     "PatchingResult",
     "ProbeResult",
     "ProbeView",
+    "ProjectionResult",
+    "ProjectionView",
     "Receiver",
     "SteeringResult",
     "Superposition",
@@ -131,6 +137,7 @@ __all__ = [
     "run_patching",
     "run_path_patching",
     "run_probe",
+    "run_projection",
     "run_steering",
     "run_superposition",
     "run_top_examples",
@@ -145,6 +152,7 @@ __all__ = [
     "show_patching",
     "show_path_patching",
     "show_probe",
+    "show_projection",
     "show_superposition",
     "teaching",
     "train_sae",
@@ -176,6 +184,8 @@ _HOME = {
     "PatchingResult": "interp_widgets.results.patching",
     "ProbeResult": "interp_widgets.results.probe",
     "ProbeView": "interp_widgets.views.probe_grid",
+    "ProjectionResult": "interp_widgets.results.projection",
+    "ProjectionView": "interp_widgets.views.residual_map",
     "Receiver": "interp_widgets.experiments.receivers",
     "SteeringResult": "interp_widgets.results.steering",
     "Superposition": "interp_widgets.views.superposition",
@@ -201,6 +211,7 @@ _HOME = {
     "run_patching": "interp_widgets.experiments.patching",
     "run_path_patching": "interp_widgets.experiments.path_patching",
     "run_probe": "interp_widgets.experiments.probe",
+    "run_projection": "interp_widgets.experiments.projection",
     "run_steering": "interp_widgets.experiments.steering",
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
@@ -215,6 +226,7 @@ _HOME = {
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",
     "show_probe": "interp_widgets.show.probe",
+    "show_projection": "interp_widgets.show.projection",
     "show_superposition": "interp_widgets.show.superposition",
     "train_sae": "interp_widgets.experiments.train_sae",
     "train_tuned_lens": "interp_widgets.experiments.train_tuned_lens",

@@ -45,6 +45,10 @@ class Linked(anywidget.AnyWidget):
             return False
         return bool(known)
 
+    def _let_go(self) -> None:
+        """Select nothing."""
+        self.set_trait("selected", None)
+
     def _words(self, pos: int) -> Sequence[str]:
         """The tokens at a position as people read them, that of each prompt; none where there is no such position."""
         return ()
@@ -108,7 +112,7 @@ class Link:
         here = target._spot()
         if spot is None:
             if here is not None and self._wire["empties"]:
-                target.set_trait("selected", None)
+                target._let_go()
             return
         known = {key: value for key, value in spot.items() if key in self.by and key in target._shares}
         if "pos" in known and self._wire["same_tokens"] and not _agree(source, target, spot["pos"]):

@@ -2,11 +2,20 @@
 export interface Gestures {
   hover(x: number, y: number): void;
   leave(): void;
-  click(x: number, y: number): void;
+  click(x: number, y: number, event: PointerEvent): void;
   /** Moves the content by a distance; returns whether there was anything to move. */
   drag(dx: number, dy: number): boolean;
   zoom(factor: number, x: number, y: number): void;
   reset(): void;
+  /** Asked at a press whether the drag that may follow draws a line, rather than moves the content. */
+  draw?(x: number, y: number, event: PointerEvent): Stroke | null;
+}
+
+/** A line that is being drawn. */
+export interface Stroke {
+  to(x: number, y: number): void;
+  /** Called at last; with false where it came to nothing. */
+  end(drawn: boolean): void;
 }
 
 const SLOP = 4;
@@ -17,6 +26,7 @@ export function listen(element: HTMLElement, gestures: Gestures, signal: AbortSi
   let start: { x: number; y: number } | null = null;
   let dragging = false;
   let distance = 0;
+  let stroke: Stroke | null = null;
   const place = (event: MouseEvent) => {
     const box = element.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
@@ -37,6 +47,8 @@ export function listen(element: HTMLElement, gestures: Gestures, signal: AbortSi
     pointers.set(event.pointerId, at);
     start = at;
     dragging = pointers.size > 1;
+    stroke?.end(false);
+    stroke = dragging ? null : (gestures.draw?.(at.x, at.y, event) ?? null);
     if (pointers.size === 2) distance = spread().distance;
   });
   on("pointermove", (event) => {
@@ -52,7 +64,9 @@ export function listen(element: HTMLElement, gestures: Gestures, signal: AbortSi
         dragging = true;
         element.setPointerCapture(event.pointerId);
       }
-      if (dragging && gestures.drag(at.x - before.x, at.y - before.y)) gestures.leave();
+      if (stroke) {
+        if (dragging) stroke.to(at.x, at.y);
+      } else if (dragging && gestures.drag(at.x - before.x, at.y - before.y)) gestures.leave();
     } else gestures.hover(at.x, at.y);
   });
   const end = (event: PointerEvent) => {
@@ -60,8 +74,10 @@ export function listen(element: HTMLElement, gestures: Gestures, signal: AbortSi
     if (!was || pointers.size > 0) return;
     if (!dragging && event.type === "pointerup") {
       const at = place(event);
-      gestures.click(at.x, at.y);
+      gestures.click(at.x, at.y, event);
     }
+    stroke?.end(dragging && event.type === "pointerup");
+    stroke = null;
     start = null;
     dragging = false;
   };
