@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.head_circuits import run_head_circuits
     from interp_widgets.experiments.head_scores import run_head_scores
     from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.lens import run_lens
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.head_circuits import HeadCircuits
     from interp_widgets.results.head_scores import HeadScores
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.lens import LensResult
@@ -82,6 +84,7 @@ __all__ = [
     "FeatureResult",
     "FeatureView",
     "GroupResult",
+    "HeadCircuits",
     "HeadScores",
     "LatentCard",
     "LensResult",
@@ -107,6 +110,7 @@ __all__ = [
     "run_feature_patching",
     "run_features",
     "run_group_patching",
+    "run_head_circuits",
     "run_head_scores",
     "run_latent_cards",
     "run_lens",
@@ -141,6 +145,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
+    "HeadCircuits": "interp_widgets.results.head_circuits",
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "LensResult": "interp_widgets.results.lens",
@@ -166,6 +171,7 @@ _HOME = {
     "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_head_circuits": "interp_widgets.experiments.head_circuits",
     "run_head_scores": "interp_widgets.experiments.head_scores",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_lens": "interp_widgets.experiments.lens",
