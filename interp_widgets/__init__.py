@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.superposition import SuperpositionResult
     from interp_widgets.show.attention import show_attention
     from interp_widgets.show.features import show_features
+    from interp_widgets.show.head_circuits import show_head_circuits
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
         show_ablation,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from interp_widgets.views._memories_figure import MemoriesFigure
     from interp_widgets.views.attention_heads import AttentionView
     from interp_widgets.views.features import FeatureView
+    from interp_widgets.views.head_circuits import HeadCircuitView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.superposition import Superposition
 
@@ -84,6 +86,7 @@ __all__ = [
     "FeatureResult",
     "FeatureView",
     "GroupResult",
+    "HeadCircuitView",
     "HeadCircuits",
     "HeadScores",
     "LatentCard",
@@ -125,6 +128,7 @@ __all__ = [
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
+    "show_head_circuits",
     "show_memories",
     "show_patching",
     "show_path_patching",
@@ -145,6 +149,7 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
+    "HeadCircuitView": "interp_widgets.views.head_circuits",
     "HeadCircuits": "interp_widgets.results.head_circuits",
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
@@ -186,6 +191,7 @@ _HOME = {
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",
+    "show_head_circuits": "interp_widgets.show.head_circuits",
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",

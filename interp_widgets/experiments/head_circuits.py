@@ -133,14 +133,15 @@ def run_head_circuits(steps: Generator[HeadCircuits, None, HeadCircuits]) -> Hea
 def _heads(
     vocabulary: tuple[int, int] | Iterable[tuple[int, int]], layers: tuple[int, ...], n_heads: int
 ) -> tuple[tuple[int, int], ...]:
-    listed = list(vocabulary)
-    pairs = [tuple(listed)] if len(listed) == 2 and all(map(is_whole, listed)) else listed
+    listed: list[Any] = list(vocabulary)
+    pairs: list[Any] = [listed] if len(listed) == 2 and all(map(is_whole, listed)) else listed
     for pair in pairs:
         if not (isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_whole, pair))):
             raise SelectionError(f"vocabulary holds {pair!r}. Name heads as (layer, head), such as (3, 1).")
         if pair[0] not in layers or not 0 <= pair[1] < n_heads:
             raise SelectionError(
-                f"There is no head {pair!r} here: layers are {', '.join(map(str, layers))}, heads 0 to {n_heads - 1}."
+                f"There is no head {tuple(pair)!r} here: layers are {', '.join(map(str, layers))}, heads 0 to "
+                f"{n_heads - 1}."
             )
     return tuple((int(pair[0]), int(pair[1])) for pair in pairs)
 

@@ -174,8 +174,8 @@ class HeadCircuits(Saved):
     def summary(self) -> str:
         """Say in words which heads copy, and what stands out."""
         lines = [
-            f"QK and OV circuits of {counted(len(self.layers) * len(self.heads), 'head')} of {self.provenance.model} on "
-            f"{counted(len(self.tokens), 'token')}."
+            f"QK and OV circuits of {counted(len(self.layers) * len(self.heads), 'head')} of "
+            f"{self.provenance.model} on {counted(len(self.tokens), 'token')}."
         ]
         lines += [f"No {name}: {why}" for name, why in self.missing.items()]
         scores = self.copying
