@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.feature_patching import run_feature_patching
     from interp_widgets.experiments.features import run_features
     from interp_widgets.experiments.group_patching import run_group_patching
+    from interp_widgets.experiments.head_circuits import run_head_circuits
     from interp_widgets.experiments.head_scores import run_head_scores
     from interp_widgets.experiments.latent_cards import run_latent_cards
     from interp_widgets.experiments.lens import run_lens
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.examples import ExamplesResult
     from interp_widgets.results.features import FeatureResult
     from interp_widgets.results.groups import GroupResult
+    from interp_widgets.results.head_circuits import HeadCircuits
     from interp_widgets.results.head_scores import HeadScores
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.lens import LensResult
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from interp_widgets.show.attribution import show_attribution
     from interp_widgets.show.features import show_features
     from interp_widgets.show.lens import show_lens
+    from interp_widgets.show.head_circuits import show_head_circuits
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
         show_ablation,
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
     from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
     from interp_widgets.views.lens_table import LensView
+    from interp_widgets.views.head_circuits import HeadCircuitView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.probe_grid import ProbeView
     from interp_widgets.views.residual_map import ProjectionView
@@ -98,6 +102,8 @@ __all__ = [
     "FeatureResult",
     "FeatureView",
     "GroupResult",
+    "HeadCircuitView",
+    "HeadCircuits",
     "HeadScores",
     "LatentCard",
     "LensCurves",
@@ -130,6 +136,7 @@ __all__ = [
     "run_feature_patching",
     "run_features",
     "run_group_patching",
+    "run_head_circuits",
     "run_head_scores",
     "run_latent_cards",
     "run_lens",
@@ -148,6 +155,7 @@ __all__ = [
     "show_feature_patching",
     "show_features",
     "show_lens",
+    "show_head_circuits",
     "show_memories",
     "show_patching",
     "show_path_patching",
@@ -172,6 +180,8 @@ _HOME = {
     "FeatureResult": "interp_widgets.results.features",
     "FeatureView": "interp_widgets.views.features",
     "GroupResult": "interp_widgets.results.groups",
+    "HeadCircuitView": "interp_widgets.views.head_circuits",
+    "HeadCircuits": "interp_widgets.results.head_circuits",
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "LensCurves": "interp_widgets.results.lens_training",
@@ -204,6 +214,7 @@ _HOME = {
     "run_feature_patching": "interp_widgets.experiments.feature_patching",
     "run_features": "interp_widgets.experiments.features",
     "run_group_patching": "interp_widgets.experiments.group_patching",
+    "run_head_circuits": "interp_widgets.experiments.head_circuits",
     "run_head_scores": "interp_widgets.experiments.head_scores",
     "run_latent_cards": "interp_widgets.experiments.latent_cards",
     "run_lens": "interp_widgets.experiments.lens",
@@ -222,6 +233,7 @@ _HOME = {
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",
     "show_lens": "interp_widgets.show.lens",
+    "show_head_circuits": "interp_widgets.show.head_circuits",
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",

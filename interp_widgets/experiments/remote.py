@@ -32,6 +32,7 @@ from interp_widgets.results.errors import InterpWidgetsError, ModelError, Prompt
 from interp_widgets.results.examples import ExamplesResult
 from interp_widgets.results.features import FeatureResult
 from interp_widgets.results.groups import GroupResult
+from interp_widgets.results.head_circuits import HeadCircuits
 from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.memories import MemoriesResult
@@ -58,6 +59,7 @@ _RESULTS: dict[str, type[Saved]] = {
         ExamplesResult,
         FeatureResult,
         GroupResult,
+        HeadCircuits,
         HeadScores,
         LensResult,
         MemoriesResult,

@@ -76,6 +76,14 @@ class Copying:
         """Return the sum of the eigenvalues of each head's OV circuit over the sum of their sizes, (head,), -1 to 1.
 
         0 where all of them are 0.
+        """
+        eigenvalues = self.eigenvalues(layer, shuffled=shuffled)
+        scores: torch.Tensor = eigenvalues.sum(-1).real / eigenvalues.abs().sum(-1)
+        return scores.nan_to_num(0.0)
+
+    @torch.no_grad()
+    def eigenvalues(self, layer: int, *, shuffled: bool = False) -> torch.Tensor:
+        """Return the eigenvalues of each head's OV circuit, (head, d_head), complex.
 
         The circuit, (token, token), has at most as many that are not zero as the head is wide: those of W_O W_U W_E
         W_V, which is what is looked at.
@@ -90,9 +98,8 @@ class Copying:
             raise AssertionError("`missing` has seen to it")
         own = values.unflatten(0, (layout.n_heads, layout.d_head))  # type: ignore[no-untyped-call]
         circuits = torch.stack([own[head, :, head] for head in range(layout.n_heads)]).double().cpu()
-        eigenvalues = torch.linalg.eigvals(circuits)
-        scores: torch.Tensor = eigenvalues.sum(-1).real / eigenvalues.abs().sum(-1)
-        return scores.nan_to_num(0.0)
+        found: torch.Tensor = torch.linalg.eigvals(circuits)
+        return found
 
     def _circle(self, layer: int, shuffled: bool) -> torch.Tensor:
         """Return W_U W_E, (d_model, d_model): the unembedding, and the embeddings of the tokens that it raises.

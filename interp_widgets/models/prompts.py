@@ -174,10 +174,10 @@ def parse_prompts(
         PromptError: as for `parse_pairs`.
     """
     labels = Labels(tokenizer, names)
-    called = f"{name} prompt"
+    called = "prompt" if name == "prompt" else f"{name} prompt"
     parsed = tuple(labels.tokens(token_ids(prompt, called, tokenizer, n_vocab)) for prompt in listed(prompts, called))
     if not parsed:
-        raise PromptError(f"There is no {name} prompt. Pass at least one.")
+        raise PromptError(f"There is no {called}. Pass at least one.")
     for number, tokens in enumerate(parsed):
         _check_length(tokens, name, f"pair {number}: " if len(parsed) > 1 else "", context)
     return parsed

@@ -1,0 +1,389 @@
+import { fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { formatNumber } from "../core/format";
+import { Frame } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
+import { Links } from "../core/links";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe } from "../core/model";
+import { Pattern, patternCss } from "../core/pattern";
+import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
+import { Segmented } from "../core/segmented";
+import { Tooltip } from "../core/tooltip";
+import type { CircuitName, CircuitScale, CircuitState, CircuitToPython } from "../protocol/head_circuits";
+import { CircuitData, type Head } from "./head_circuits/data";
+import { circuitsToCsv } from "./head_circuits/export_csv";
+import { circuitsToPng } from "./head_circuits/export_png";
+import { Facts } from "./head_circuits/facts";
+import { Maps } from "./head_circuits/maps";
+import { Readout } from "./head_circuits/readout";
+import { type Actions, attended, limitOf, type Place, type Scene, same } from "./head_circuits/scene";
+import css from "./head_circuits/style.css";
+import { TableView } from "./head_circuits/table_view";
+import { copyingOf, meaningOf, nameOf, spokenCell, spokenHead, UNITS } from "./head_circuits/words";
+
+const TRAITS = ["spec", "arrays", "extremes", "job", "selected", "small", "color_scale", "theme", "links"] as const;
+const LABEL = "head circuits";
+const GAP = 34;
+const BETWEEN = 26;
+const TALLEST = 460;
+
+/** A large map with what it is, and what its colours mean. */
+class LargeMap {
+  readonly name = h("div", { class: "iw-map-name" });
+  readonly axes = h("div", { class: "iw-quiet iw-axis-name" });
+  readonly missing = h("p", { class: "iw-note", hidden: true });
+  readonly ramp = h("div", { class: "iw-scale" });
+  readonly pattern: Pattern;
+  readonly element: HTMLElement;
+
+  constructor(
+    readonly circuit: CircuitName,
+    id: string,
+    actions: Actions,
+    signal: AbortSignal,
+  ) {
+    this.pattern = new Pattern(
+      `${id}-${circuit}`,
+      {
+        point: (spot) => actions.point(spot && { circuit, row: spot.query, column: spot.key }),
+        hold: (row) => actions.hold(row),
+      },
+      signal,
+    );
+    this.element = h("div", {}, this.name, this.axes, this.missing, this.pattern.element, this.ramp);
+  }
+
+  update(scene: Scene, width: number): void {
+    const { circuit } = this;
+    const { data, spec, shown, palette, place, held } = scene;
+    const limit = limitOf(scene, circuit, shown);
+    const ov = circuit === "ov";
+    fill(
+      this.name,
+      ov ? "OV " : "QK ",
+      h("span", {}, ov ? "what attending to a token promotes" : "which tokens attend to it"),
+    );
+    fill(
+      this.axes,
+      `rows: the token that is attended to · columns: ${ov ? "the token it makes likelier" : "the token that attends"}`,
+    );
+    const why = data.arrays.missing[circuit];
+    this.missing.hidden = !why;
+    fill(this.missing, why ? `No QK circuit: ${why}` : "");
+    this.pattern.element.hidden = Boolean(why);
+    this.ramp.hidden = Boolean(why);
+    const here = place?.circuit === circuit ? { query: place.row, key: place.column } : null;
+    // What is pointed at in the other map is the same token that is attended to: the same row.
+    const linked = place && !here ? { query: place.row, key: null } : null;
+    this.pattern.update({
+      source: data.source(circuit, shown),
+      labels: spec.labels,
+      palette,
+      limit,
+      width,
+      spot: here ?? linked,
+      held,
+      ghost: null,
+      label: `${circuit.toUpperCase()} circuit of ${nameOf(shown)}: arrows move, Enter holds a token, plus and minus zoom`,
+      describe: (row, column) => spokenCell(scene, circuit, row, column),
+    });
+    const ramp = h("div", { class: "iw-ramp" });
+    const colors = palette.scale.css.filter((_, n) => n % 16 === 0);
+    ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
+    const end = formatNumber(limit);
+    const ticks = [`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text));
+    fill(
+      this.ramp,
+      h("strong", {}, UNITS[circuit]),
+      h("div", { class: "iw-rampbox" }, ramp, h("div", { class: "iw-ticks" }, ...ticks)),
+    );
+  }
+}
+
+/** One view of circuits in one element of a page. */
+class HeadCircuits {
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<CircuitState, CircuitToPython>;
+  readonly #actions: Actions;
+  readonly #links: Links;
+  readonly #frame: Frame;
+  readonly #header = h("div", { class: "iw-header" });
+  readonly #job: JobStrip;
+  readonly #small: Segmented<CircuitName>;
+  readonly #scale: Segmented<CircuitScale>;
+  readonly #maps: Maps;
+  readonly #large: LargeMap[];
+  readonly #facts = new Facts();
+  readonly #readout: Readout;
+  readonly #table = new TableView();
+  readonly #footer: Footer;
+  readonly #tooltip = new Tooltip();
+  readonly #name = h("div", { class: "iw-head-name" });
+  #data: CircuitData;
+  #scheduled = 0;
+  #place: Place | null = null;
+  #pointed: Head | null = null;
+  #ghost: Scene["ghost"] = null;
+  #search: Scene["search"] = null;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<CircuitState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    const { signal } = this.#stop;
+    this.#messages = new Messages<CircuitState, CircuitToPython>(model, () => {});
+    this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
+    this.#actions = this.#makeActions();
+    this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#messages.live);
+    this.#small = new Segmented<CircuitName>("what small maps show", this.#actions.setSmall);
+    this.#scale = new Segmented<CircuitScale>("where colours end", this.#actions.setScale);
+    this.#maps = new Maps(id, this.#actions, signal);
+    this.#large = (["qk", "ov"] as const).map((circuit) => new LargeMap(circuit, id, this.#actions, signal));
+    this.#readout = new Readout(this.#actions);
+    const controls = h("div", { class: "iw-controls" }, this.#small.element, this.#scale.element);
+    const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
+    const one = h("div", {}, this.#name, pair);
+    const scrolls = h("div", { class: "iw-scrolls" }, this.#maps.element);
+    const heads = h("div", {}, controls, scrolls, barKey(), this.#facts.element);
+    const body = h("div", {}, h("div", { class: "iw-body" }, heads, one), this.#readout.element);
+    this.#footer = this.#makeFooter(body);
+    this.#frame = new Frame(
+      LABEL,
+      patternCss + css,
+      this.#header,
+      this.#job.element,
+      body,
+      this.#table.element,
+      this.#footer.element,
+      this.#tooltip.element,
+    );
+    fill(el, this.#frame.element);
+    this.#links = new Links(
+      model,
+      {
+        point: (spot) => {
+          this.#ghost = spot;
+          this.#redraw();
+        },
+        go: (spot) => this.#go(spot?.layer, spot?.head),
+        words: () => [],
+      },
+      signal,
+    );
+    signal.addEventListener(
+      "abort",
+      observe(model, TRAITS, (name) => {
+        if (name === "spec" || name === "arrays") this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
+        if (name === "job" && model.get("job").state === "done") this.#frame.say("All heads are read.");
+        this.#redraw();
+      }),
+    );
+    this.#frame.watch(() => this.#redraw(), signal);
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #makeFooter(body: HTMLElement): Footer {
+    const takeaways = {
+      stem: () => `circuits-${this.#scene?.shown.layer}-${this.#scene?.shown.head}`,
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png: () => {
+        const scene = this.#scene;
+        if (!scene) return Promise.resolve(null);
+        const there = this.#large.filter(({ circuit }) => !scene.data.arrays.missing[circuit]);
+        const maps = there.map(({ name, pattern }) => ({ name: name.textContent ?? "", element: pattern.element }));
+        return circuitsToPng(scene, maps, fontsOf(this.#name));
+      },
+      csv: () => (this.#scene ? circuitsToCsv(this.#scene) : []),
+      csvTitle: "save the numbers of all heads",
+    };
+    const table = {
+      action: "table",
+      title: "copying scores and largest entries as tables",
+      opens: this.#table.element,
+      closes: body,
+    };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [table],
+      () => this.#draw(),
+    );
+  }
+
+  #makeActions(): Actions {
+    return {
+      choose: (head) => {
+        this.#select({ ...head, token: this.#scene?.held ?? null });
+        if (this.#scene) this.#frame.say(`Shown: ${spokenHead(this.#scene, head)}.`);
+      },
+      pointHead: (head, beside, all) => {
+        this.#pointed = head;
+        this.#links.point(head && { ...head });
+        if (head && beside && all && this.#scene)
+          this.#tooltip.show(tipOf(this.#scene, head), beside, all, this.#frame.element);
+        else this.#tooltip.hide();
+        this.#redraw();
+      },
+      point: (place) => {
+        this.#place = place;
+        this.#redraw();
+      },
+      hold: (token) => {
+        const scene = this.#scene;
+        if (!scene || (token === null && scene.held === null)) return;
+        this.#select({ ...scene.shown, token: token === scene.held ? null : token });
+        if (token !== null) this.#frame.say(`Held: ${scene.spec.labels[token]}.`);
+      },
+      setSmall: (circuit) => this.#write("small", circuit),
+      setScale: (scale) => this.#write("color_scale", scale),
+      look: () => void this.#look(),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#frame.say(text),
+    };
+  }
+
+  async #look(): Promise<void> {
+    const head = this.#scene?.shown;
+    if (!head) return;
+    this.#search = { head, failed: null };
+    this.#redraw();
+    try {
+      await this.#messages.request({ name: "vocabulary", ...head });
+      this.#search = null;
+      this.#frame.say("The whole vocabulary was looked through.");
+    } catch (error) {
+      this.#search = { head, failed: error instanceof Error ? error.message : String(error) };
+    }
+    this.#redraw();
+  }
+
+  #select(choice: NonNullable<CircuitState["selected"]>): void {
+    this.#write("selected", choice);
+    this.#links.select({ layer: choice.layer, head: choice.head });
+  }
+
+  /** Goes where somebody went in a linked view, as far as that is here. */
+  #go(layer: number | undefined, head: number | undefined): void {
+    const { spec, shown, held } = this.#scene ?? {};
+    if (!spec || !shown) return;
+    const to = { layer: layer ?? shown.layer, head: head ?? shown.head };
+    if (!spec.layers.includes(to.layer) || !spec.heads.includes(to.head) || same(to, shown)) return;
+    this.#write("selected", { ...to, token: held ?? null });
+  }
+
+  #write<Name extends keyof CircuitState & string>(name: Name, value: CircuitState[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
+  }
+
+  #makeScene(): Scene {
+    const { model } = this;
+    const selected = model.get("selected") ?? null;
+    return {
+      ...this.#frame.look(model.get("theme") ?? "auto"),
+      spec: model.get("spec"),
+      data: this.#data,
+      job: model.get("job"),
+      extremes: model.get("extremes") ?? [],
+      shown: selected ? { layer: selected.layer, head: selected.head } : this.#data.leading,
+      held: selected?.token ?? null,
+      place: this.#place,
+      pointed: this.#pointed,
+      ghost: this.#ghost,
+      small: model.get("small") ?? "ov",
+      scale: model.get("color_scale") ?? "own",
+      live: this.#messages.live,
+      search: this.#search,
+    };
+  }
+
+  #draw(): void {
+    const scene = this.#makeScene();
+    this.#scene = scene;
+    const { spec, data, shown, width, size } = scene;
+    const wide = size === "wide";
+    const left = wide ? Math.min(460, Math.floor((width - GAP) * 0.32)) : width;
+    const right = wide ? width - left - GAP : width;
+    this.#frame.element.style.setProperty("--_left", `${left}px`);
+    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
+    fill(
+      this.#header,
+      h("div", { class: "iw-title", ...heading }, spec.title),
+      h("div", { class: "iw-subtitle" }, meaningOf(spec)),
+    );
+    this.#job.update(scene.job);
+    this.#small.update(
+      [
+        { value: "ov", text: "OV", title: "what attending to a token promotes", data: { "data-small": "ov" } },
+        { value: "qk", text: "QK", title: "which tokens attend to a token", data: { "data-small": "qk" } },
+      ],
+      scene.small,
+    );
+    this.#scale.update(
+      [
+        { value: "own", text: "own maximum", title: "the scale of each head ends at its largest number" },
+        { value: "shared", text: "one scale", title: "one scale for all heads" },
+      ],
+      scene.scale,
+    );
+    this.#maps.update(scene, left);
+    const score = data.copying(shown);
+    const token = attended(scene);
+    fill(
+      this.#name,
+      h("strong", {}, nameOf(shown)),
+      h("span", { class: "iw-quiet" }, Number.isNaN(score) ? "" : copyingOf(score)),
+      token === null
+        ? h("span", { class: "iw-quiet" }, "point at a row: a token, who attends to it, and what that promotes")
+        : null,
+    );
+    const room = size === "narrow" ? right : Math.floor((right - BETWEEN) / 2);
+    for (const map of this.#large) map.update(scene, Math.min(TALLEST, room));
+    this.#facts.update(scene);
+    this.#readout.update(scene);
+    this.#table.update(scene);
+    this.#footer.update(data.arrays.provenance);
+    this.#frame.element.dataset.ready = "true";
+  }
+}
+
+function barKey(): HTMLElement {
+  return h(
+    "p",
+    { class: "iw-quiet iw-axis-name" },
+    "Layers downwards, heads to the right. The bar below a map: how much of its OV copies (warm) or turns tokens around (cool).",
+  );
+}
+
+function tipOf(scene: Scene, head: Head): Node[] {
+  return [
+    h("strong", {}, nameOf(head)),
+    h("div", {}, scene.data.isRead(head) ? copyingOf(scene.data.copying(head)) : "not read yet"),
+  ];
+}
+
+export default {
+  render: rendering<CircuitState>(
+    { label: LABEL, subject: "These circuits" },
+    (model, el) => new HeadCircuits(model, el),
+  ),
+};
