@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from interp_widgets.show.attention import show_attention
     from interp_widgets.show.attribution import show_attribution
     from interp_widgets.show.features import show_features
-    from interp_widgets.show.lens import show_lens
     from interp_widgets.show.head_circuits import show_head_circuits
+    from interp_widgets.show.lens import show_lens
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
         show_ablation,
@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from interp_widgets.views.attention_heads import AttentionView
     from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
-    from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.head_circuits import HeadCircuitView
+    from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.probe_grid import ProbeView
     from interp_widgets.views.residual_map import ProjectionView
@@ -154,8 +154,8 @@ __all__ = [
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
-    "show_lens",
     "show_head_circuits",
+    "show_lens",
     "show_memories",
     "show_patching",
     "show_path_patching",
