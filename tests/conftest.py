@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = [
@@ -31,17 +33,28 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parallel workers take a file at a time, so that its fixtures are made once; one takes all that needs JupyterLab.
+class _ByFile(LoadScopeScheduling):
+    """A worker takes a file at a time, so that its fixtures are made once; one takes all that needs JupyterLab.
 
-    Examples share nothing and are long: each goes where there is room. What takes longest is begun first.
+    Examples share nothing and are long: each goes where there is room.
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        if path.startswith("tests/lab/"):
+            return "tests/lab"
+        return nodeid if path == "tests/test_examples.py" else path
+
+
+# Rather than `xdist_group`: pytest 9.2 no longer lets xdist 3.8 write groups into the names of tests.
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin what takes longest, so that no worker is left with it at the end."""
     items.sort(key=lambda item: (item.path.parent.name != "lab", item.path.name != "test_examples.py"))
-    for item in items:
-        if item.path.name != "test_examples.py":
-            group = "lab" if item.path.parent.name == "lab" else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @contextmanager

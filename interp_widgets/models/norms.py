@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,34 +15,56 @@ from interp_widgets.models.guard import exclusive
 from interp_widgets.models.probe import probe_ids
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What came by in a run."""
+
+    arrived: list[torch.Tensor] = field(default_factory=list)
+    """What a module got, for each time that it was called."""
+    made: list[tuple[nn.Module, torch.Tensor]] = field(default_factory=list)
+    """Modules that made something of what they got in the same shape, as norms do, and what they made."""
+
+
+@contextmanager
+def watching(entrance: nn.Module, within: nn.Module) -> Iterator[Seen]:
+    """Watch what arrives at a module, and what the other modules within a larger one make."""
+    seen = Seen()
+
+    def arrive(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        seen.arrived.append(first_argument(args, kwargs).clone())
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        given = args[0] if args else None
+        if not isinstance(given, torch.Tensor) or not isinstance(output, torch.Tensor):
+            return
+        # A hook point, which hands on what it gets, makes nothing.
+        if given.shape == output.shape and not torch.equal(given, output):
+            seen.made.append((module, output.clone()))
+
+    with ExitStack() as hooks:
+        hooks.callback(entrance.register_forward_pre_hook(arrive, with_kwargs=True).remove)
+        for part in within.modules():
+            if part is not within and part is not entrance:
+                hooks.callback(part.register_forward_hook(leave).remove)
+        yield seen
+
+
+def first_argument(args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
+    """Return what a module was given first, by place or by name."""
+    first: torch.Tensor = args[0] if args else next(iter(kwargs.values()))
+    return first
+
+
 def norm_before_mlp(access: Access, layer: int) -> nn.Module | None:
     """Return the module that hands an MLP what it gets, None where there is none: a model whose MLPs enter a stream."""
     block = access.anatomy.blocks[layer]
     entrance = block.get_submodule(access.entrance)
-    entering: list[torch.Tensor] = []
-    handed: list[tuple[nn.Module, torch.Tensor]] = []
-
-    def arrive(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        entering.append((args[0] if args else next(iter(kwargs.values()))).clone())
-
-    def leave(module: nn.Module, args: Any, output: Any) -> None:
-        # A hook point, which hands on what it gets, makes nothing.
-        given = args[0] if args else None
-        if not isinstance(given, torch.Tensor) or not isinstance(output, torch.Tensor):
-            return
-        if given.shape == output.shape and not torch.equal(given, output):
-            handed.append((module, output.clone()))
-
-    with exclusive(access.opened.module), ExitStack() as hooks:
-        hooks.callback(entrance.register_forward_pre_hook(arrive, with_kwargs=True).remove)
-        for part in block.modules():
-            if part is not block and part is not entrance:
-                hooks.callback(part.register_forward_hook(leave).remove)
+    with exclusive(access.opened.module), watching(entrance, within=block) as seen:
         access.opened.module(input_ids=probe_ids(access.opened.module), use_cache=False)
-    (arrived,) = entering
+    (arrived,) = seen.arrived
     found = (
         module
-        for module, output in handed
+        for module, output in seen.made
         if output.numel() == arrived.numel() and torch.equal(output.reshape(arrived.shape), arrived)
     )
     return next(found, None)

@@ -17,7 +17,7 @@ from torch import nn
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.guard import exclusive
-from interp_widgets.models.norms import apply_norm
+from interp_widgets.models.norms import apply_norm, first_argument, watching
 from interp_widgets.models.probe import close, first_tensor, probe_ids
 from interp_widgets.results.dictionary import Place
 
@@ -107,15 +107,10 @@ def norm_before(
     Returns:
         One that does nothing where `entrance` gets the stream itself; None where something else lies between.
     """
-    arrived: list[torch.Tensor] = []
     streams: list[torch.Tensor] = []
-    handed: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
-
-    def arrive(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        arrived.append(_first(args, kwargs).clone())
 
     def enter(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        streams.append(_first(args, kwargs).clone())
+        streams.append(first_argument(args, kwargs).clone())
 
     def add(_module: nn.Module, args: Any, output: Any) -> None:
         streams.append(streams[0] + first_tensor(output).reshape(streams[0].shape) * access.scale)
@@ -123,36 +118,19 @@ def norm_before(
     def depart(_module: nn.Module, args: Any, output: Any) -> None:
         streams.append(first_tensor(output).clone())
 
-    def leave(module: nn.Module, args: Any, output: Any) -> None:
-        given = args[0] if args else None
-        if not isinstance(given, torch.Tensor) or not isinstance(output, torch.Tensor):
-            return
-        # A hook point, which hands on what it gets, makes nothing.
-        if given.shape == output.shape and not torch.equal(given, output):
-            handed.append((module, given.clone(), output.clone()))
-
-    with exclusive(access.opened.module), ExitStack() as hooks:
-        hooks.callback(entrance.register_forward_pre_hook(arrive, with_kwargs=True).remove)
+    with exclusive(access.opened.module), watching(entrance, within) as seen, ExitStack() as hooks:
         hooks.callback(stream.register_forward_pre_hook(enter, with_kwargs=True).remove)
         if added is not None:
             hooks.callback(added.register_forward_hook(add).remove)
         hooks.callback(stream.register_forward_hook(depart).remove)
-        for part in within.modules():
-            if part not in (within, entrance, stream):
-                hooks.callback(part.register_forward_hook(leave).remove)
         access.opened.module(input_ids=probe_ids(access.opened.module), use_cache=False)
-    target, width = arrived[0], arrived[0].shape[-1]
+    target, width = seen.arrived[0], seen.arrived[0].shape[-1]
     if any(_same(target, there) for there in streams):
         return no_norm(width, target.device)
-    for module, given, output in handed:
-        if _same(output, target) and given.shape[-1] == width:
+    for module, output in seen.made:
+        if module is not stream and _same(output, target) and output.shape[-1] == width:
             return examine_norm(access, module, width)
     return None
-
-
-def _first(args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
-    first: torch.Tensor = args[0] if args else next(iter(kwargs.values()))
-    return first
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
@@ -285,7 +263,7 @@ class Straight:
         read: list[tuple[nn.Module, torch.Tensor]] = []
 
         def arrive(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-            arrived.append(_first(args, kwargs).clone())
+            arrived.append(first_argument(args, kwargs).clone())
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             wide = isinstance(output, torch.Tensor) and output.shape[-1] in (d_mlp, 2 * d_mlp)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from interp_widgets.results.equality import same_content
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.shapes import KEPT, Shape, dimensionality, in_words, interference, shapes
 
 if TYPE_CHECKING:
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 Activation = Literal["relu", "linear"]
 
+_ARRAYS = ("importance", "weights", "biases", "curve_steps", "curves", "constant_losses")
+_PLAIN = ("probabilities", "steps", "activation", "correlated", "anticorrelated", "code")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SuperpositionResult:
+class SuperpositionResult(Saved):
     """Toy models that squeeze features into fewer dimensions and read them out again, one for each sparsity.
 
     A model is `ReLU(WᵀWx + b)`, or `WᵀWx + b` where `activation` is "linear", trained on features x between 0 and 1
@@ -236,32 +239,22 @@ class SuperpositionResult:
             lines.append(f"Trained for {self.trained} of {self.steps} steps.")
         return "\n".join(lines)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the result to one safetensors file, with everything that is no array as JSON in its header.
-
-        Raises:
-            ResultError: the folder does not exist.
-        """
-        from interp_widgets.results.superposition_file import pack
-
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise ResultError(f"there is no folder {path.parent} to save into. Make it first.")
-        path.write_bytes(pack(self))
-        return path
+    def _contents(self) -> Contents:
+        header = {name: getattr(self, name) for name in _PLAIN} | {"provenance": asdict(self.provenance)}
+        return header, {name: getattr(self, name) for name in _ARRAYS}
 
     @classmethod
-    def load(cls, path: str | Path) -> SuperpositionResult:
-        """Read a result that `save` wrote. It equals the one that was saved.
-
-        Raises:
-            ResultError: the file holds something else.
-        """
-        from interp_widgets.results.superposition_file import unpack
-
-        if not Path(path).is_file():
-            raise ResultError(f"there is no file {path}. Pass a file that `save` wrote.")
-        return unpack(Path(path).read_bytes(), str(path))
+    def _of_contents(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> SuperpositionResult:
+        return cls(
+            **{name: arrays[name] for name in _ARRAYS},
+            probabilities=tuple(header["probabilities"]),
+            steps=header["steps"],
+            activation=header["activation"],
+            correlated=tuple(map(tuple, header["correlated"])),
+            anticorrelated=tuple(map(tuple, header["anticorrelated"])),
+            code=header["code"],
+            provenance=Provenance(**header["provenance"]),
+        )
 
     def shape_in_words(self) -> str:
         """The sizes, such as "5 features in 2 dimensions, 8 sparsities x 4 models"."""
