@@ -8,6 +8,8 @@ import pytest
 from interp_widgets import (
     run_ablation,
     run_attention,
+    run_attribution,
+    run_lens,
     run_patching,
     show_ablation,
     show_causal_trace,
@@ -89,6 +91,22 @@ def test_a_pattern_is_that_of_the_prompts_of_the_pair(model, asked, view):
     )
 
 
+def test_a_lens_and_an_attribution_are_of_the_same_prompts_and_answers(model, asked, view):
+    last = view.partial.length - 1
+    lens = view.drill("lens", {"site": "resid_post", "layer": 2, "pos": last - 1})
+    names = [asked["answer"], asked["wrong_answer"]]
+    assert lens.result == run_lens(model, asked["clean"], names, corrupt=asked["corrupt"])
+    assert (lens.selected["layer"], lens.selected["pos"]) == (2, last - 1)
+
+    parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})
+    attribution = parts.drill("attribution", {"site": "z", "layer": 1, "head": 2})
+    assert attribution.selected == {"site": "z", "layer": 1, "head": 2}
+    alone = run_attribution(model, asked["clean"], *names)
+    np.testing.assert_allclose(attribution.result.contributions, alone.contributions, atol=1e-5)
+    # A cell of a grid that is patched at one position is of that position.
+    assert parts.drill("lens", {"site": "mlp_out", "layer": 1}).selected["pos"] == last
+
+
 def test_the_pattern_of_a_pair_is_of_its_own_prompts(model):
     pairs = teaching.prompts("ioi", n=2)
     sides = {"clean": [pair.clean for pair in pairs], "corrupt": [pair.corrupt for pair in pairs]}
@@ -116,7 +134,29 @@ def test_other_experiments_open_their_own_kind(model, asked):
     assert len(trace.drill("pattern", {"layer": 0, "head": 0}).result.prompts) == 1
 
     path = show_path_patching(model, asked["clean"], asked["corrupt"], **names, receivers=Receiver("final"))
-    assert [way.name for way in path.ways] == ["pattern"]
+    assert [way.name for way in path.ways] == ["pattern", "lens", "attribution"]
+
+
+def test_what_the_example_says_is_so(model, asked):
+    """`examples/07_drill_down.ipynb` states it in words."""
+    pair = teaching.prompts("ioi", n=1)[0]
+    second = pair.roles["S2"][0]
+    view = show_patching(model, **{**asked, "metric": "logit_diff"}, sites="resid_post")
+    last = view.result.length - 1
+    effect = view.result.effect()[0, 0]
+    assert abs(effect[:, second]).max() < 0.05
+    assert effect[:, last].min() > 0.95
+    parts = view.drill("parts", {"site": "resid_post", "layer": 0, "pos": last})
+    head = parts.result.strongest(sites=["z"])
+    carried = np.sort(parts.result.effect()[0, 0, 0])
+    assert carried[-1] > 0.9
+    assert carried[-2] < 0.2
+    pattern = parts.drill("pattern", head).result.pattern(head["layer"], head["head"])
+    assert pattern[last].argmax() == second
+    lens = view.drill("lens", {"layer": 0, "pos": last}).result
+    answer = lens.ranks[0, :, last, 0]
+    assert answer[-1] == 0
+    assert (answer[:-2] > 0).all()
 
 
 def test_a_view_of_a_model_on_a_server_says_why_nothing_opens(model):

@@ -78,7 +78,7 @@ def test_keys_and_clicks_lead_from_a_patched_stream_to_a_pattern(jupyterlab):
     notebook = jupyterlab.open("chain.ipynb", CHAIN)
     notebook.run_all()
     page = notebook.page
-    expect(page.locator(".iw-job[data-state=running]")).to_have_count(0)
+    notebook.kernel("view.result")  # at its end the view is shown anew, with its picture
     Grid(page, "resid_post").click(1, 13)
     page.keyboard.press("o")
     expect(page.locator(f"{PARTS} .iw-plot").first).to_be_focused()
