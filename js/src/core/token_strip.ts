@@ -60,7 +60,9 @@ export class TokenStrip {
   readonly #overview = h("canvas", { class: "iw-strip-overview", "aria-hidden": "true" });
   readonly #lines = new Map<number, HTMLElement>();
   readonly #widths = new Map<string, number>();
+  readonly #looks = new WeakMap<HTMLElement, string>();
   readonly #newLayout = changeDetector();
+  readonly #newFrame = changeDetector();
   #content: StripContent | null = null;
   #tokenWidths: number[] = [];
   #starts: Int32Array = Int32Array.of(0, 0);
@@ -126,10 +128,13 @@ export class TokenStrip {
     if (before && before.rows.length !== content.rows.length) this.#clear();
     const whole = (this.#starts.length - 1) * this.#lineHeight;
     this.#height = Math.min(whole, Math.max(mostHeight, 3 * this.#lineHeight));
-    this.#scroller.style.height = `${this.#height + 4}px`;
-    this.#inner.style.height = `${whole}px`;
-    this.#overview.hidden = whole <= this.#height;
-    this.#scroller.dir = content.labels.slice(0, 400).some(hasRightToLeft) ? "rtl" : "ltr";
+    // Only where they change: a direction that is set anew has every token laid out again, whichever it is.
+    if (this.#newFrame(content.labels, whole, this.#height)) {
+      this.#scroller.style.height = `${this.#height + 4}px`;
+      this.#inner.style.height = `${whole}px`;
+      this.#overview.hidden = whole <= this.#height;
+      this.#scroller.dir = content.labels.slice(0, 400).some(hasRightToLeft) ? "rtl" : "ltr";
+    }
     // Asked for here, where nothing has changed yet: while scrolling it would have all lines laid out twice.
     this.#ink = getComputedStyle(this.#overview).color;
     this.#render();
@@ -283,13 +288,19 @@ export class TokenStrip {
       const text = element.firstElementChild as HTMLElement;
       const value = values[token];
       const shade = shading.of(value);
+      const bars = rows.length ? barsOf(rows, token) : "";
+      const states = [token === held, marked?.has(token) ?? false, Number.isNaN(value), shading.beyond(value)];
+      // Most tokens stay as they are while a pointer moves, and each change of a style costs.
+      const look = [shade?.color, bars, ...states].join();
+      if (this.#looks.get(element) === look) continue;
+      this.#looks.set(element, look);
       text.style.background = shade?.color ?? "";
       text.style.color = shade?.ink ?? "";
       element.classList.toggle("iw-tok-unread", Number.isNaN(value));
       element.classList.toggle("iw-tok-beyond", shading.beyond(value));
       element.classList.toggle("iw-tok-marked", marked?.has(token) ?? false);
       setAttributes(element, { "aria-selected": String(token === held) });
-      if (rows.length) paintBars(element, rows, token);
+      element.style.background = bars;
     }
   }
 
@@ -408,8 +419,8 @@ export class TokenStrip {
   }
 }
 
-/** Draws a bar for each row as a layer of a token's background, which stays aligned with it and adds no elements. */
-function paintBars(element: HTMLElement, rows: readonly StripRow[], token: number): void {
+/** A bar for each row as a layer of a token's background, which stays aligned with it and adds no elements. */
+function barsOf(rows: readonly StripRow[], token: number): string {
   const layers: string[] = [];
   rows.forEach(({ values, shading }, row) => {
     const shade = shading.of(values[token]);
@@ -423,7 +434,7 @@ function paintBars(element: HTMLElement, rows: readonly StripRow[], token: numbe
     const base = Number.isNaN(values[token]) ? "var(--_faint)" : "var(--_line)";
     layers.push(`linear-gradient(${base},${base}) 0 ${foot}px/100% 1px no-repeat`);
   });
-  element.style.background = layers.join(",");
+  return layers.join(",");
 }
 
 /** Draws values as bars in a small space, the strongest of those that share a pixel. */

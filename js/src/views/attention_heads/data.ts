@@ -227,10 +227,16 @@ export class HeadData {
   sharedLimit({ side, weighted }: Kind): number {
     if (!weighted && side !== "difference") return 1;
     const { layers, heads } = this.spec;
-    let most = 0;
-    for (const layer of layers)
-      for (const head of heads) most = Math.max(most, this.peak({ side, weighted, layer, head }));
-    return niceLimit(most);
+    const key = `${side}/${weighted ? 1 : 0}`;
+    let limit = this.#limits.get(key);
+    if (limit === undefined) {
+      let most = 0;
+      for (const layer of layers)
+        for (const head of heads) most = Math.max(most, this.peak({ side, weighted, layer, head }));
+      limit = niceLimit(most);
+      this.#limits.set(key, limit);
+    }
+    return limit;
   }
 
   #layer({ layer }: Pick<At, "layer">): Layer | null {
