@@ -67,7 +67,11 @@ def from_logits(
         top_probs=np.take_along_axis(probs, top, -1).astype(np.float32),
         vocab=dict(enumerate(VOCAB)),
         provenance=Provenance("made", "0" * 16, "float32", {"torch": "2"}),
-        code={"resid_post": "after $layer at $pos of $ids", "last": "the end at $pos of $ids"},
+        code={
+            "resid_mid": "inside $layer at $pos of $ids",
+            "resid_post": "after $layer at $pos of $ids",
+            "last": "the end at $pos of $ids",
+        },
     )
 
 

@@ -78,7 +78,7 @@ def test_a_cell_is_selected_by_as_much_as_one_says():
     assert view.code() == f"after 0 at 4 of {list(made.CORRUPT)}"
     view.selected = None
     assert view.code() == f"the end at 5 of {list(made.CLEAN)}"
-    view.selected = {"site": "resid_mid", "layer": 1}
+    view.selected = {"site": "resid_pre", "layer": 0}
     with pytest.raises(ResultError, match="no lines for this cell"):
         view.code()
 

@@ -62,7 +62,7 @@ export class Controls {
     const likeliest = { value: null, text: "likeliest", title: "colour is about what is said, whichever token it is" };
     this.#tokens.update([likeliest, ...tokens], answer);
     this.#quantities.update(
-      quantitiesOf(answer).map((value) => ({ value, ...QUANTITIES[value], data: { metric: value } })),
+      quantitiesOf(answer).map((value) => ({ value, ...QUANTITIES[value], data: { "data-metric": value } })),
       metric,
     );
     this.#rowBox.hidden = !spec.rows.some(({ site }) => site === "resid_mid");
