@@ -36,7 +36,7 @@ check-js: js/node_modules
 	cd js && $(NPM) run build -- --check
 
 unit:
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 build: js/node_modules ## the bundles in interp_widgets/static
 	$(BIN)/python tools/protocol.py

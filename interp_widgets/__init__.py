@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     from interp_widgets.results.probe import ProbeResult
     from interp_widgets.results.steering import SteeringResult
     from interp_widgets.results.superposition import SuperpositionResult
+    from interp_widgets.show.attention import show_attention
+    from interp_widgets.show.attribution import show_attribution
     from interp_widgets.show.features import show_features
+    from interp_widgets.show.lens import show_lens
     from interp_widgets.show.memories import show_memories
     from interp_widgets.show.patching import (
         show_ablation,
@@ -65,7 +68,10 @@ if TYPE_CHECKING:
     from interp_widgets.show.superposition import show_superposition
     from interp_widgets.views._link import link
     from interp_widgets.views._memories_figure import MemoriesFigure
+    from interp_widgets.views.attention_heads import AttentionView
+    from interp_widgets.views.attribution import AttributionView
     from interp_widgets.views.features import FeatureView
+    from interp_widgets.views.lens_table import LensView
     from interp_widgets.views.patching_grid import PatchingGrid
     from interp_widgets.views.probe_grid import ProbeView
     from interp_widgets.views.superposition import Superposition
@@ -74,7 +80,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionResult",
+    "AttentionView",
     "AttributionResult",
+    "AttributionView",
     "CircuitResult",
     "Concepts",
     "Description",
@@ -86,6 +94,7 @@ __all__ = [
     "HeadScores",
     "LatentCard",
     "LensResult",
+    "LensView",
     "MemoriesFigure",
     "MemoriesResult",
     "ModelReport",
@@ -121,9 +130,12 @@ __all__ = [
     "run_superposition",
     "run_top_examples",
     "show_ablation",
+    "show_attention",
+    "show_attribution",
     "show_causal_trace",
     "show_feature_patching",
     "show_features",
+    "show_lens",
     "show_memories",
     "show_patching",
     "show_path_patching",
@@ -135,7 +147,9 @@ __all__ = [
 
 _HOME = {
     "AttentionResult": "interp_widgets.results.attention",
+    "AttentionView": "interp_widgets.views.attention_heads",
     "AttributionResult": "interp_widgets.results.attribution",
+    "AttributionView": "interp_widgets.views.attribution",
     "CircuitResult": "interp_widgets.results.circuit",
     "Concepts": "interp_widgets.results.concepts",
     "Description": "interp_widgets.models.description",
@@ -147,6 +161,7 @@ _HOME = {
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
     "LensResult": "interp_widgets.results.lens",
+    "LensView": "interp_widgets.views.lens_table",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
     "MemoriesResult": "interp_widgets.results.memories",
     "ModelReport": "interp_widgets.results.model_report",
@@ -182,9 +197,12 @@ _HOME = {
     "run_superposition": "interp_widgets.experiments.superposition",
     "run_top_examples": "interp_widgets.experiments.top_examples",
     "show_ablation": "interp_widgets.show.patching",
+    "show_attention": "interp_widgets.show.attention",
+    "show_attribution": "interp_widgets.show.attribution",
     "show_causal_trace": "interp_widgets.show.patching",
     "show_feature_patching": "interp_widgets.show.patching",
     "show_features": "interp_widgets.show.features",
+    "show_lens": "interp_widgets.show.lens",
     "show_memories": "interp_widgets.show.memories",
     "show_patching": "interp_widgets.show.patching",
     "show_path_patching": "interp_widgets.show.patching",

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interp_widgets.views._page import Snapshot, page
+from interp_widgets.views._page import Frozen, Snapshot, page
 from interp_widgets.views._saved import saved_views
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -81,10 +81,21 @@ def _freeze(output: Any, views: Mapping[str, Mapping[str, Any]]) -> bool:
         return True
     state = views.get(data.pop(_VIEW).get("model_id", ""))
     if state is not None:
-        snapshot = Snapshot(page(state, bundle=state["_esm"], title="view"))
+        opened = {model: _frozen(views[model]) for model in _opened(state, views)}
+        snapshot = Snapshot(page(_frozen(state), title="view", opened=opened))
         output["data"] = {"text/html": snapshot._repr_html_()}
     # A widget's text is as old as the widget: a finished progress bar still says 0%.
     return bool(output["data"].keys() - {"text/plain"})
+
+
+def _opened(state: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Models of the views that were opened from one, or from one of them, as far as the notebook has them."""
+    models = [opened["model"] for opened in state.get("opened", ()) if opened["model"] in views]
+    return [*models, *(model for opened in models for model in _opened(views[opened], views))]
+
+
+def _frozen(state: Mapping[str, Any]) -> Frozen:
+    return Frozen({name: value for name, value in state.items() if name != "_esm"}, bundle=state["_esm"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,10 +1,11 @@
-"""Fixtures that several folders share: Chromium, a trained English model, and one thread for torch."""
+"""What all tests share: how they are spread over workers, Chromium, a trained English model, one thread for torch."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,41 @@ _FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, headless: the system's own, else the one that Playwright installed.
+# Kernels and servers that tests start take it over from here: as many workers as cores, each with as many threads as
+# cores, would wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+# No test looks for a model on the network, nor waits until that has failed a few times.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
-    One for each module: while it is open Playwright runs an event loop, and tests elsewhere start their own.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Parallel workers take a file at a time, so that its fixtures are made once; one takes all that needs JupyterLab.
+
+    Examples share nothing and are long: each goes where there is room. What takes longest is begun first.
     """
+    items.sort(key=lambda item: (item.path.parent.name != "lab", item.path.name != "test_examples.py"))
+    for item in items:
+        if item.path.name != "test_examples.py":
+            group = "lab" if item.path.parent.name == "lab" else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Chromium, headless: the system's own, else the one that Playwright installed."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for each module: while it is open Playwright runs an event loop, and tests elsewhere start their own."""
+    with launched() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,14 +18,13 @@ from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
-from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
+from interp_widgets.experiments.request import By, Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
 from interp_widgets.experiments.sweep import Hosts, default_rows
 from interp_widgets.models.access import Access
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import PromptPair, Prompts, check_equal_lengths
 from interp_widgets.results.errors import PromptError
-from interp_widgets.results.panel import Columns
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import Story, ablation_story
 from interp_widgets.results.terms import Ablation, Site, parse_ablation
@@ -53,7 +52,7 @@ def ablation(
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
+    by: By = None,
     window: int = 1,
     roles: RolesLike = None,
     seed: int = 0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from interp_widgets.experiments.code_patterns import pattern_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _FLOAT32 = 2**26
 """Bytes up to which patterns are kept in float32."""
-_BYTES = 2**28
+MAX_BYTES = 2**28
 """Bytes up to which each token keeps a number of its own by default."""
 _ROWS = 2**24
 """Numbers of a layer's z and its scores that run at a time, about."""
@@ -45,7 +46,7 @@ def attention(
     layers: Iterable[int] | int | None = None,
     heads: Iterable[int] | int | None = None,
     value_weighted: bool = True,
-    max_bytes: int = _BYTES,
+    max_bytes: int = MAX_BYTES,
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[AttentionResult, None, AttentionResult]:
@@ -191,6 +192,7 @@ class _Reading:
         self._wanted = wanted
         self._dtype, self._block = wanted.kept_as()
         self._parts: list[LayerPatterns] = []
+        self._code = pattern_code(access)
         self._ledger = Ledger(access.opened, {"patterns": "attention called once more, with unit vectors for values"})
 
     def steps(self) -> Generator[AttentionResult, None, AttentionResult]:
@@ -232,6 +234,7 @@ class _Reading:
             parts=tuple(self._parts),
             block=self._block,
             provenance=self._ledger.provenance(),
+            code=self._code,
         )
 
 

@@ -23,6 +23,7 @@ from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import (
+    By,
     Grouping,
     Reader,
     RolesLike,
@@ -41,7 +42,6 @@ from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompt, PromptPair
 from interp_widgets.models.spans import occurrences
 from interp_widgets.results.errors import PromptError, SelectionError
-from interp_widgets.results.panel import Columns
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import Story, causal_trace_story
 from interp_widgets.results.terms import Site
@@ -72,7 +72,7 @@ def causal_trace(
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
+    by: By = None,
     roles: RolesLike = None,
     top_k: int = 5,
     max_rows: int | None = None,

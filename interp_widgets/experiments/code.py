@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from interp_widgets.experiments.cells import Cells, Span
 from interp_widgets.experiments.code_metrics import metric_lines
 from interp_widgets.experiments.code_paths import PathLines, Sender, path_lines
-from interp_widgets.experiments.code_sites import SiteLines, site_lines, traced, written
+from interp_widgets.experiments.code_sites import SiteLines, blocks_at, site_lines, traced
 from interp_widgets.experiments.metrics import Metrics
 from interp_widgets.experiments.receivers import Receivers
 from interp_widgets.models.access import Access
@@ -148,15 +148,6 @@ def _logits(access: Access, *, several: bool = False) -> str:
     return f"{access.opened.handle}.output{spelled}.float().save()"
 
 
-def blocks_of(access: Access, chosen: str) -> str:
-    """Write one block or a slice of them."""
-    blocks = [written(access, block) for block in access.blocks]
-    stack = blocks[0].removesuffix("[0]")
-    if blocks == [f"{stack}[{layer}]" for layer in range(len(blocks))]:
-        return f"{stack}[{chosen}]"
-    return f"({', '.join(blocks)},)[{chosen}]"
-
-
 def _indented(lines: Iterable[str]) -> str:
     return textwrap.indent("\n".join(lines), "    ")
 
@@ -203,9 +194,9 @@ class _Template:
             down = self.cells.window // 2
             up = self.cells.window - down
             first = f"max(0, $layer - {down})" if down else "$layer"
-            names.append(f"blocks = {blocks_of(self.access, f'{first}:$layer + {up}')}")
+            names.append(f"blocks = {blocks_at(self.access, f'{first}:$layer + {up}')}")
         else:
-            names.append(f"block = {blocks_of(self.access, '$layer')}")
+            names.append(f"block = {blocks_at(self.access, '$layer')}")
         if self.panel.columns == "role":
             names.append("at = $places[$role]")
             if self._elsewhere:
@@ -273,7 +264,7 @@ class _Template:
         sender = Sender(self.panel.site, self.panel.layers, self._write())
         trace = traced(self.access, self.recipe.host)
         return path_lines(
-            self.access, self.recipe.receivers, sender, trace, lambda layer: blocks_of(self.access, str(layer))
+            self.access, self.recipe.receivers, sender, trace, lambda layer: blocks_at(self.access, str(layer))
         )
 
     @property

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from interp_widgets.experiments.code import blocks_of
-from interp_widgets.experiments.code_sites import site_lines, traced
+from interp_widgets.experiments.code_sites import blocks_at, site_lines, traced
 from interp_widgets.models.access import Access
 from interp_widgets.results.dictionary import Place
 from interp_widgets.results.probe import Examples, Kind
@@ -56,7 +55,7 @@ def _lines(
         "",
         *_data(examples, numbered),
         "",
-        f"block = {blocks_of(access, '$layer')}",
+        f"block = {blocks_at(access, '$layer')}",
         "x = []",
         "with torch.no_grad():",
         f"    # {site}, {SITE_TERMS[site].meaning}: $where.",

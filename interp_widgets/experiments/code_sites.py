@@ -39,7 +39,7 @@ def site_lines(access: Access, site: Site, unit: str, block: str = "block") -> S
     if site == "pattern":
         return _pattern(access, unit, block)
     if site in HEAD_SITES:
-        return _heads(access, site, unit, block)
+        return heads_at(access, site, unit, block)
     if site == "mlp_post":
         place = f"{module(block, access.inside.down)}.input"
         return Held(place, "inner", (unit,), str(access.d_mlp))
@@ -64,6 +64,15 @@ def written(access: Access, envoy: Any) -> str:
     opened = access.opened
     inside = f"{access.model.path}.{opened.spelling.inside}".removesuffix(".")
     return module(opened.handle, envoy.path.removeprefix(inside))
+
+
+def blocks_at(access: Access, chosen: str) -> str:
+    """Write one block or a slice of them."""
+    blocks = [written(access, block) for block in access.blocks]
+    stack = blocks[0].removesuffix("[0]")
+    if blocks == [f"{stack}[{layer}]" for layer in range(len(blocks))]:
+        return f"{stack}[{chosen}]"
+    return f"({', '.join(blocks)},)[{chosen}]"
 
 
 def traced(access: Access, prompt: str) -> str:
@@ -192,7 +201,8 @@ def _output(access: Access, place: str, name: str, form: Form) -> Held:
     return Held(f"{place}.output", name, (), shape, "[0]" if form.in_tuple else "")
 
 
-def _heads(access: Access, site: Site, unit: str, block: str) -> Held:
+def heads_at(access: Access, site: Site, unit: str, block: str) -> Held:
+    """Return where modules hand over z, queries, keys or values of one head of a block, or of all with ":"."""
     layout = access.inside.heads
     assert layout is not None, "sites of heads exist where heads were found"
     where = layout.where
@@ -222,9 +232,9 @@ def _pattern(access: Access, unit: str, block: str) -> _Pattern:
     assert layout is not None, "patterns exist where heads were found"
     shared = unit if unit == ":" or layout.group == 1 else f"{unit} // {layout.group}"
     return _Pattern(
-        z=_heads(access, "z", unit, block),
-        values=_heads(access, "v", ":", block),
-        shared=_heads(access, "v", shared, block),
+        z=heads_at(access, "z", unit, block),
+        values=heads_at(access, "v", ":", block),
+        shared=heads_at(access, "v", shared, block),
         unit=unit,
         d_head=layout.d_head,
         group=layout.group,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interp_widgets.experiments.attribution_parts import check_head, check_neurons, head_sources, neuron_parts
+from interp_widgets.experiments.code_attribution import attribution_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -16,15 +19,16 @@ from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import Reader, check_answers, chosen_numbers
 from interp_widgets.models.access import Access, Runs, resolve
 from interp_widgets.models.answers import Answers, parse_answers
-from interp_widgets.models.direct import contrast_of, readout
+from interp_widgets.models.direct import answer_readers
 from interp_widgets.models.finite import check_finite
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import as_plain, is_whole
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.straight import Straight
-from interp_widgets.models.tail import check_tail, tail
+from interp_widgets.models.tail import check_tail
 from interp_widgets.models.writers import Writers
 from interp_widgets.results.attribution import AttributionResult, Component
+from interp_widgets.results.attribution_parts import HeadSources, NeuronParts
 from interp_widgets.results.errors import AnswerError, SelectionError
 from interp_widgets.results.tokens import Token, Tokens
 
@@ -43,13 +47,15 @@ def direct_attribution(
     wrong_answer: Answers = None,
     *,
     positions: Sequence[int] | int | None = -1,
+    by_source: Sequence[tuple[int, int]] = (),
+    neurons: Sequence[int] | int = (),
     tokenizer: Any | None = None,
     remote: Remote = False,
 ) -> Generator[AttributionResult, None, AttributionResult]:
     """Check the arguments at once, and return a generator that takes one prompt apart after the other.
 
-    Arguments and errors are those of `run_attribution`. Each partial result has more prompts than the one before, and
-    the last is returned. All are frozen.
+    Arguments and errors are those of `run_attribution`. Each partial result has more than the one before, and the last
+    is returned. All are frozen.
 
     Yields:
         The result so far.
@@ -65,7 +71,9 @@ def direct_attribution(
     if len({token is None for token in wrong_answers}) > 1:
         raise AnswerError("Some prompts have a wrong answer and others have none. Give one for each prompt, or none.")
     targets = _targets(prompts, positions)
-    return _Taking(resolve(opened), prompts, answers, wrong_answers, targets).steps()
+    access = resolve(opened)
+    wanted = _Wanted(_heads(access, by_source), _layers(access, neurons))
+    return _Taking(access, prompts, (answers, wrong_answers), targets, wanted).steps()
 
 
 @over(direct_attribution)
@@ -87,12 +95,15 @@ def run_attribution(steps: Generator[AttributionResult, None, AttributionResult]
         wrong_answer: the token whose logit is taken off, in the same way. By default the mean over the vocabulary.
         positions: the positions whose predictions are taken apart, one or more; None for all. By default the last one
             of each prompt; several prompts of unequal lengths take positions from the end.
+        by_source: heads, as pairs of layer and number, of which to tell what they bring from each token that they
+            attend to: see `AttributionResult.sources`.
+        neurons: layers of whose MLPs to tell what each neuron contributes: see `AttributionResult.neurons`.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`; the contributions come back.
 
     Returns:
-        The contributions of all components. For the neurons of an MLP see `run_memories`. After an interrupt or an
-        error, `sys.last_value.partial` is what was computed until then.
+        The contributions of all components. What the neurons of MLPs promote, and what fires them, tells
+        `run_memories`. After an interrupt or an error, `sys.last_value.partial` is what was computed until then.
 
     Raises:
         PromptError: no text, text without a tokenizer, or token ids that the model does not have.
@@ -100,8 +111,8 @@ def run_attribution(steps: Generator[AttributionResult, None, AttributionResult]
         NonFiniteError: NaN or infinity, with the layer where it appears.
         ModelError: a model whose logits are no sum of what components do to them, even with its norms held fixed, such
             as Gemma 2, which caps them.
-        SiteError: an architecture whose attention and MLPs were not found.
-        SelectionError: a position that does not exist.
+        SiteError: an architecture whose attention and MLPs were not found, or `neurons` of a mixture of experts.
+        SelectionError: a position, a head or a layer that does not exist.
 
     Example:
         >>> from interp_widgets import run_attribution, teaching
@@ -132,6 +143,38 @@ def _targets(prompts: Sequence[Tokens], positions: Sequence[int] | int | None) -
     )
 
 
+def _heads(access: Access, by_source: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Check heads that are named by layer and number."""
+    found = []
+    for pair in by_source:
+        place = tuple(as_plain(pair)) if isinstance(as_plain(pair), (tuple, list)) else ()
+        if not (len(place) == 2 and all(map(is_whole, place))):
+            raise SelectionError(f"by_source holds {pair!r}. Name heads by layer and number, such as [(9, 6)].")
+        layer, head = (int(number) for number in place)
+        check_head(access, layer, head)
+        found.append((layer, head))
+    return tuple(dict.fromkeys(found))
+
+
+def _layers(access: Access, neurons: Sequence[int] | int) -> tuple[int, ...]:
+    """Check layers whose neurons are asked for."""
+    plain = as_plain(neurons)
+    if isinstance(plain, (tuple, list)) and not plain:
+        return ()
+    layers = chosen_numbers(neurons, "neurons", access.n_layers)
+    for layer in layers:
+        check_neurons(access, layer)
+    return layers
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is taken further apart once all prompts are."""
+
+    heads: tuple[tuple[int, int], ...]
+    layers: tuple[int, ...]
+
+
 class _Taking:
     """Prompts that are being taken apart, one after the other."""
 
@@ -139,20 +182,24 @@ class _Taking:
         self,
         access: Access,
         prompts: tuple[Tokens, ...],
-        answers: tuple[int | None, ...],
-        wrong_answers: tuple[int | None, ...],
+        answers: tuple[tuple[int | None, ...], tuple[int | None, ...]],
         targets: NDArray[np.int32],
+        wanted: _Wanted,
     ) -> None:
         self._access = access
         self._prompts = prompts
-        self._answers = list(answers)
-        self._wrong_answers = wrong_answers
+        self._answers = list(answers[0])
+        self._wrong_answers = answers[1]
         self._targets = targets
+        self._wanted = wanted
+        self._sources: dict[tuple[int, int], HeadSources] = {}
+        self._neurons: dict[int, NeuronParts] = {}
         self._straight = Straight(access)
         self._writers = Writers(access, self._straight)
         self._labels = access.opened.answer_labels
         self._ledger = Ledger(access.opened, {"norms": "held at what they divide by in each run"})
         self._components: tuple[Component, ...] = ()
+        self._code: dict[str, str] = {}
         self._contributions: list[NDArray[np.float32]] = []
         self._logits = np.full(targets.shape, np.nan)
         self._scales = np.full(targets.shape, np.nan)
@@ -165,6 +212,17 @@ class _Taking:
         for number in range(len(self._prompts)):
             self._take_apart(number)
             yield
+        whole = self._result()
+        for layer, head in self._wanted.heads:
+            for sources in head_sources(self._access, whole, layer, head):
+                self._sources[layer, head] = sources
+                yield
+            self._ledger.passes += 2 * len(self._prompts)
+        for layer in self._wanted.layers:
+            for neurons in neuron_parts(self._access, whole, layer):
+                self._neurons[layer] = neurons
+                yield
+            self._ledger.passes += len(self._prompts)
 
     def _take_apart(self, number: int) -> None:
         access, opened = self._access, self._access.opened
@@ -187,23 +245,19 @@ class _Taking:
         answer, wrong_answer = self._answers[number], self._wrong_answers[number]
         assert answer is not None  # by now the model's own
         positions = self._targets[number, some].tolist()
-        last = runs.stream[-1][0, positions]
-        logits = tail(self._access, ids[0], last)
-        readers, biases = [], []
-        for place, (stream, said) in enumerate(zip(last, logits, strict=True), some.start):
-            held = readout(self._access, self._straight, stream, said)
-            contrast = contrast_of(said.to(held.biases.device), answer, wrong_answer)
-            readers.append(held.reader(contrast))
-            biases.append(float(held.biases @ contrast))
-            self._logits[number, place] = float(said.to(contrast.device).double() @ contrast.double())
-            self._scales[number, place] = float(held.size)
-        reader = torch.stack(readers)
+        readers = answer_readers(
+            self._access, self._straight, ids[0], runs.stream[-1][0, positions], answer, wrong_answer
+        )
+        self._logits[number, some] = readers.logits.cpu().numpy()
+        self._scales[number, some] = readers.sizes.cpu().numpy()
+        reader = readers.directions
         components, contributions = [], []
         for written in self._writers.written(runs, ids, 0, positions):
             components.append(written.component)
             contributions.append((written.added.to(reader.device) * reader).sum(-1).cpu().numpy())
         self._components = (*components, Component("last biases", "bias"))
-        return np.stack([*contributions, np.array(biases, np.float32)], axis=-1)
+        self._code = self._code or attribution_code(self._access, self._straight, self._components, readers.factor)
+        return np.stack([*contributions, readers.biases.cpu().numpy()], axis=-1)
 
     def _own_answer(self, logits: torch.Tensor, wrong_answer: int | None) -> int:
         """What the model says, or would say next after the wrong answer."""
@@ -232,4 +286,7 @@ class _Taking:
             logits=self._logits.copy(),
             scales=self._scales.copy(),
             provenance=self._ledger.provenance(),
+            sources=dict(self._sources),
+            neurons=dict(self._neurons),
+            code=self._code,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interp_widgets.experiments.code_lens import lens_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -39,7 +39,7 @@ Cell: TypeAlias = "tuple[int, int]"
 _SITES: tuple[Site, ...] = ("resid_pre", "resid_mid", "resid_post")
 _TOP = 5
 """Tokens of a cell that are kept by default, as long as all of them stay small enough."""
-_BYTES = 4_500_000
+_BYTES = 16_000_000
 """How large a result may become by that default."""
 _LOGITS_CPU, _LOGITS_GPU = 2**24, 2**27
 """Logits that are held at a time."""
@@ -90,7 +90,8 @@ def lens(
         raise SiteError(
             "A tuned lens has no translator for resid_mid. Use resid_pre or resid_post, or leave out tuned=."
         )
-    return _Reading(access, prompts, followed, rows, top_k, translators).steps()
+    code = lens_code(access, rows, tuned)
+    return _Reading(access, prompts, followed, rows, top_k, translators, code).steps()
 
 
 @over(lens)
@@ -111,7 +112,7 @@ def run_lens(steps: Generator[LensResult, None, LensResult]) -> LensResult:
         layers: layers to read, negative ones counted from the end; all by default. The embedding and the last layer's
             stream are always read.
         top_k: how many of the most probable tokens to keep in each cell. By default 5, and fewer where a long prompt
-            would make the result larger than 4.5 MB.
+            would make the result larger than 16 MB.
         tuned: a tuned lens, which moves each layer's stream to the basis of the last: a folder as the library
             `tuned_lens` saves it, or an object of its class `TunedLens`. Its translator of a layer reads what enters
             that layer. With `remote`, a folder where the model runs.
@@ -177,16 +178,8 @@ def _rows(sites: Sequence[Site], layers: Sequence[int], n_layers: int) -> tuple[
     )
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What is kept of some cells, each with the axis cell first."""
-
-    logprobs: NDArray[np.float32]
-    ranks: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    kl: NDArray[np.float32]
-    top_ids: NDArray[np.int32]
-    top_probs: NDArray[np.float32]
+_Found: TypeAlias = "dict[str, NDArray[Any]]"
+"""What is kept of some cells, by the names of a result's arrays; each with the axes prompt, or comparison, and cell."""
 
 
 class _Reading:
@@ -200,6 +193,7 @@ class _Reading:
         rows: tuple[Place, ...],
         top_k: int | None,
         translators: Translators | None,
+        code: Mapping[str, str],
     ) -> None:
         self._access = access
         self._prompts = prompts
@@ -207,13 +201,15 @@ class _Reading:
         self._rows = rows
         self._top_k = top_k
         self._translators = translators
+        self._code = code
         self._labels = access.opened.answer_labels
         self._lens = "logit lens" if translators is None else f"tuned lens {translators.name}"
         self._ledger = Ledger(access.opened, {"lens": self._lens})
         self._kept: dict[str, NDArray[Any]] = {}
         self._vocab: dict[int, str] = {}
         on_cpu = access.opened.device.type == "cpu"
-        self._portions = Portions(max(1, (_LOGITS_CPU if on_cpu else _LOGITS_GPU) // access.opened.n_answers))
+        held = (_LOGITS_CPU if on_cpu else _LOGITS_GPU) // access.opened.n_answers
+        self._portions = Portions(max(1, held // len(prompts)))
 
     def steps(self) -> Generator[LensResult, None, LensResult]:
         return self._ledger.steps(self._work(), self._result)
@@ -225,17 +221,18 @@ class _Reading:
         yield
         streams = [self._stream(runs, place) for place in self._rows]
         length = len(self._prompts[0])
-        for prompt in range(len(self._prompts)):
-            # Every cell of a position is compared with the model's own prediction there, which is held meanwhile.
-            step = max(1, self._portions.most // 4)
-            for first in range(0, length, step):
-                positions = range(first, min(first + step, length))
-                with torch.no_grad():
-                    final = tail(self._access, ids[prompt], streams[-1][prompt, positions.start : positions.stop])
-                    final = final.softmax(-1)
-                for cells, found in self._read(ids[prompt], prompt, streams, positions, final):
-                    self._keep(prompt, cells, found)
-                    yield
+        # Every cell of a position is compared with the model's own prediction there, which is held meanwhile.
+        step = max(1, self._portions.most // 4)
+        for first in range(0, length, step):
+            positions = range(first, min(first + step, length))
+            with torch.no_grad():
+                own = [
+                    tail(self._access, row, last[positions.start : positions.stop]).softmax(-1)
+                    for row, last in zip(ids, streams[-1], strict=True)
+                ]
+            for cells, found in self._read(ids, streams, positions, own):
+                self._keep(cells, found)
+                yield
 
     def _run(self, ids: torch.Tensor) -> Runs:
         access, opened = self._access, self._access.opened
@@ -261,42 +258,51 @@ class _Reading:
             self._answers = tuple(dict.fromkeys(logits.argmax(-1).tolist()))
         shape = len(self._prompts), len(self._rows), len(self._prompts[0])
         n_answers, cells = len(self._answers), int(np.prod(shape))
-        fits = (_BYTES // cells - 8 - 8 * n_answers) // 8
+        fits = (_BYTES // cells - 12 - 8 * n_answers) // 8
         k = self._top_k or max(1, min(_TOP, fits, logits.shape[-1]))
         self._kept = {
             "logprobs": np.full((*shape, n_answers), np.nan, np.float32),
             "ranks": np.full((*shape, n_answers), np.nan, np.float32),
             "entropy": np.full(shape, np.nan, np.float32),
             "kl": np.full(shape, np.nan, np.float32),
+            "log_sums": np.full(shape, np.nan, np.float32),
+            "apart": np.full((shape[0] - 1, *shape[1:]), np.nan, np.float32),
             "top_ids": np.full((*shape, k), -1, np.int32),
             "top_probs": np.full((*shape, k), np.nan, np.float32),
         }
 
     def _read(
-        self, ids: torch.Tensor, prompt: int, streams: Sequence[torch.Tensor], positions: range, final: torch.Tensor
+        self, ids: torch.Tensor, streams: Sequence[torch.Tensor], positions: range, own: Sequence[torch.Tensor]
     ) -> Generator[tuple[Sequence[Cell], _Found], None, None]:
-        k, certainty = self._kept["top_ids"].shape[-1], -torch.special.entr(final).sum(-1)
+        k = self._kept["top_ids"].shape[-1]
+        certainty = [-torch.special.entr(probs).sum(-1) for probs in own]
 
         @torch.no_grad()
         def run(cells: Sequence[Cell]) -> _Found:
-            there = torch.stack([streams[row][prompt, position] for row, position in cells])
             places = [position - positions.start for _, position in cells]
-            found = _reduced(tail(self._access, ids, there), final[places], certainty[places], self._answers, k)
-            if not (finite := np.isfinite(found.entropy)).all():
+            found, said = [], []
+            for prompt in range(len(ids)):
+                there = torch.stack([streams[row][prompt, position] for row, position in cells])
+                logits = tail(self._access, ids[prompt], there)
+                said.append(logits.log_softmax(-1))
+                found.append(_reduced(logits, own[prompt][places], certainty[prompt][places], self._answers, k))
+            kept = {name: np.stack([one[name] for one in found]) for name in found[0]}
+            if not (finite := np.isfinite(kept["entropy"]).all(0)).all():
                 row, position = cells[int(np.argmin(finite))]
                 raise NonFiniteError(
                     f"The {self._lens} makes NaN or infinity of the finite stream at {self._rows[row]}, position "
                     f"{position}. Try a wider dtype than {self._access.opened.dtype}."
                 )
-            return found
+            apart = [_dot(said[0].exp(), said[0] - other).clamp_min(0).cpu().numpy() for other in said[1:]]
+            return {**kept, "apart": np.array(apart, np.float32).reshape(len(apart), len(cells))}
 
         yield from self._portions([(row, place) for row in range(len(streams)) for place in positions], run)
 
-    def _keep(self, prompt: int, cells: Sequence[Cell], found: _Found) -> None:
+    def _keep(self, cells: Sequence[Cell], found: _Found) -> None:
         rows, positions = np.array(cells).T
         for name, kept in self._kept.items():
-            kept[prompt, rows, positions] = getattr(found, name)
-        for token in np.unique(found.top_ids).tolist():
+            kept[:, rows, positions] = found[name]
+        for token in np.unique(found["top_ids"]).tolist():
             if token not in self._vocab:
                 self._vocab[token] = self._labels(token)
 
@@ -309,12 +315,13 @@ class _Reading:
             **{name: kept.copy() for name, kept in self._kept.items()},
             vocab=dict(self._vocab),
             provenance=self._ledger.provenance(),
+            code=self._code,
         )
 
 
 def _reduced(
     logits: torch.Tensor, own: torch.Tensor, certainty: torch.Tensor, answers: Sequence[int], k: int
-) -> _Found:
+) -> dict[str, NDArray[Any]]:
     """Keep of logits, (cell, d_vocab), a few numbers a cell.
 
     Args:
@@ -335,10 +342,11 @@ def _reduced(
         "ranks": ranks,
         "entropy": -_dot(probs, logprobs),
         "kl": (certainty - _dot(own, logprobs)).clamp_min(0),
+        "log_sums": logits.logsumexp(-1),
         "top_ids": top.indices.int(),
         "top_probs": top.values,
     }
-    return _Found(**{name: value.cpu().numpy() for name, value in found.items()})
+    return {name: value.cpu().numpy() for name, value in found.items()}
 
 
 def _dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -11,11 +11,10 @@ from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
-from interp_widgets.experiments.request import Grouping, Reader, RolesLike, parse_options, parse_sites
+from interp_widgets.experiments.request import By, Grouping, Reader, RolesLike, parse_options, parse_sites
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
-from interp_widgets.results.panel import Columns
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.story import patching_story
 from interp_widgets.results.terms import Direction, Site, parse_direction
@@ -39,7 +38,7 @@ def patching(
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
-    by: Columns | None = None,
+    by: By = None,
     window: int = 1,
     roles: RolesLike = None,
     corrupt_roles: RolesLike = None,
@@ -114,7 +113,8 @@ def run_patching(steps: Steps) -> PatchingResult:
             estimates.
         by: what the columns are: "pos" (default of the stream's sites; rows of a site with heads are then heads),
             "head" (default of z, q, k, v and pattern: all positions of a head together), "neuron" (default of
-            mlp_post), "role" (default where `roles` are given), or "layer" (all of a layer together, in one column).
+            mlp_post), "role" (default where `roles` are given), or "layer" (all of a layer together, in one column);
+            or a mapping from sites to these, for those of them that are not to have their default.
         window: how many layers a cell replaces together, around its own and clipped at both ends; ROME uses 10.
         roles: for each pair, names of places in the clean prompt with their position or (start, stop); a cell replaces
             the whole span. Prompts may then have different lengths.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from interp_widgets.experiments.cells import Cells, Roles, Span, plan_panels
@@ -23,6 +23,9 @@ from interp_widgets.results.tokens import Tokens
 
 RolesLike: TypeAlias = "Mapping[str, int | Span] | Sequence[Mapping[str, int | Span]] | None"
 """For each pair, or for all of them, role to position or to (start, stop), as in `teaching.prompts`."""
+
+By: TypeAlias = "Columns | Mapping[Site, Columns] | None"
+"""What columns are, of all sites or of those that are named; None for what suits a site."""
 
 _NEURONS = 32
 """Neurons of a layer that are run exactly where none are chosen: all of them would take hours."""
@@ -50,7 +53,7 @@ class Grouping:
     positions: Sequence[int] | int | None = None
     heads: Sequence[int] | int | None = None
     neurons: Sequence[int] | int | None = None
-    by: Columns | None = None
+    by: By = None
     window: int = 1
     roles: RolesLike = None
     corrupt_roles: RolesLike = None
@@ -130,8 +133,7 @@ class Reader:
     def _cells(self, pairs: Sequence[PromptPair], grouping: Grouping, host: int) -> tuple[Cells, Access]:
         sites = parse_sites(grouping.sites)
         n_layers = self.opened.config.num_hidden_layers
-        if grouping.by is not None and grouping.by not in COLUMNS:
-            raise unknown_name("by", grouping.by, COLUMNS)
+        by = _columns(grouping.by, sites)
         if not (is_whole(grouping.window) and 1 <= grouping.window <= n_layers):
             raise SelectionError(f"window={grouping.window!r} must be a number of layers from 1 to {n_layers}.")
         layers = chosen_numbers(grouping.layers, "layers", n_layers)
@@ -142,18 +144,47 @@ class Reader:
         access = resolve(self.opened)
         for site in sites:
             access.check_site(site)
-        panels = plan_panels(
-            access,
-            sites,
-            layers,
-            by=grouping.by,
-            heads=_listed(grouping.heads, "heads"),
-            neurons=_listed(grouping.neurons, "neurons"),
-            roles=tuple(roles[0].host) if roles else (),
+        panels = tuple(
+            panel
+            for site in sites
+            for panel in plan_panels(
+                access,
+                (site,),
+                layers,
+                by=by[site],
+                heads=_listed(grouping.heads, "heads"),
+                neurons=_listed(grouping.neurons, "neurons"),
+                roles=tuple(roles[0].host) if roles else (),
+            )
         )
+        if positions is not None:
+            panels = tuple(_at(panel, positions) for panel in panels)
         for panel in panels:
             _check_lengths(panel, pairs, chosen=positions is not None)
         return Cells(panels, positions, roles, int(grouping.window), n_layers), access
+
+
+def _columns(by: By, sites: Sequence[Site]) -> dict[Site, Columns | None]:
+    """Return what the columns of each site are, as far as that is said."""
+    if isinstance(by, Mapping):
+        for site in by:
+            if site not in sites:
+                raise unknown_name("site of by", site, sites)
+        named = {site: by.get(site) for site in sites}
+    else:
+        named = dict.fromkeys(sites, by)
+    for columns in named.values():
+        if columns is not None and columns not in COLUMNS:
+            raise unknown_name("by", columns, COLUMNS)
+    return named
+
+
+def _at(panel: Panel, positions: Sequence[int]) -> Panel:
+    """Say in the name of a column that is whole layers which positions are meant."""
+    if panel.columns != "layer":
+        return panel
+    noun = "position" if len(positions) == 1 else "positions"
+    return replace(panel, labels=(f"{noun} {', '.join(map(str, positions))}",))
 
 
 def _check_lengths(panel: Panel, pairs: Sequence[PromptPair], *, chosen: bool) -> None:

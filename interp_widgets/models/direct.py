@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from interp_widgets.models.access import Access, Runs
-from interp_widgets.models.straight import Norm, Straight, projected
+from interp_widgets.models.straight import Norm, Straight, projected, read_back
+from interp_widgets.models.tail import tail
 from interp_widgets.results.errors import ModelError
 from interp_widgets.results.terms import Site
 
@@ -82,13 +83,8 @@ class Readout:
         Args:
             contrast: how much each logit counts, (d_vocab,).
         """
-        weight = next((p for p in self.unembedding.parameters() if p.is_floating_point()), contrast)
-        # A way back through the module itself, wherever its weights are and whichever way round.
-        start = torch.zeros(1, len(self.norm.gain), device=contrast.device, dtype=weight.dtype, requires_grad=True)
-        with torch.enable_grad():
-            read = (self.unembedding(start)[0].float() * contrast).sum()
-        (direction,) = torch.autograd.grad(read, start)
-        return self.norm.back(direction[0].float()) / self.size * self.factor
+        (direction,) = read_back(self.unembedding, contrast[None], len(self.norm.gain)).to(contrast.device)
+        return self.norm.back(direction) / self.size * self.factor
 
     def _logits(self, added: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
         through = self.norm.through(added.to(self.norm.gain.device)) / size
@@ -140,6 +136,52 @@ def readout(access: Access, straight: Straight, stream: torch.Tensor, logits: to
     if float((said * factor - logits).abs().max()) > _rounding(access) * float(logits.abs().max()):
         raise ModelError(_crooked(access))
     return Readout(norm, unembedding, size, factor, biases * factor)
+
+
+@dataclass(frozen=True)
+class AnswerReaders:
+    """What reads the answer's logit, less that of the wrong answer, from the stream at some positions of a prompt."""
+
+    directions: torch.Tensor
+    """(position, d_model): the dot product with what is added to the stream there is what that does to it."""
+    biases: torch.Tensor
+    """(position,): what no component of the stream does to it."""
+    logits: torch.Tensor
+    """(position,): the model's own difference, float64."""
+    sizes: torch.Tensor
+    """(position,): what the last norm divides by."""
+    factor: float
+    """What the unembedding's output is multiplied by."""
+
+
+@torch.no_grad()
+def answer_readers(
+    access: Access, straight: Straight, ids: torch.Tensor, last: torch.Tensor, answer: int, wrong_answer: int | None
+) -> AnswerReaders:
+    """Hold the last norm at what it divides by at some positions, and find what reads the answer there.
+
+    Args:
+        access: the model.
+        straight: its straight paths.
+        ids: the prompt, (position,).
+        last: what leaves the last layer at these positions, (position, d_model).
+        answer: the token whose logit is taken apart.
+        wrong_answer: the token whose logit is taken off; None for the mean over the vocabulary.
+
+    Raises:
+        ModelError: as for `readout`.
+    """
+    directions, biases, logits, sizes = [], [], [], []
+    for stream, said in zip(last, tail(access, ids, last), strict=True):
+        held = readout(access, straight, stream, said)
+        contrast = contrast_of(said.to(held.biases.device), answer, wrong_answer)
+        directions.append(held.reader(contrast))
+        biases.append(held.biases @ contrast)
+        logits.append(said.to(contrast.device).double() @ contrast.double())
+        sizes.append(held.size.reshape(()))
+    return AnswerReaders(
+        torch.stack(directions), torch.stack(biases), torch.stack(logits), torch.stack(sizes), held.factor
+    )
 
 
 def _unmoved(unembedding: nn.Module, bias: torch.Tensor) -> torch.Tensor:

@@ -32,6 +32,7 @@ class Norm:
     centres: bool
     apply: Callable[[torch.Tensor], torch.Tensor] | None
     """Calls the norm itself."""
+    module: nn.Module | None = None
 
     def through(self, directions: torch.Tensor) -> torch.Tensor:
         """Return what directions, (..., d), become for a size of 1, the bias apart."""
@@ -79,7 +80,7 @@ def examine_norm(access: Access, module: nn.Module, width: int) -> Norm | None:
     bias, flat, signed, normed = made[0], made[1] - made[0], made[2] - made[0], made[3:] - made[0]
     gain = signed / signs
     centres = float(flat.abs().max()) < 1e-2 * float(gain.abs().max())
-    found = Norm(gain, bias, centres, apply)
+    found = Norm(gain, bias, centres, apply, module)
     x = found._centred(noise)
     expected = gain * x / x.square().mean(-1, keepdim=True).sqrt()
     allowed = max(1e-4, 8 * torch.finfo(weight.dtype).eps) * float(expected.abs().max())
@@ -169,6 +170,18 @@ def projected(module: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     return made
 
 
+def read_back(module: nn.Module, readers: torch.Tensor, width: int) -> torch.Tensor:
+    """Return what reads before a projection, (row, width), as `readers`, (row, d_out), read after it; float32."""
+    weight = next((p for p in module.parameters() if p.is_floating_point()), readers)
+    # A way back through the module itself, wherever its weights are and whichever way round.
+    device = readers.device if weight.is_meta else weight.device
+    start = torch.zeros(len(readers), width, device=device, dtype=weight.dtype, requires_grad=True)
+    with torch.enable_grad():
+        read = (module(start).float() * readers.to(device)).sum()
+    (found,) = torch.autograd.grad(read, start)
+    return found.float()
+
+
 @dataclass(frozen=True)
 class Ending:
     """What a block's attention or MLP does last: a projection, in some families a norm, and the way into the stream."""
@@ -180,6 +193,10 @@ class Ending:
     def carried(self, rows: torch.Tensor, size: torch.Tensor | float = 1.0) -> torch.Tensor:
         """Return what rows add to the stream, (row, d_model), where the norm divides by `size`."""
         return self.norm.through(projected(self.projection, rows)) / size * self.scale
+
+    def back(self, readers: torch.Tensor, size: torch.Tensor | float, width: int) -> torch.Tensor:
+        """Return what reads the projection's rows, (row, width), as `readers`, (row, d_model), read the stream."""
+        return read_back(self.projection, self.norm.back(readers) / size * self.scale, width)
 
     @property
     def adds(self) -> bool:

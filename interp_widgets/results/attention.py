@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class AttentionResult(Saved):
     block: int
     """1 where every query and key has a number of its own; else how many tokens share one, the largest among them."""
     provenance: Provenance
+    code: str = ""
+    """The lines of nnsight that compute a pattern, with `$ids`, `$layer`, `$head` and `$pos` to be filled in."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, AttentionResult) else NotImplemented
@@ -153,6 +156,21 @@ class AttentionResult(Saved):
             )
         return self.pattern(layer, head, side=1, weighted=weighted) - self.pattern(layer, head, weighted=weighted)
 
+    def lines(
+        self, layer: int, head: int, position: int, *, side: int = 0, weighted: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return where a token looks, (key,), and who looks at it, (query,); in blocks where `block` is not 1.
+
+        Raises:
+            SelectionError: a head that was not asked for or reached, or a position that there is not.
+            ResultError: weights that were not asked for.
+        """
+        part, at = self._part(layer, side), self._head(head)
+        here = self._position(position, side) % len(self.tokens(side)) // self.block
+        line = slice(here, here + 1)
+        looks = self._of(part, at, weighted, queries=line)[0]
+        return looks, self._of(part, at, weighted, keys=line)[:, 0]
+
     def levels(self, side: int = 0, *, size: int = 256) -> int:
         """Return how many levels a pyramid of a pattern has whose top is one tile: 1 if it fits in one."""
         across = -(-len(self.tokens(side)) // self.block)
@@ -207,6 +225,41 @@ class AttentionResult(Saved):
             ResultError: a number stands for a block of tokens.
         """
         return self._strongest(self._exact(layer, head, side)[:, self._position(key, side)], n)
+
+    def script(self, layer: int, head: int, pos: int | None = None, *, side: int = 0) -> str:
+        """The lines of nnsight that compute one head's pattern and print where a token looks; they run as printed.
+
+        Of a side with several prompts they take the mean. `pos` is the last token by default.
+
+        Raises:
+            SelectionError: a layer, head or position that there is not.
+            ResultError: the result came without code.
+        """
+        if layer not in self.layers:
+            raise SelectionError(f"Layer {layer} is not part of this: {', '.join(map(str, self.layers))} are.")
+        self._head(head)
+        if not self.code:
+            raise ResultError("This result came without code: it is older than the lines are, or made by hand.")
+        last = len(self.tokens(side)) - 1
+        ids = [list(prompt.ids) for prompt in self.prompts[self._side(side)]]
+        at = last if pos is None else self._position(pos, side)
+        return Template(self.code).safe_substitute(ids=ids, layer=layer, head=head, pos=at)
+
+    def leading(self) -> tuple[int, int] | None:
+        """Return the layer and head that, from the last token, look hardest at something but the first one and itself.
+
+        None while nothing was read; of one or two tokens, and of blocks, the first head.
+        """
+        best: tuple[float, int, int] | None = None
+        for part in self.parts:
+            seen = part.pattern[:, -1, 1:-1]
+            if part.side or (best is not None and (self.block > 1 or not seen.size)):
+                continue
+            strongest = np.nan_to_num(seen.max(axis=1)) if self.block == 1 and seen.size else np.zeros(len(self.heads))
+            at = int(strongest.argmax())
+            if best is None or strongest[at] > best[0]:
+                best = (float(strongest[at]), part.layer, self.heads[at])
+        return None if best is None else best[1:]
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each side, layer, head, query and key at which a number is not zero (needs pandas).
@@ -344,6 +397,7 @@ class AttentionResult(Saved):
             "parts": [[part.side, part.layer] for part in self.parts],
             "block": self.block,
             "provenance": asdict(self.provenance),
+            "code": self.code,
         }
         arrays = {f"{n}/{name}": array for n, part in enumerate(self.parts) for name, array in _arrays(part).items()}
         return header, arrays
@@ -362,6 +416,7 @@ class AttentionResult(Saved):
             parts=tuple(part(number, place) for number, place in enumerate(header["parts"])),
             block=header["block"],
             provenance=Provenance(**header["provenance"]),
+            code=header.get("code", ""),
         )
 
 
@@ -371,10 +426,15 @@ def pooled(values: NDArray[Any], step: int) -> NDArray[Any]:
     >>> pooled(np.array([[1, 2, 0], [3, 0, 5], [0, 0, 6]]), 2).tolist()
     [[3, 5], [0, 6]]
     """
-    for axis in (-2, -1):
-        starts = np.arange(0, values.shape[axis], step)
-        values = np.maximum.reduceat(values, starts, axis=axis) if step > 1 else values
-    return values
+    for axis in (-2, -1) if step > 1 else ():
+        # Many numbers at a time, which reduceat is too careful for.
+        lines = np.moveaxis(values, axis, 0)
+        largest = lines[::step].copy()
+        for offset in range(1, min(step, len(lines))):
+            part = lines[offset::step]
+            np.maximum(largest[: len(part)], part, out=largest[: len(part)])
+        values = np.moveaxis(largest, 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def _arrays(part: LayerPatterns) -> dict[str, NDArray[Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_widgets.results.attribution_parts import Neurons, Sources, arrays_of, parts_of
 from interp_widgets.results.equality import same_content
-from interp_widgets.results.errors import unknown_name
+from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.features_packing import tokens_of
 from interp_widgets.results.intervals import interval
 from interp_widgets.results.provenance import Provenance
@@ -40,6 +42,20 @@ class Component:
     kind: Kind
     layer: int | None = None
     head: int | None = None
+
+    @property
+    def place(self) -> dict[str, str | int]:
+        """Its site, layer and head, as far as it has them; no two components of a model have the same.
+
+        Sites are those of other results, and "embed", "pos_embed", "attn_bias", "mlp_bias" and "bias", the last biases.
+        """
+        sites = {"head": "z", "attention": "attn_out", "mlp": "mlp_out", "position": "pos_embed"}
+        site = sites.get(self.kind, "embed")
+        if self.kind == "bias":
+            site = "bias" if self.layer is None else "mlp_bias" if self.name.startswith("MLP") else "attn_bias"
+        return {"site": site} | {
+            name: number for name, number in (("layer", self.layer), ("head", self.head)) if number is not None
+        }
 
     @property
     def cell(self) -> dict[str, str | int]:
@@ -76,6 +92,12 @@ class AttributionResult(Saved):
     scales: NDArray[np.float64]
     """(prompt, target): what the last norm divides by there, which is held fixed; 1 where there is no norm."""
     provenance: Provenance
+    sources: Sources = field(default_factory=dict)
+    """By layer and head: what the heads that were asked for bring from each token."""
+    neurons: Neurons = field(default_factory=dict)
+    """By layer: what each neuron does of the MLPs that were asked for."""
+    code: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """By kind of component: lines of nnsight that compute one, as templates; see `script`."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, AttributionResult) else NotImplemented
@@ -200,6 +222,59 @@ class AttributionResult(Saved):
             },
         )
 
+    def find(self, place: Mapping[str, Any]) -> Component:
+        """Return the component at a place: its `site`, `layer` and `head`, as far as they are needed to tell it.
+
+        Raises:
+            SelectionError: there is none, or there are several.
+        """
+        given = {name: value for name, value in place.items() if value is not None}
+        unknown = given.keys() - {"site", "layer", "head"}
+        if unknown or not given:
+            raise SelectionError(
+                f'A component is named by its place, such as {{"site": "z", "layer": 9, "head": 6}} for a head or '
+                f'{{"site": "mlp_out", "layer": 3}} for an MLP, not by {dict(place)!r}.'
+            )
+        found = [part for part in self.components if given.items() <= part.place.items()]
+        if len(found) == 1:
+            return found[0]
+        sites = dict.fromkeys(str(part.place["site"]) for part in self.components)
+        problem = f"{len(found)} components are" if found else "No component is"
+        raise SelectionError(
+            f"{problem} at {given}. There are the sites {', '.join(sites)}"
+            f"{', each with its layer and heads (z) with their number' if found else ''}."
+        )
+
+    def script(self, component: int, prompt: int = 0, target: int = -1) -> str:
+        """The lines of nnsight that compute one contribution and print it; they run as they are printed.
+
+        Args:
+            component: its number in `components`.
+            prompt: in which prompt.
+            target: at which of its targets.
+
+        Raises:
+            ResultError: the result came without code.
+        """
+        place = self.components[component].place
+        template = self.code.get(str(place["site"]))
+        if template is None:
+            raise ResultError(
+                f"There are no lines for {self.components[component].name}: the result is older than they are, or a "
+                "norm of the model takes more than a few lines to hold."
+            )
+        return Template(template).safe_substitute({**place, **self.fills(prompt, target)})
+
+    def fills(self, prompt: int, target: int) -> dict[str, str]:
+        """What fills in the templates of `code` for one prompt and target."""
+        wrong = self.wrong_answers[prompt]
+        return {
+            "ids": str(list(self.prompts[prompt].ids)),
+            "pos": str(int(self.targets[prompt, target])),
+            "answer": f"[{self.answers[prompt].id}]",
+            "wrong_answer": ".mean(0)" if wrong is None else f"[{wrong.id}]",
+        }
+
     def summary(self) -> str:
         """Say in words what adds up to the logit difference at the last target, in a mean over prompts."""
         done = ~np.isnan(self.logits[:, -1])
@@ -259,11 +334,13 @@ class AttributionResult(Saved):
             "wrong_answers": [token and asdict(token) for token in self.wrong_answers],
             "components": [asdict(part) for part in self.components],
             "provenance": asdict(self.provenance),
+            "code": dict(self.code),
         }
-        return header, {name: getattr(self, name) for name in _ARRAYS}
+        return header, {name: getattr(self, name) for name in _ARRAYS} | arrays_of(self.sources, self.neurons)
 
     @classmethod
     def _of_contents(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> AttributionResult:
+        sources, neurons = parts_of(arrays)
         return cls(
             prompts=tuple(map(tokens_of, header["prompts"])),
             answers=tuple(Token(**token) for token in header["answers"]),
@@ -271,4 +348,7 @@ class AttributionResult(Saved):
             components=tuple(Component(**part) for part in header["components"]),
             **{name: arrays[name] for name in _ARRAYS},
             provenance=Provenance(**header["provenance"]),
+            sources=sources,
+            neurons=neurons,
+            code=header.get("code", {}),  # of a result that was saved without
         )

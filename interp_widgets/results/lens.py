@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-_ARRAYS = ("logprobs", "ranks", "entropy", "kl", "top_ids", "top_probs")
-OF_ANSWERS = ("prob", "logprob", "rank")
+_ARRAYS = ("logprobs", "ranks", "entropy", "kl", "log_sums", "apart", "top_ids", "top_probs")
+OF_ANSWERS = ("prob", "logprob", "logit", "rank")
 """Numbers about one of the tokens that are followed."""
 OF_CELLS = ("entropy", "kl")
 """Numbers about the whole prediction of a cell."""
@@ -51,6 +52,11 @@ class LensResult(Saved):
     """Entropy of the prediction, in nats: 0 is certain, the log of the vocabulary's size uniform."""
     kl: NDArray[np.float32]
     """KL divergence of the cell's prediction from the model's own at this position, KL(own || cell), in nats."""
+    log_sums: NDArray[np.float32]
+    """Log of the sum of e^logit over the vocabulary: a log probability plus this is a logit."""
+    apart: NDArray[np.float32]
+    """(comparison, row, position): KL divergence of the corrupt prompt's prediction in a cell from the clean one's,
+    KL(clean || corrupt), in nats. One comparison where there are two prompts, else none."""
     top_ids: NDArray[np.int32]
     """(prompt, row, position, k): the most probable tokens, -1 where not computed yet."""
     top_probs: NDArray[np.float32]
@@ -58,6 +64,9 @@ class LensResult(Saved):
     vocab: Mapping[int, str]
     """Label of every token id in `top_ids`."""
     provenance: Provenance
+    code: Mapping[str, str]
+    """Lines of nnsight that compute a cell, templates by site with `$ids`, `$layer` and `$pos`; that of the last row,
+    the model's own prediction, is called "last". Empty where there are none."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, LensResult) else NotImplemented
@@ -96,7 +105,7 @@ class LensResult(Saved):
         """Return a number of every cell, with the axes (prompt, row, position).
 
         Args:
-            metric: "prob", "logprob" or "rank" of an answer, or "entropy" or "kl" of the whole prediction.
+            metric: "prob", "logprob", "logit" or "rank" of an answer, or "entropy" or "kl" of the whole prediction.
             answer: which of `answers`, by number or label.
 
         Raises:
@@ -112,7 +121,9 @@ class LensResult(Saved):
         number = self._answer(answer)
         if metric == "rank":
             return self.ranks[..., number]
-        logprobs = self.logprobs[..., number]
+        logprobs: NDArray[np.float32] = self.logprobs[..., number]
+        if metric == "logit":
+            return logprobs + self.log_sums
         return logprobs if metric == "logprob" else np.exp(logprobs)
 
     def difference(self, metric: str, answer: int | str = 0) -> NDArray[np.float32]:
@@ -127,6 +138,54 @@ class LensResult(Saved):
             raise ResultError("there is one prompt only. Pass `corrupt=` to compare it with another.")
         clean, corrupt = self.value(metric, answer)
         return np.asarray(clean - corrupt, np.float32)
+
+    def divergence(self) -> NDArray[np.float32]:
+        """Return how far what is said of the corrupt prompt is from the clean one, in nats, (row, position).
+
+        Raises:
+            ResultError: there is one prompt only.
+        """
+        if not len(self.apart):
+            raise ResultError("there is one prompt only. Pass `corrupt=` to compare it with another.")
+        divergence: NDArray[np.float32] = self.apart[0]
+        return divergence
+
+    def following(self, other: LensResult) -> LensResult:
+        """Return this result with the tokens that another one follows beside its own.
+
+        Raises:
+            ResultError: the other reads other prompts or places.
+        """
+        if (self.prompts, self.rows, self.lens) != (other.prompts, other.rows, other.lens):
+            raise ResultError("these results read other prompts or places, and cannot be put together.")
+        known = {token.id for token in self.answers}
+        new = [number for number, token in enumerate(other.answers) if token.id not in known]
+        return replace(
+            self,
+            answers=(*self.answers, *(other.answers[number] for number in new)),
+            logprobs=np.concatenate([self.logprobs, other.logprobs[..., new]], axis=-1),
+            ranks=np.concatenate([self.ranks, other.ranks[..., new]], axis=-1),
+        )
+
+    def script(self, prompt: int, row: int, position: int) -> str:
+        """The lines of nnsight that compute a cell and print what is said there; they run as they are printed.
+
+        Raises:
+            SelectionError: there is no such cell.
+            ResultError: the result came without code.
+        """
+        shape = self.entropy.shape
+        place = {"prompt": prompt, "row": row, "position": position}
+        for (name, number), size in zip(place.items(), shape, strict=True):
+            if not -size <= number < size:
+                raise SelectionError(f"There is no {name} {number}: they run from 0 to {size - 1}.")
+        prompt, row, position = (number % size for number, size in zip(place.values(), shape, strict=True))
+        where = self.rows[row]
+        template = self.code.get("last" if row == shape[1] - 1 else where.site)
+        if template is None:
+            raise ResultError("There are no lines for this cell: the result came without code.")
+        ids = list(self.prompts[prompt].ids)
+        return Template(template).safe_substitute(ids=ids, layer=where.layer, pos=position)
 
     def top(self, prompt: int, row: int, position: int) -> tuple[tuple[Token, float], ...]:
         """Return the most probable tokens of a cell with their probabilities; none where it is not computed yet."""
@@ -148,7 +207,7 @@ class LensResult(Saved):
         """One row for each cell and each token that is followed (needs pandas).
 
         Columns: `prompt`, `site`, `layer`, `position`, `token` (what stands there), `answer`, `prob`, `logprob`,
-        `rank`, `entropy`, `kl`, `top` and `top_prob`.
+        `logit`, `rank`, `entropy`, `kl`, `top` and `top_prob`.
         """
         import pandas as pd
 
@@ -165,6 +224,7 @@ class LensResult(Saved):
             "answer": np.array([token.label for token in self.answers], dtype=object)[answer],
             "prob": np.exp(self.logprobs).ravel(),
             "logprob": self.logprobs.ravel(),
+            "logit": (self.logprobs + self.log_sums[..., None]).ravel(),
             "rank": self.ranks.ravel(),
             "entropy": self.entropy[cells],
             "kl": self.kl[cells],
@@ -183,6 +243,7 @@ class LensResult(Saved):
             {
                 "prob": ((*cell, "answer"), np.exp(self.logprobs)),
                 "logprob": ((*cell, "answer"), self.logprobs),
+                "logit": ((*cell, "answer"), self.logprobs + self.log_sums[..., None]),
                 "rank": ((*cell, "answer"), self.ranks),
                 "entropy": (cell, self.entropy),
                 "kl": (cell, self.kl),
@@ -241,6 +302,7 @@ class LensResult(Saved):
             "lens": self.lens,
             "vocab": {str(token): label for token, label in self.vocab.items()},
             "provenance": asdict(self.provenance),
+            "code": dict(self.code),
         }
         return header, {name: getattr(self, name) for name in _ARRAYS}
 
@@ -254,6 +316,7 @@ class LensResult(Saved):
             **{name: arrays[name] for name in _ARRAYS},
             vocab={int(token): label for token, label in header["vocab"].items()},
             provenance=Provenance(**header["provenance"]),
+            code=header["code"],
         )
 
 

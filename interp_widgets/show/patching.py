@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeAlias
+from typing import Any, ParamSpec
 
 from interp_widgets.experiments.ablation import ablation
 from interp_widgets.experiments.causal_trace import causal_trace
@@ -12,46 +14,68 @@ from interp_widgets.experiments.feature_patching import feature_patching
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.patching import patching
 from interp_widgets.experiments.path_patching import path_patching
+from interp_widgets.show.drill_down import Asked, with_ways
 from interp_widgets.views._strips import Steps
 from interp_widgets.views.patching_grid import PatchingGrid
 from interp_widgets.views.protocol.patching_grid import Cell
 
 P = ParamSpec("P")
-Started: TypeAlias = "tuple[Steps, Callable[[Cell], Steps]]"
-"""An experiment's steps, and how to start it again on one head, position by position."""
+
+_OF_CELLS = ("layers", "positions", "heads", "neurons", "by", "window", "roles", "corrupt_roles", "exact")
+"""Arguments that say which cells a grid has, and which of them are run."""
 
 
-def _with_heads_by_position(
+@dataclass(frozen=True)
+class Started:
+    """An experiment under way, how to start it again on one head position by position, and what it was asked of."""
+
+    steps: Steps
+    by_position: Callable[[Cell], Steps]
+    asked: Asked
+
+
+def _started(
     experiment: Callable[P, Steps], *, site: str = "sites", without: tuple[str, ...] = ()
 ) -> Callable[P, Started]:
-    """Start an experiment so that its view can start it again on one head, position by position.
+    """Start an experiment so that its view can ask more of the same.
 
     Args:
         experiment: what is started.
         site: name of its argument that says what a cell is of.
         without: names of its arguments that make columns other than positions.
     """
+    signature = inspect.signature(experiment)
+    of_cells = [name for name in _OF_CELLS if name in signature.parameters]
 
     @wraps(experiment)
     def start(*args: P.args, **kwargs: P.kwargs) -> Started:
         anew: Any = experiment  # its types are checked where a person calls it
+        given = signature.bind(*args, **kwargs).arguments
 
         def by_position(cell: Cell) -> Steps:
             head = {site: cell["site"], "layers": cell["layer"], "heads": cell["head"], "by": "pos"}
             steps: Steps = anew(*args, **kwargs | head | dict.fromkeys(without))
             return steps
 
-        return experiment(*args, **kwargs), by_position
+        def again(cells: Mapping[str, Any]) -> Steps:
+            defaults = {name: signature.parameters[name].default for name in of_cells}
+            steps: Steps = anew(*args, **kwargs | defaults | dict(cells))
+            return steps
+
+        return Started(
+            experiment(*args, **kwargs),
+            by_position,
+            Asked(given["model"], given.get("tokenizer"), bool(given.get("remote")), again, by_site=site == "sites"),
+        )
 
     return start
 
 
 def _view(started: Started) -> PatchingGrid:
-    steps, by_position = started
-    return PatchingGrid(steps, by_position=by_position)
+    return with_ways(PatchingGrid(started.steps, by_position=started.by_position), started.asked)
 
 
-@over(_with_heads_by_position(patching, without=("roles", "corrupt_roles")))
+@over(_started(patching, without=("roles", "corrupt_roles")))
 def show_patching(started: Started) -> PatchingGrid:
     """Show which activations cause the model's answer, as a live grid of layers by tokens.
 
@@ -83,7 +107,7 @@ def show_patching(started: Started) -> PatchingGrid:
     return _view(started)
 
 
-@over(_with_heads_by_position(causal_trace, without=("roles",)))
+@over(_started(causal_trace, without=("roles",)))
 def show_causal_trace(started: Started) -> PatchingGrid:
     """Show where the model recalls what it knows of a subject, as a live grid: the causal trace of ROME.
 
@@ -106,7 +130,7 @@ def show_causal_trace(started: Started) -> PatchingGrid:
     return _view(started)
 
 
-@over(_with_heads_by_position(ablation, without=("roles",)))
+@over(_started(ablation, without=("roles",)))
 def show_ablation(started: Started) -> PatchingGrid:
     """Show what the model cannot do without, as a live grid of what is left without each activation.
 
@@ -128,7 +152,7 @@ def show_ablation(started: Started) -> PatchingGrid:
     return _view(started)
 
 
-@over(_with_heads_by_position(path_patching, site="senders"))
+@over(_started(path_patching, site="senders"))
 def show_path_patching(started: Started) -> PatchingGrid:
     """Show which heads and MLPs move the answer by sending straight into some receivers, as a live grid of senders.
 

@@ -6,12 +6,48 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import anywidget
+import traitlets
+
 from interp_widgets.results.errors import SelectionError, unknown_name
-from interp_widgets.views._view import View
 from interp_widgets.views.protocol.common import Spot, WireLink
 
 SHARED = ("site", "layer", "head", "pos", "token", "latent", "neuron")
 """What can be shared, in the words of `selected`."""
+
+
+class Linked(anywidget.AnyWidget):
+    """A view that can share where the reader is with others."""
+
+    links: list[WireLink] = traitlets.List(help="The groups of views that share where the reader is; see `link`.").tag(  # type: ignore[assignment]
+        sync=True
+    )
+
+    _shares: tuple[str, ...] = ()
+    """The keys of `selected` that other views understand; of those that `Spot` has."""
+
+    def _spot(self) -> Spot | None:
+        """The selected place, for views that are linked to this one; None where nothing is selected."""
+        selected: Mapping[str, Any] | None = getattr(self, "selected", None)
+        if selected is None:
+            return None
+        return cast("Spot", {key: selected[key] for key in self._shares if selected.get(key) is not None})
+
+    def _go(self, spot: Spot) -> bool:
+        """Select a place that was selected elsewhere, as far as this view has it; False where it has nothing there.
+
+        What the place does not say stays as it is selected.
+        """
+        known = {key: value for key, value in spot.items() if key in self._shares}
+        try:
+            self.set_trait("selected", {**(getattr(self, "selected", None) or {}), **known})
+        except traitlets.TraitError:
+            return False
+        return bool(known)
+
+    def _words(self, pos: int) -> Sequence[str]:
+        """The tokens at a position as people read them, that of each prompt; none where there is no such position."""
+        return ()
 
 
 class Link:
@@ -22,19 +58,24 @@ class Link:
         by: what of a place they share.
     """
 
-    def __init__(self, views: Sequence[View], by: Sequence[str], *, same_tokens: bool) -> None:
+    def __init__(self, views: Sequence[Linked], by: Sequence[str], *, same_tokens: bool, empties: bool = True) -> None:
         """Link views; `link` says how.
 
         Args:
             views: at least two.
             by: keys of `selected`.
             same_tokens: whether a position is shared only where both views have the same token.
+            empties: whether selecting nothing is shared too.
         """
         self.views = tuple(views)
         self.by = tuple(by)
-        self._same_tokens = same_tokens
         self._carrying = False
-        self._wire: WireLink = {"group": uuid.uuid4().hex, "by": [*by], "same_tokens": same_tokens}
+        self._wire: WireLink = {
+            "group": uuid.uuid4().hex,
+            "by": [*by],
+            "same_tokens": same_tokens,
+            "empties": empties,
+        }
         for view in self.views:
             view.links = [*view.links, self._wire]
             view.observe(self._carry, "selected")
@@ -62,21 +103,21 @@ class Link:
         finally:
             self._carrying = False
 
-    def _take(self, source: View, target: View) -> None:
+    def _take(self, source: Linked, target: Linked) -> None:
         spot = source._spot()
         here = target._spot()
         if spot is None:
-            if here is not None:
+            if here is not None and self._wire["empties"]:
                 target.set_trait("selected", None)
             return
         known = {key: value for key, value in spot.items() if key in self.by and key in target._shares}
-        if "pos" in known and self._same_tokens and not _agree(source, target, spot["pos"]):
+        if "pos" in known and self._wire["same_tokens"] and not _agree(source, target, spot["pos"]):
             del known["pos"]
         if known and known.items() - (here or {}).items():
             target._go(cast("Spot", known))
 
 
-def link(*views: View, by: Sequence[str] | None = None) -> Link:
+def link(*views: Linked, by: Sequence[str] | None = None) -> Link:
     """Let views share what is selected in them and where the pointer is: a click in one selects in all.
 
     A place is carried over as far as the other view has it: of a head's cell, a view of layers and positions takes the
@@ -108,7 +149,7 @@ def link(*views: View, by: Sequence[str] | None = None) -> Link:
         >>> together.close()
     """
     for view in views:
-        if not isinstance(view, View):
+        if not isinstance(view, Linked):
             raise SelectionError(
                 f"link takes views, such as that of show_patching, not {type(view).__name__}. "
                 "Widgets of other packages are linked by traitlets.link."
@@ -125,12 +166,12 @@ def link(*views: View, by: Sequence[str] | None = None) -> Link:
     return Link(views, keys, same_tokens=by is None)
 
 
-def _agree(source: View, target: View, pos: int) -> bool:
+def _agree(source: Linked, target: Linked, pos: int) -> bool:
     """Whether two views have the same token at a position, as far as both have a text."""
     words = [set(view._words(pos)) for view in (source, target)]
     return not all(words) or bool(words[0] & words[1])
 
 
-def _nothing_in_common(views: Sequence[View], keys: Sequence[str]) -> str:
+def _nothing_in_common(views: Sequence[Linked], keys: Sequence[str]) -> str:
     shares = [f"{type(view).__name__} has {', '.join(view._shares) or 'none of it'}" for view in views]
     return f"these views have nothing to share by {', '.join(keys)}: {'; '.join(dict.fromkeys(shares))}."

@@ -8,6 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,26 +42,43 @@ class Snapshot:
         )
 
 
-def page(state: Mapping[str, Any], *, bundle: str, title: str) -> str:
+@dataclass(frozen=True)
+class Frozen:
+    """A view at rest: its synchronised state, in which binary values may sit anywhere, and the module that draws it."""
+
+    state: Mapping[str, Any]
+    bundle: str
+
+
+def page(view: Frozen, *, title: str, opened: Mapping[str, Frozen] | None = None) -> str:
     """Build the page of a view.
 
     Args:
-        state: the view's synchronised state; binary values may sit anywhere in it.
-        bundle: source of the view's JavaScript module.
+        view: the view.
         title: plain text for the window's title.
+        opened: views that were opened from it, or from one of them, by the ids of their models.
     """
     buffers: list[str] = []
-    content = {"state": _without_buffers(state, buffers), "buffers": buffers}
+    others = opened or {}
+    bundles = [*dict.fromkeys([view.bundle, *(other.bundle for other in others.values())])]
+    content = {
+        "state": _without_buffers(view.state, buffers),
+        "others": {
+            model: {"state": _without_buffers(other.state, buffers), "bundle": bundles.index(other.bundle)}
+            for model, other in others.items()
+        },
+        "buffers": buffers,
+    }
     # `<` would let token text end the script element; as an escape it means the same to a JSON parser.
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    modules = "\n".join(f'<script type="text/plain" class="iw-bundle">{_inline(bundle)}</script>' for bundle in bundles)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{html.escape(title)}</title>\n</head>\n<body>\n<main id="iw-root"></main>\n'
         f'<script type="application/json" id="iw-state">{text}</script>\n'
-        f'<script type="text/plain" id="iw-view">{_inline(bundle)}</script>\n'
-        f"<script>{_inline(_host())}</script>\n</body>\n</html>\n"
+        f"{modules}\n<script>{_inline(_host())}</script>\n</body>\n</html>\n"
     )
 
 

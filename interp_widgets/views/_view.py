@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import anywidget
 import traitlets
 
 from interp_widgets.results.errors import ResultError
 from interp_widgets.views._job import Job
 from interp_widgets.views._kernel import watching_loop
-from interp_widgets.views._page import Snapshot, page
-from interp_widgets.views.protocol.common import JobStatus, ReplyMessage, Spot, WireLink
+from interp_widgets.views._opens import Opens
+from interp_widgets.views._page import Frozen, Snapshot, page
+from interp_widgets.views.protocol.common import JobStatus, ReplyMessage
 
 V = TypeVar("V", bound="View")
 
@@ -29,7 +29,7 @@ def _job_to_json(job: Job[Any], _view: object) -> JobStatus:
     return job.status()
 
 
-class View(anywidget.AnyWidget):
+class View(Opens):
     """A live view of one result, which may still be computed.
 
     A subclass says which bundle draws it (`_esm`), how its result becomes synchronised state, and how to draw it on
@@ -40,16 +40,10 @@ class View(anywidget.AnyWidget):
         sync=True
     )
     job = traitlets.Instance(Job, help="The work behind the view.").tag(sync=True, to_json=_job_to_json)
-    links: list[WireLink] = traitlets.List(help="The groups of views that share where the reader is; see `link`.").tag(  # type: ignore[assignment]
-        sync=True
-    )
-
     _page_state: tuple[str, ...] = ("theme", "job")
     """The traits that a saved page needs."""
     _page_writes: frozenset[str] = frozenset({"theme"})
     """The traits that the page may write."""
-    _shares: tuple[str, ...] = ()
-    """The keys of `selected` that other views understand; of those that `Spot` has."""
 
     def __init__(self, steps: Generator[Any, None, Any], **state: object) -> None:
         """Start the work and follow it.
@@ -136,7 +130,7 @@ class View(anywidget.AnyWidget):
         return path
 
     def close(self) -> None:
-        """Stop the work and free the view, here and in the page."""
+        """Stop the work and free the view and what was opened from it, here and in the page."""
         if self.trait_has_value("job"):  # not so when the first step refused its arguments
             self.job.cancel()
         super().close()
@@ -179,41 +173,30 @@ class View(anywidget.AnyWidget):
         if handle is not None:
             self._displays.append(handle.display_id)
 
-    def _spot(self) -> Spot | None:
-        """The selected place, for views that are linked to this one; None where nothing is selected."""
-        selected: Mapping[str, Any] | None = getattr(self, "selected", None)
-        if selected is None:
-            return None
-        return cast("Spot", {key: selected[key] for key in self._shares if selected.get(key) is not None})
-
-    def _go(self, spot: Spot) -> bool:
-        """Select a place that was selected elsewhere, as far as this view has it; False where it has nothing there.
-
-        What the place does not say stays as it is selected.
-        """
-        known = {key: value for key, value in spot.items() if key in self._shares}
-        try:
-            self.set_trait("selected", {**(getattr(self, "selected", None) or {}), **known})
-        except traitlets.TraitError:
-            return False
-        return bool(known)
-
-    def _words(self, pos: int) -> Sequence[str]:
-        """The tokens at a position as people read them, that of each prompt; none where there is no such position."""
-        return ()
-
     def _page(self) -> str:
-        return page(self._state_at_rest(), bundle=str(self._esm), title=self._title())
+        return page(self._frozen(), title=self._title(), opened=self._all_opened())
+
+    def _frozen(self) -> Frozen:
+        return Frozen(self._state_at_rest(), bundle=str(self._esm))
+
+    def _all_opened(self) -> dict[str, Frozen]:
+        """Views that were opened from this one or from one of them, by their models' ids."""
+        every: dict[str, Frozen] = {}
+        for view in self.opened:
+            every |= {view.model_id: view._frozen(), **view._all_opened()}
+        return every
 
     def _state_at_rest(self) -> dict[str, Any]:
         """The state for a page to which nothing more will come."""
-        state: dict[str, Any] = self.get_state([*self._page_state, "links"])
+        state: dict[str, Any] = self.get_state([*self._page_state, "links", "ways", "no_ways", "opened"])
         at_rest(state["job"])
         return state
 
     def _drain(self) -> None:
         """Do all the work that is left, whatever becomes of it."""
         self.job.drain()
+        for view in self.opened:
+            view._drain()
 
     @abstractmethod
     def _title(self) -> str:
@@ -268,8 +251,23 @@ class View(anywidget.AnyWidget):
                     self._commit(self.job.partial)
             case {"kind": "request", "id": str(request), "name": "html"}:
                 self._reply(request, self._page)
+            case {"kind": "request", "id": str(request), "name": "open", "way": str(way), "place": dict(place)}:
+                self._on_loop(lambda: self._reply(request, lambda: self._request_open(way, place)))
+            case {"kind": "close", "model": str(model)}:
+                self._on_loop(lambda: self._close_opened(model))
             case _:
                 self.log.warning("interp_widgets: refused an unknown message from the page")
+
+    def _request_open(self, way: str, place: Mapping[str, Any]) -> str:
+        """Open what the page asks for; it runs where the work is done. The answer is the id of its model."""
+        if self._loop is None:
+            raise ResultError("nothing runs between cells here. Call drill on the view.")
+        return str(self.drill(way, place).model_id)
+
+    def _close_opened(self, model: str) -> None:
+        for view in self.opened:
+            if view.model_id == model:
+                view.close()
 
     def _reply(self, request: str, answer: Callable[[], str]) -> None:
         reply: ReplyMessage

@@ -60,6 +60,7 @@ class PatchingGrid(View):
     _page_writes = frozenset({"selected", "metric", "pair", "color_limit", "theme"})
     _page_state = ("spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme")
 
+    _called = "patching"
     _shares = ("site", "layer", "head", "pos", "latent", "neuron")
 
     spec = traitlets.Dict(
@@ -314,6 +315,18 @@ class PatchingGrid(View):
 
     def _title(self) -> str:
         return question(self.partial)
+
+    def _spot(self) -> Spot | None:
+        spot = super()._spot()
+        if spot is not None and self.pair is not None:
+            spot["prompt"] = self.pair
+        return spot
+
+    def _place(self, given: Mapping[str, Any] | None) -> Spot:
+        """The place that is meant: the one that is given, else the selected cell, else the strongest one."""
+        if given is None and not self.selected:
+            given = self.partial.strongest(self.metric)
+        return super()._place(given)
 
     def _go(self, spot: Spot) -> bool:
         """Select the cell that is meant: of the site that is named, else of the panel that has most of the place."""

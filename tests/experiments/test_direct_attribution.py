@@ -211,7 +211,7 @@ def test_the_sum_holds_for_edits_of_the_user() -> None:
 def test_an_error_keeps_the_prompts_before(monkeypatch: pytest.MonkeyPatch) -> None:
     from interp_widgets.experiments import direct_attribution as module
 
-    real, calls = module.readout, []
+    real, calls = module.answer_readers, []
 
     def tired(*args: Any) -> Any:
         calls.append(1)
@@ -219,7 +219,7 @@ def test_an_error_keeps_the_prompts_before(monkeypatch: pytest.MonkeyPatch) -> N
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(module, "readout", tired)
+    monkeypatch.setattr(module, "answer_readers", tired)
     with pytest.raises(KeyboardInterrupt) as stopped:
         run_attribution(zoo.model("llama"), [IDS, IDS[::-1], IDS[1:]])
     partial = stopped.value.partial  # type: ignore[attr-defined]

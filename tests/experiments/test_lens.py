@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import json
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,17 @@ from tests.models.test_describe import JUDGE, judge
 
 IDS = [5, 9, 17, 3, 22, 40, 8]
 OTHER = [5, 9, 30, 3, 22, 40, 8]
+
+
+def run_script(lines: str, folder: Path, model: Any) -> dict[int, float]:
+    """What lines print that were saved as a script."""
+    script = folder / f"cell{len(list(folder.iterdir()))}.py"  # nnsight reads the source of a file once
+    script.write_text(lines)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(str(script), init_globals={"model": model})
+    found: dict[int, float] = ast.literal_eval(printed.getvalue())
+    return found
 
 
 def said(plain: Plain, stream: torch.Tensor, ids: Sequence[int] = IDS) -> torch.Tensor:
@@ -106,6 +121,59 @@ def test_two_prompts_and_their_difference() -> None:
         alone[0].difference("prob")
 
 
+def test_how_far_two_prompts_are_apart_in_each_cell() -> None:
+    both = run_lens(zoo.model("gemma2"), IDS, 4, corrupt=OTHER)
+    plain = Plain("gemma2")
+    clean, corrupt = (plain.read(ids, "resid_post")[1] for ids in (IDS, OTHER))
+    for position in (1, 2, 6):
+        said_of = [said(plain, clean[position]), said(plain, corrupt[position], OTHER)]
+        wanted = float((said_of[0].exp() * (said_of[0] - said_of[1])).sum())
+        np.testing.assert_allclose(both.divergence()[2, position], wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(both.divergence()[:, :2], 0, atol=1e-6)
+    with pytest.raises(ResultError, match="one prompt only"):
+        run_lens(zoo.model("gemma2"), IDS).divergence()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma2"])
+def test_logits_are_those_of_the_model(name: str) -> None:
+    with torch.no_grad():
+        logits = zoo.model(name)(input_ids=torch.tensor([IDS]), use_cache=False).logits[0]
+    found = run_lens(zoo.model(name), IDS, [4, 33]).value("logit", 1)[0, -1]
+    np.testing.assert_allclose(found, logits[:, 33].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_can_be_followed_later() -> None:
+    whole = run_lens(zoo.model("llama"), IDS, [4, 5, 9], corrupt=OTHER)
+    parts = [run_lens(zoo.model("llama"), IDS, tokens, corrupt=OTHER) for tokens in ([4, 5], [5, 9])]
+    joined = parts[0].following(parts[1])
+    assert joined.answers == whole.answers
+    np.testing.assert_allclose(joined.logprobs, whole.logprobs, atol=1e-6)
+    np.testing.assert_allclose(joined.value("rank", 2), whole.value("rank", 2))
+    with pytest.raises(ResultError, match="other prompts or places"):
+        parts[0].following(run_lens(zoo.model("llama"), OTHER, 4))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma2", "granite", "bloom", "qwen3"])
+def test_printed_lines_compute_the_cell(name: str, tmp_path: Path) -> None:
+    result = run_lens(zoo.model(name), IDS, 4, sites=("resid_mid", "resid_post"))
+    for row, position in ((0, 1), (1, 3), (4, 6), (len(result.rows) - 1, 2)):
+        printed = run_script(result.script(0, row, position), tmp_path, zoo.model(name))
+        wanted = {token.id: prob for token, prob in result.top(0, row, position)}
+        assert printed.keys() == wanted.keys()
+        np.testing.assert_allclose([printed[token] for token in wanted], list(wanted.values()), rtol=1e-4, atol=1e-5)
+    with pytest.raises(SelectionError, match="no position 7: they run from 0 to 6"):
+        result.script(0, 0, 7)
+
+
+def test_printed_lines_translate_with_a_tuned_lens(tmp_path: Path) -> None:
+    tuned_folder(tmp_path)
+    result = run_lens(zoo.model("gpt2"), IDS, 4, tuned=tmp_path)
+    for row in (0, 1, 3):
+        printed = run_script(result.script(0, row, 3), tmp_path, zoo.model("gpt2"))
+        wanted = {token.id: prob for token, prob in result.top(0, row, 3)}
+        np.testing.assert_allclose([printed[token] for token in wanted], list(wanted.values()), rtol=1e-4, atol=1e-5)
+
+
 def test_without_answers_the_predictions_of_both_prompts_are_followed() -> None:
     pair = teaching.prompts("ioi", n=1)[0]
     result = run_lens(teaching.load(), pair.clean, corrupt=pair.corrupt)
@@ -144,11 +212,11 @@ def test_in_portions_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_long_prompt_of_a_deep_model_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp_widgets.experiments.lens._BYTES", 1000)
-    result = run_lens(zoo.model("llama"), IDS)  # 28 cells: 35 bytes each
+    monkeypatch.setattr("interp_widgets.experiments.lens._BYTES", 1120)
+    result = run_lens(zoo.model("llama"), IDS)  # 28 cells: 40 bytes each
     assert result.top_ids.shape[-1] == 2
-    arrays = (result.logprobs, result.ranks, result.entropy, result.kl, result.top_ids, result.top_probs)
-    assert sum(array.nbytes for array in arrays) <= 1000
+    arrays = [value for value in vars(result).values() if isinstance(value, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) <= 1120
     assert run_lens(zoo.model("llama"), IDS, top_k=7).top_ids.shape[-1] == 7
 
 

@@ -1,4 +1,4 @@
-"""Real notebook servers, started once, and a driver for the notebooks in them."""
+"""A real notebook server, started once for JupyterLab and Notebook 7, and a driver for the notebooks in it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from tests.conftest import launched
 
 TOKEN = "test"
 PATIENCE = 60_000
@@ -34,12 +36,40 @@ async code => {
 """
 
 
+_OPEN = """
+path => window.jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" }).then(() => null)
+"""
+
+_CONNECTED = """
+path => {
+  const widget = window.jupyterapp?.shell?.currentWidget;
+  // The page says idle before the kernel exists.
+  return widget?.context?.path === path && widget.sessionContext.session?.kernel?.connectionStatus === "connected";
+}
+"""
+
+_CLOSE = """
+async () => {
+  for (const widget of [...window.jupyterapp.shell.widgets("main")]) {
+    await widget.sessionContext?.shutdown();
+    widget.dispose();  // without asking whether to save
+  }
+}
+"""
+
+
 @dataclass
 class Server:
     """A running notebook server."""
 
     url: str
     folder: Path
+
+    def write(self, name: str, *cells: str) -> None:
+        """Put a notebook with these code cells in the server's folder."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.folder / name)
 
 
 @dataclass
@@ -49,15 +79,32 @@ class Notebook:
     page: Page
 
     def run_all(self) -> None:
-        """Start all cells, as the menu does."""
+        """Start all cells, as the menu does, and wait until their view is there."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
+        expect(self.page.locator(".iw-view[data-ready=true]")).to_be_visible()
 
     def kernel(self, code: str) -> str:
         """Run code in the kernel beside the cells, and return what it printed."""
         return self.page.evaluate(_IN_KERNEL, code).strip()
 
 
-def _serve(application: str, folder: Path) -> Iterator[Server]:
+@dataclass
+class Lab:
+    """JupyterLab in one page, which takes longer to load than most notebooks take to run. It has one notebook open."""
+
+    server: Server
+    page: Page
+
+    def open(self, name: str, *cells: str) -> Notebook:
+        """Open a notebook of these cells with a kernel of its own, in place of the last one."""
+        self.server.write(name, *cells)
+        self.page.evaluate(_CLOSE)
+        self.page.evaluate(_OPEN, name)
+        self.page.wait_for_function(_CONNECTED, arg=name)
+        return Notebook(self.page)
+
+
+def _serve(folder: Path) -> Iterator[Server]:
     settings = folder.parent / f"{folder.name}-settings"
     (settings / "runtime").mkdir(parents=True)
     notification = settings / "lab" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -73,7 +120,7 @@ def _serve(application: str, folder: Path) -> Iterator[Server]:
         "PYTHONUNBUFFERED": "1",
     }
     command = [
-        *(sys.executable, "-m", "jupyter", application, "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1"),
+        *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1"),
         *(f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"),
         *("--JupyterNotebookApp.expose_app_in_browser=True",),
         *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",),
@@ -87,7 +134,7 @@ def _serve(application: str, folder: Path) -> Iterator[Server]:
             if found := re.search(r"http://127\.0\.0\.1:\d+", line):
                 break
         else:
-            pytest.fail(f"{application} did not start:\n{log}")
+            pytest.fail(f"JupyterLab did not start:\n{log}")
         # The server must not block on a full pipe once nobody reads it.
         drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
         yield Server(found.group(), folder)
@@ -98,33 +145,40 @@ def _serve(application: str, folder: Path) -> Iterator[Server]:
         drain.wait(30)
 
 
-@pytest.fixture(scope="session")
-def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _serve("lab", tmp_path_factory.mktemp("lab"))
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One for all that needs a notebook server: they come one after the other."""
+    with launched() as chromium:
+        yield chromium
 
 
-@pytest.fixture(scope="session")
-def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _serve("notebook", tmp_path_factory.mktemp("notebook"))
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _serve(tmp_path_factory.mktemp("lab"))
 
 
-def write_notebook(server: Server, name: str, *cells: str) -> None:
-    """Put a notebook with these code cells in the server's folder."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, server.folder / name)
+@pytest.fixture(scope="package")
+def jupyterlab(browser: Browser, server: Server) -> Lab:
+    page = patient_page(browser)
+    page.goto(f"{server.url}/lab?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
+    return Lab(server, page)
 
 
-def open_notebook(browser: Browser, server: Server, name: str, where: str, **context: object) -> Notebook:
-    """Open a notebook and wait until its kernel answers: the page says idle before the kernel exists."""
-    page = browser.new_context(viewport={"width": 1300, "height": 1000}, **context).new_page()
+def patient_page(browser: Browser) -> Page:
+    """A page for what may take long on a slow machine."""
+    page = browser.new_context(viewport={"width": 1300, "height": 1000}).new_page()
     page.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
-    page.goto(f"{server.url}/{where}/{name}?token={TOKEN}&reset")
-    page.wait_for_function(
-        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
-        "?.connectionStatus === 'connected'"
-    )
+    return page
+
+
+def open_notebook7(browser: Browser, server: Server, name: str, *cells: str) -> Notebook:
+    """Open a notebook of these cells in Notebook 7."""
+    server.write(name, *cells)
+    page = patient_page(browser)
+    page.goto(f"{server.url}/notebooks/{name}?token={TOKEN}")
+    page.wait_for_function(_CONNECTED, arg=name)
     return Notebook(page)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 TEACHING = """
 from interp_widgets import show_features, teaching
@@ -41,13 +41,10 @@ view
 
 
 @pytest.fixture(scope="module")
-def lab(browser, jupyterlab):
-    write_notebook(jupyterlab, "features.ipynb", TEACHING)
-    notebook = open_notebook(browser, jupyterlab, "features.ipynb", "lab/tree")
+def lab(jupyterlab):
+    notebook = jupyterlab.open("features.ipynb", TEACHING)
     notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    yield notebook
-    notebook.page.context.close()
+    return notebook
 
 
 def test_the_card_of_the_latent_that_leads_is_found_by_the_kernel(lab):
@@ -128,15 +125,17 @@ def test_a_saved_notebook_shows_its_features_again_after_a_reload(lab):
     expect(lab.page.locator(".iw-tok[data-token='2']").first).to_have_attribute("aria-selected", "true")
 
 
+@pytest.fixture(scope="module")
+def gated(jupyterlab):
+    return jupyterlab.open("streaming_features.ipynb", GATED)
+
+
 @pytest.fixture
-def streaming(browser, jupyterlab):
-    write_notebook(jupyterlab, "streaming_features.ipynb", GATED)
-    notebook = open_notebook(browser, jupyterlab, "streaming_features.ipynb", "lab/tree")
-    notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    yield notebook
-    notebook.kernel("view.close(); gate['open'] = 99")
-    notebook.page.context.close()
+def streaming(gated):
+    gated.run_all()
+    yield gated
+    gated.kernel("view.close(); gate['open'] = 99")
+    expect(gated.page.locator(".iw-view")).to_have_count(0)
 
 
 def test_tokens_stream_while_other_cells_run_and_the_result_finishes_the_rest(streaming):

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 TEACHING = """
 from interp_widgets import show_patching, teaching
@@ -55,13 +55,10 @@ def click_cell(page, site, layer, pos, root=".iw-view"):
 
 
 @pytest.fixture(scope="module")
-def lab(browser, jupyterlab):
-    write_notebook(jupyterlab, "patching.ipynb", TEACHING)
-    notebook = open_notebook(browser, jupyterlab, "patching.ipynb", "lab/tree")
+def lab(jupyterlab):
+    notebook = jupyterlab.open("patching.ipynb", TEACHING)
     notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    yield notebook
-    notebook.page.context.close()
+    return notebook
 
 
 def test_a_click_arrives_in_python_and_python_moves_the_pin(lab):
@@ -120,15 +117,17 @@ def test_a_saved_notebook_shows_its_view_again_after_a_reload(lab):
     expect(lab.page.locator(".iw-readout").first).to_contain_text("layer 3")
 
 
+@pytest.fixture(scope="module")
+def gated(jupyterlab):
+    return jupyterlab.open("streaming.ipynb", GATED)
+
+
 @pytest.fixture
-def streaming(browser, jupyterlab):
-    write_notebook(jupyterlab, "streaming.ipynb", GATED)
-    notebook = open_notebook(browser, jupyterlab, "streaming.ipynb", "lab/tree")
-    notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    yield notebook
-    notebook.kernel("view.close(); gate['open'] = 99")
-    notebook.page.context.close()
+def streaming(gated):
+    gated.run_all()
+    yield gated
+    gated.kernel("view.close(); gate['open'] = 99")
+    expect(gated.page.locator(".iw-view")).to_have_count(0)
 
 
 def computed(notebook):

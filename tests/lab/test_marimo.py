@@ -7,11 +7,12 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import PATIENCE
+from tests.lab.conftest import patient_page
 from tests.lab.test_jupyterlab import click_cell
 
 APP = """
@@ -23,16 +24,10 @@ app = marimo.App()
 @app.cell
 def _():
     import marimo as mo
-    from interp_widgets import show_patching, teaching
+    from interp_widgets import PatchingGrid
+    from tests import made
 
-    model = teaching.load()
-    view = mo.ui.anywidget(
-        show_patching(
-            model,
-            "When Mary and John went to the store, John gave a drink to",
-            "When Mary and John went to the store, Mary gave a drink to",
-        )
-    )
+    view = mo.ui.anywidget(PatchingGrid(made.result()))
     view
     return mo, view
 
@@ -54,7 +49,13 @@ def marimo_url(tmp_path):
         *(sys.executable, "-m", "marimo", "-y", "run", str(tmp_path / "app.py"), "--headless"),
         *("--host", "127.0.0.1", "--port", str(port), "--no-token"),
     ]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CONFIG_HOME": str(tmp_path), "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),  # the app uses the tests' hand-made results
+        "PYTHONUNBUFFERED": "1",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "NO_COLOR": "1",
+    }
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert server.stdout is not None
     log = ""
@@ -73,9 +74,7 @@ def marimo_url(tmp_path):
 
 
 def test_it_renders_and_a_click_arrives(browser, marimo_url):
-    page = browser.new_context(viewport={"width": 1300, "height": 1000}).new_page()
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
+    page = patient_page(browser)
     page.goto(marimo_url)
     expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     click_cell(page, "resid_pre", layer=2, pos=4)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
-from tests.lab.test_jupyterlab import TEACHING, click_cell
+from tests.lab.conftest import open_notebook7, state
+from tests.lab.test_jupyterlab import click_cell
+
+MADE = """
+from interp_widgets import PatchingGrid
+from tests import made
+view = PatchingGrid(made.result())
+view
+"""
 
 
-def test_it_renders_and_a_click_arrives(browser, notebook7):
-    write_notebook(notebook7, "patching.ipynb", TEACHING)
-    notebook = open_notebook(browser, notebook7, "patching.ipynb", "notebooks")
+def test_it_renders_and_a_click_arrives(browser, server):
+    notebook = open_notebook7(browser, server, "notebook7.ipynb", MADE)
     notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
     click_cell(notebook.page, "resid_pre", layer=2, pos=4)
     expect(notebook.page.locator(".iw-readout").first).to_contain_text("layer 2")
     assert state(notebook.kernel("import json; print(json.dumps(view.selected))")) == {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 CODE = """
 from interp_widgets import show_probe, teaching
@@ -17,12 +18,15 @@ view
 """
 
 
-def test_probes_come_in_and_selection_goes_both_ways(browser, jupyterlab):
-    write_notebook(jupyterlab, "probes.ipynb", CODE)
-    notebook = open_notebook(browser, jupyterlab, "probes.ipynb", "lab/tree")
+@pytest.fixture
+def notebook(jupyterlab):
+    notebook = jupyterlab.open("probes.ipynb", CODE)
     notebook.run_all()
+    return notebook
+
+
+def test_probes_come_in_and_selection_goes_both_ways(notebook):
     page = notebook.page
-    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     expect(page.locator(".iw-title")).to_have_text("Where can a linear probe tell hated from loved?")
     expect(page.locator(".iw-job")).to_contain_text("Done")
     expect(page.locator(".iw-detail")).to_contain_text("where it reads best")
@@ -38,4 +42,3 @@ def test_probes_come_in_and_selection_goes_both_ways(browser, jupyterlab):
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
     expect(page.locator(".iw-view")).to_be_visible()
-    page.context.close()

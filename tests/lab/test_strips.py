@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 HEADS = """
 import numpy as np
@@ -42,19 +42,11 @@ view
 """
 
 
-def opened(browser, server, name, code):
-    write_notebook(server, name, code)
-    notebook = open_notebook(browser, server, name, "lab/tree")
-    notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    return notebook
-
-
 @pytest.fixture(scope="module")
-def heads(browser, jupyterlab):
-    notebook = opened(browser, jupyterlab, "heads.ipynb", HEADS)
-    yield notebook
-    notebook.page.context.close()
+def heads(jupyterlab):
+    notebook = jupyterlab.open("heads.ipynb", HEADS)
+    notebook.run_all()
+    return notebook
 
 
 def numbers(page):
@@ -119,22 +111,27 @@ def test_a_saved_notebook_shows_its_strips_again(heads):
     expect(heads.page.locator(".iw-strips canvas.iw-cells").first).to_be_visible()
 
 
-def test_a_strip_is_cancelled_and_one_that_fails_leaves_the_grid_as_it_was(browser, jupyterlab):
-    notebook = opened(browser, jupyterlab, "gated.ipynb", GATED)
-    page = notebook.page
-    notebook.kernel("view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
+@pytest.fixture
+def gated(jupyterlab):
+    notebook = jupyterlab.open("gated.ipynb", GATED)
+    notebook.run_all()
+    return notebook
+
+
+def test_a_strip_is_cancelled_and_one_that_fails_leaves_the_grid_as_it_was(gated):
+    page = gated.page
+    gated.kernel("view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
     page.locator("[data-action=by-position]").click()
     cancel = page.locator(".iw-strip-list li button")
     expect(cancel).to_have_text("Cancel")
-    assert notebook.kernel("print(view.strips[0].job.state)") == "running", "other cells run meanwhile"
+    assert gated.kernel("print(view.strips[0].job.state)") == "running", "other cells run meanwhile"
     cancel.click()
     expect(page.locator(".iw-strip-list")).to_contain_text("cancelled")
-    notebook.kernel("view.selected = {'site': 'z', 'layer': 1, 'head': 2}")
+    gated.kernel("view.selected = {'site': 'z', 'layer': 1, 'head': 2}")
     page.locator("[data-action=by-position]").click()
     expect(page.locator(".iw-strips [role=alert]")).to_contain_text("this head broke")
-    assert notebook.kernel("print(view.result.complete, view.job.state)") == "True done"
-    notebook.kernel("gate['open'] = 1; view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
+    assert gated.kernel("print(view.result.complete, view.job.state)") == "True done"
+    gated.kernel("gate['open'] = 1; view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
     page.locator("[data-action=by-position]").click()
     expect(page.locator(".iw-strip-list li button").first).to_have_text("×")
-    assert notebook.kernel("print(view.strips[0].job.state, len(view.strips))") == "done 2"
-    page.context.close()
+    assert gated.kernel("print(view.strips[0].job.state, len(view.strips))") == "done 2"

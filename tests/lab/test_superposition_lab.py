@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 GATED = """
 from interp_widgets import Superposition
@@ -25,12 +26,15 @@ view
 """
 
 
-def test_training_is_watched_and_selection_goes_both_ways(browser, jupyterlab):
-    write_notebook(jupyterlab, "toys.ipynb", GATED)
-    notebook = open_notebook(browser, jupyterlab, "toys.ipynb", "lab/tree")
+@pytest.fixture
+def notebook(jupyterlab):
+    notebook = jupyterlab.open("toys.ipynb", GATED)
     notebook.run_all()
+    return notebook
+
+
+def test_training_is_watched_and_selection_goes_both_ways(notebook):
     page = notebook.page
-    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     expect(page.locator(".iw-job")).to_contain_text("of 100 steps")
     first = page.locator("canvas.iw-large").get_attribute("data-tips")
     page.wait_for_function("before => document.querySelector('canvas.iw-large').dataset.tips !== before", arg=first)
@@ -47,4 +51,3 @@ def test_training_is_watched_and_selection_goes_both_ways(browser, jupyterlab):
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
     expect(page.locator(".iw-view")).to_be_visible()
-    page.context.close()

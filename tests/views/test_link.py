@@ -92,7 +92,9 @@ def test_only_what_is_named_is_shared():
 def test_the_page_learns_of_a_link_and_of_its_end():
     one, two = streams(), streams()
     together = link(one, two, by=("layer",))
-    assert one.links == two.links == [{"group": one.links[0]["group"], "by": ["layer"], "same_tokens": False}]
+    (said,) = one.links
+    assert two.links == [said]
+    assert said == {"group": said["group"], "by": ["layer"], "same_tokens": False, "empties": True}
     again = link(one, two)
     assert again.views == (one, two)
     assert one.links[0]["group"] != one.links[1]["group"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 JobState = Literal["running", "done", "cancelled", "failed"]
-Dtype = Literal["float32", "int32", "uint8"]
+Dtype = Literal["float32", "float16", "int32", "uint16", "uint8"]
 Theme = Literal["auto", "light", "dark"]
 
 
@@ -88,6 +88,8 @@ class Spot(TypedDict, total=False):
     """Id of a token of the vocabulary."""
     latent: int
     neuron: int
+    prompt: int
+    """Number of the prompt that is shown, of several."""
     words: list[str]
     """The tokens at `pos` as people read them: that of each prompt which is shown."""
 
@@ -100,12 +102,61 @@ class WireLink(TypedDict):
     """The keys of `Spot` that are shared."""
     same_tokens: bool
     """Whether a position counts only where both views have the same token."""
+    empties: bool
+    """Whether selecting nothing is shared too."""
+
+
+class WireWay(TypedDict):
+    """A view that opens from places of this one."""
+
+    name: str
+    meaning: str
+    key: str
+    needs: list[str]
+    """The keys of `Spot` that a place must have."""
+    sites: list[str]
+    """The sites whose places it takes; all where there are none."""
+    apart: list[str]
+    """The keys of `Spot` that make it another view: places that agree in them are shown by the same one."""
+
+
+class WireOpened(TypedDict):
+    """A view that was opened from this one."""
+
+    model: str
+    """Id of its model."""
+    way: str
+    place: Spot
+    """What of the place made it another view."""
+    trail: list[str]
+    """The way to it from the first view, in words."""
 
 
 class ViewState(TypedDict, total=False):
     """The synchronised state that every view has beside its own; pages that were saved earlier lack it."""
 
     links: list[WireLink]
+    ways: list[WireWay]
+    no_ways: str
+    """Why there are none."""
+    opened: list[WireOpened]
+
+
+class OpenRequest(TypedDict):
+    """To Python: a request to open a view of a place."""
+
+    kind: Literal["request"]
+    id: str
+    name: Literal["open"]
+    way: str
+    place: Spot
+
+
+class CloseMessage(TypedDict):
+    """To Python: close a view that was opened from this one."""
+
+    kind: Literal["close"]
+    model: str
 
 
 class WireText(TypedDict):
@@ -126,5 +177,5 @@ class WireValues(TypedDict):
     """Which of the tokens is the strongest."""
 
 
-ToPython = CancelMessage | ResyncMessage | HtmlRequest
+ToPython = CancelMessage | ResyncMessage | HtmlRequest | OpenRequest | CloseMessage
 """What every view may send."""

@@ -5,11 +5,20 @@ export type Bytes = ArrayBuffer | ArrayBufferView;
 
 interface TypedArrays {
   float32: Float32Array;
+  /** As bits, which `floats` reads as numbers. */
+  float16: Uint16Array;
   int32: Int32Array;
+  uint16: Uint16Array;
   uint8: Uint8Array;
 }
 
-const constructors = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+const constructors = {
+  float32: Float32Array,
+  float16: Uint16Array,
+  int32: Int32Array,
+  uint16: Uint16Array,
+  uint8: Uint8Array,
+};
 
 /** Reads a buffer as numbers, in place where its offset is aligned, as a copy where it is not. */
 export function numbers<D extends Dtype>(dtype: D, bytes: Bytes): TypedArrays[D] {
@@ -34,4 +43,24 @@ export function decode<D extends Dtype>(wire: WireArray, dtype: D): TypedArrays[
   if (data.length !== size)
     throw new Error(`an array of shape ${wire.shape.join(" x ")} came with ${data.length} values.`);
   return data;
+}
+
+/** Reads an array of numbers that travelled in single or half precision. */
+export function floats(wire: WireArray): Float32Array {
+  return wire.dtype === "float16" ? Float32Array.from(decode(wire, "float16"), half) : decode(wire, "float32");
+}
+
+/** Reads whole numbers of either width. */
+export function wholes(wire: WireArray): Int32Array {
+  return wire.dtype === "uint16" ? Int32Array.from(decode(wire, "uint16")) : decode(wire, "int32");
+}
+
+/** The number that 16 bits stand for: a sign, 5 bits of exponent, 10 of fraction. */
+function half(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = (bits & 0x3ff) / 1024;
+  if (exponent === 0) return sign * fraction * 2 ** -14;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction) * 2 ** (exponent - 15);
 }

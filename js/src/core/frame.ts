@@ -1,10 +1,12 @@
 import type { Theme } from "../protocol/common";
 import { fill, h } from "./dom";
-import css from "./frame.css";
+import own from "./frame.css";
+import readout from "./readout.css";
 import { applyPalette, hostTheme, type Palette, palettes, watchHostTheme } from "./theme";
+import tooltip from "./tooltip.css";
 
 /** The looks of every view. */
-export const frameCss = css;
+export const frameCss = own + readout + tooltip;
 
 const FALLBACK_WIDTH = 760;
 // Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
@@ -31,7 +33,7 @@ export class Frame {
     this.element = h(
       "div",
       { class: "iw-view", role: "group", "aria-label": label, [KEEPS_KEYS]: "true" },
-      h("style", {}, css, ownCss),
+      h("style", {}, frameCss, ownCss),
       ...parts,
       this.#live,
     );

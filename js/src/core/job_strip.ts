@@ -40,15 +40,16 @@ export class JobStrip {
   }
 
   update(job: JobStatus): void {
-    const { state, done, total, eta, error } = job;
+    const { state, done, total, eta, error, note } = job;
     const count = `${done.toLocaleString("en-US")} of ${formatCount(total, this.words.noun)}`;
     this.#ran ||= state === "running";
-    if (this.#newState(state, error)) this.#show(job, count);
+    if (this.#newState(state, error, state === "running" || count)) this.#show(job, count);
     if (state !== "running") return;
     const share = total > 0 ? done / total : 0;
     this.#bar.style.width = `${100 * share}%`;
     this.#track.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    fill(this.#text, eta === null ? count : `${count} · about ${formatDuration(eta)} left`);
+    const left = eta === null ? null : `about ${formatDuration(eta)} left`;
+    fill(this.#text, [count, left, note].filter(Boolean).join(" · "));
   }
 
   #show({ state, error, seconds }: JobStatus, count: string): void {

@@ -42,6 +42,8 @@ export interface CellSizes {
   widest: number;
   /** How high a row is where there is room. */
   row: number;
+  /** Few rows get higher, up to half as high again, until all together are so high. */
+  least?: number;
   /** Zoomed in so that cells are at least as wide from the start, at the end of the columns; 0 shows all columns. */
   readable: number;
 }
@@ -60,6 +62,7 @@ export interface LayerGridHandlers {
 
 const READABLE_ROW = 12;
 const LEAST_TOTAL = 150;
+const STRETCH = 1.5;
 /** Cells smaller than this cannot be hit on purpose, so a pointer finds the one that is shown around it. */
 const HARD_TO_HIT = 3;
 
@@ -91,7 +94,7 @@ export class LayerGrid {
     id: string,
     private readonly handlers: LayerGridHandlers,
     private readonly signal: AbortSignal,
-    private readonly sizes: CellSizes = { widest: 46, row: 22, readable: 0 },
+    private readonly sizes: CellSizes = { widest: 46, row: 20, readable: 0 },
     /** The part that is seen, which grids of one size may share. */
     readonly view = new Viewport(growthOf(sizes)),
   ) {
@@ -426,13 +429,13 @@ function extentOf(
   { rows, columns }: LayerGridContent,
   width: number,
   mostHeight: number,
-  { widest, row }: CellSizes,
+  { widest, row, least = LEAST_TOTAL }: CellSizes,
   scale: number,
 ) {
   const [across, up] = [Math.max(1, columns.labels.length), Math.max(1, rows.length)];
   const whole = (size: number) => (size >= 5 ? Math.floor(size * scale) / scale : size);
   const cell = whole(Math.min(widest, width / across));
   // Few layers get taller rows, so that a shallow model still makes a picture.
-  const tall = whole(Math.min(Math.max(row, Math.min(30, LEAST_TOTAL / up)), Math.max(mostHeight, up) / up));
+  const tall = whole(Math.min(Math.max(row, Math.min(STRETCH * row, least / up)), Math.max(mostHeight, up) / up));
   return { columns: across, rows: up, width: cell * across, height: Math.round(tall * up * scale) / scale };
 }

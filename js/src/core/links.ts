@@ -72,7 +72,7 @@ export class Links {
     const known = spot && shared(spot, link, this.view);
     // Of what this view cannot know, it selects nothing new.
     if (kind === "point") this.view.point(known);
-    else if (known || !spot) this.view.go(known);
+    else if (known || (!spot && link.empties)) this.view.go(known);
   };
 }
 

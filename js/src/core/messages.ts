@@ -18,8 +18,14 @@ interface Streamed {
   seq: number;
 }
 
+/** An answer, with the arrays that came with it. */
+export interface Answer {
+  value: string;
+  buffers: Bytes[];
+}
+
 interface Waiting {
-  settle(reply: ReplyMessage): void;
+  settle(reply: ReplyMessage, buffers: Bytes[]): void;
   timer: ReturnType<typeof setTimeout>;
 }
 
@@ -43,14 +49,19 @@ export class Messages<State extends object, Sent extends { kind: string } = ToPy
     if (this.live) this.model.send(message);
   }
 
-  request(question: Question<Sent | ToPython>): Promise<string> {
+  async request(question: Question<Sent | ToPython>): Promise<string> {
+    return (await this.ask(question)).value;
+  }
+
+  ask(question: Question<Sent | ToPython>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const id = uuid();
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new Error("the kernel did not answer; it may be busy or gone."));
       }, PATIENCE);
-      const settle = (reply: ReplyMessage) => (reply.ok ? resolve(reply.value) : reject(new Error(reply.value)));
+      const settle = ({ ok, value }: ReplyMessage, buffers: Bytes[]) =>
+        ok ? resolve({ value, buffers }) : reject(new Error(value));
       this.#waiting.set(id, { settle, timer });
       if (this.live) this.model.send({ kind: "request", id, ...question });
     });
@@ -72,7 +83,7 @@ export class Messages<State extends object, Sent extends { kind: string } = ToPy
       if (!waiting) return; // another view of this model asked
       this.#waiting.delete(message.id);
       clearTimeout(waiting.timer);
-      waiting.settle(message);
+      waiting.settle(message, buffers ?? []);
     }
   };
 }

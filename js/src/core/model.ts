@@ -10,6 +10,13 @@ export interface Model<State extends object> {
   send(content: unknown): void;
   /** True in a saved page: nobody answers. */
   frozen?: boolean;
+  /** Finds the models of other widgets. Not every host has one. */
+  widget_manager?: Manager;
+}
+
+export interface Manager {
+  // biome-ignore lint/suspicious/noExplicitAny: a widget of any kind
+  get_model(id: string): Promise<Model<any>>;
 }
 
 /** What anywidget hands to `render`; `signal` came with version 0.11. */

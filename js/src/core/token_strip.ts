@@ -250,7 +250,7 @@ export class TokenStrip {
       const element = h(
         "span",
         {
-          class: `iw-tok${content.marked?.has(token) ? " iw-tok-marked" : ""}${cut ? " iw-tok-cut" : ""}`,
+          class: `iw-tok${cut ? " iw-tok-cut" : ""}`,
           role: "option",
           id: `${this.id}-${token}`,
           "data-token": token,
@@ -276,7 +276,7 @@ export class TokenStrip {
 
   /** Gives the tokens of a line the look of what is shown now. */
   #paint(line: number): void {
-    const { values, shading, rows, held } = this.#content as StripContent;
+    const { values, shading, rows, held, marked } = this.#content as StripContent;
     for (const element of this.#lines.get(line)?.children ?? []) {
       if (!(element instanceof HTMLElement) || element.dataset.token === undefined) continue;
       const token = Number(element.dataset.token);
@@ -287,6 +287,7 @@ export class TokenStrip {
       text.style.color = shade?.ink ?? "";
       element.classList.toggle("iw-tok-unread", Number.isNaN(value));
       element.classList.toggle("iw-tok-beyond", shading.beyond(value));
+      element.classList.toggle("iw-tok-marked", marked?.has(token) ?? false);
       setAttributes(element, { "aria-selected": String(token === held) });
       if (rows.length) paintBars(element, rows, token);
     }

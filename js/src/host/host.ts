@@ -4,11 +4,12 @@
  * The page holds three elements before this script:
  *
  *   <main id="iw-root"></main>
- *   <script type="application/json" id="iw-state">{"state": {…}, "buffers": ["…", …]}</script>
- *   <script type="text/plain" id="iw-view">the view's bundle, an ES module</script>
+ *   <script type="application/json" id="iw-state">{"state": {…}, "others": {…}, "buffers": ["…", …]}</script>
+ *   <script type="text/plain" class="iw-bundle">the view's bundle, an ES module</script>, and others after it
  *
  * `state` is the view's state as JSON, in which each binary buffer is `{"$buffer": i}`: the i-th of `buffers`, which
- * are base64 of zlib streams (Python's `zlib.compress`). In the JSON, "<" is written as "\u003c". NaN and infinity,
+ * are base64 of zlib streams (Python's `zlib.compress`). `others` are views that were opened from it, by their models'
+ * ids: {"state": {…}, "bundle": which of the bundles draws it}. In the JSON, "<" is written as "\u003c". NaN and infinity,
  * which JSON lacks, are null.
  *
  * What its Content-Security-Policy must allow: this script (by hash or 'unsafe-inline'), `script-src blob: data:` for
@@ -16,16 +17,18 @@
  *
  * Inside a frame the page tells the one around it how tall it is: `{type: "iw-height", height}`.
  */
-import type { Model, RenderProps } from "../core/model";
+import type { Manager, Model, RenderProps } from "../core/model";
+import { loadModule } from "../core/module";
 
 type State = Record<string, unknown>;
 type Listener = (...args: unknown[]) => void;
 
 /** Stands in for the notebook's model: keeps the state, tells of changes, and has nobody to send anything to. */
-function standIn(state: State): Model<State> {
+function standIn(state: State, others: Manager): Model<State> {
   const listeners = new Map<string, Set<Listener>>();
   return {
     frozen: true,
+    widget_manager: others,
     get: (name) => state[name],
     set(name, value) {
       state[name] = value;
@@ -55,20 +58,30 @@ function withBuffers(value: unknown, buffers: DataView[]): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withBuffers(item, buffers)]));
 }
 
+/** Finds the models of the page's other views, each one stand-in for all who ask. */
+function managerOf(others: Page["others"], bundles: readonly string[], buffers: DataView[]): Manager {
+  const models = new Map<string, Model<State>>();
+  const manager: Manager = {
+    async get_model(id) {
+      const saved = others[id];
+      if (!saved) throw new Error("this page does not have it");
+      const state = { ...(withBuffers(saved.state, buffers) as State), _esm: bundles[saved.bundle] };
+      const model = models.get(id) ?? standIn(state, manager);
+      models.set(id, model);
+      return model;
+    },
+  };
+  return manager;
+}
+
 interface View {
   default: { render(props: RenderProps<State>): unknown };
 }
 
-/** Some frames refuse modules from blob URLs; data URLs are slower but work there. */
-async function load(source: string): Promise<View> {
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  try {
-    return await import(url);
-  } catch {
-    return await import(`data:text/javascript;charset=utf-8,${encodeURIComponent(source)}`);
-  } finally {
-    URL.revokeObjectURL(url);
-  }
+interface Page {
+  state: State;
+  others: Record<string, { state: State; bundle: number }>;
+  buffers: string[];
 }
 
 function text(id: string): string {
@@ -95,10 +108,12 @@ async function show(): Promise<void> {
   const root = document.getElementById("iw-root");
   if (!root) return;
   try {
-    const { state, buffers } = JSON.parse(text("iw-state")) as { state: State; buffers: string[] };
+    const { state, others, buffers } = JSON.parse(text("iw-state")) as Page;
     const decoded = await Promise.all(buffers.map(inflate));
-    const view = await load(text("iw-view"));
-    view.default.render({ model: standIn(withBuffers(state, decoded) as State), el: root });
+    const bundles = [...document.querySelectorAll(".iw-bundle")].map((script) => script.textContent ?? "");
+    const manager = managerOf(others, bundles, decoded);
+    const view = (await loadModule(bundles[0])) as View;
+    view.default.render({ model: standIn(withBuffers(state, decoded) as State, manager), el: root });
     follow(root);
   } catch (error) {
     root.textContent = `This saved view cannot be shown: ${error instanceof Error ? error.message : error}`;

@@ -2,7 +2,7 @@
 
 export type JobState = "running" | "done" | "cancelled" | "failed";
 
-export type Dtype = "float32" | "int32" | "uint8";
+export type Dtype = "float32" | "float16" | "int32" | "uint16" | "uint8";
 
 export type Theme = "auto" | "light" | "dark";
 
@@ -78,6 +78,8 @@ export interface Spot {
   token?: number;
   latent?: number;
   neuron?: number;
+  /** Number of the prompt that is shown, of several. */
+  prompt?: number;
   /** The tokens at `pos` as people read them: that of each prompt which is shown. */
   words?: string[];
 }
@@ -89,11 +91,56 @@ export interface WireLink {
   by: string[];
   /** Whether a position counts only where both views have the same token. */
   same_tokens: boolean;
+  /** Whether selecting nothing is shared too. */
+  empties: boolean;
+}
+
+/** A view that opens from places of this one. */
+export interface WireWay {
+  name: string;
+  meaning: string;
+  key: string;
+  /** The keys of `Spot` that a place must have. */
+  needs: string[];
+  /** The sites whose places it takes; all where there are none. */
+  sites: string[];
+  /** The keys of `Spot` that make it another view: places that agree in them are shown by the same one. */
+  apart: string[];
+}
+
+/** A view that was opened from this one. */
+export interface WireOpened {
+  /** Id of its model. */
+  model: string;
+  way: string;
+  /** What of the place made it another view. */
+  place: Spot;
+  /** The way to it from the first view, in words. */
+  trail: string[];
 }
 
 /** The synchronised state that every view has beside its own; pages that were saved earlier lack it. */
 export interface ViewState {
   links?: WireLink[];
+  ways?: WireWay[];
+  /** Why there are none. */
+  no_ways?: string;
+  opened?: WireOpened[];
+}
+
+/** To Python: a request to open a view of a place. */
+export interface OpenRequest {
+  kind: "request";
+  id: string;
+  name: "open";
+  way: string;
+  place: Spot;
+}
+
+/** To Python: close a view that was opened from this one. */
+export interface CloseMessage {
+  kind: "close";
+  model: string;
 }
 
 /** A text of one or more documents: what it is called, and its tokens as people read them. */
@@ -113,4 +160,4 @@ export interface WireValues {
 }
 
 /** What every view may send. */
-export type ToPython = CancelMessage | ResyncMessage | HtmlRequest;
+export type ToPython = CancelMessage | ResyncMessage | HtmlRequest | OpenRequest | CloseMessage;

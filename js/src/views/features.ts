@@ -1,14 +1,14 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { FeatureState, FeatureToPython, TokensMessage } from "../protocol/features";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
@@ -310,30 +310,9 @@ class Features {
   }
 }
 
-function render({ model, el, signal }: RenderProps<FeatureState>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: "features on text", css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new Features(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `These features cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
+const render = rendering<FeatureState>(
+  { label: "features on text", subject: "These features" },
+  (model, el) => new Features(model, el),
+);
 
 export default { render };

@@ -1,22 +1,25 @@
 import type { Bytes } from "../core/array";
 import { codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { Frame } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
-import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
+import { type Model, observe } from "../core/model";
+import { Nested, nestedCss } from "../core/nested";
+import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { Tooltip } from "../core/tooltip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { Spot } from "../protocol/common";
-import type { GridState, GridToPython, RowsMessage } from "../protocol/patching_grid";
+import type { GridSpec, GridState, GridToPython, RowsMessage } from "../protocol/patching_grid";
 import { CodePanel } from "./patching_grid/code";
 import { Controls, Legend, zoomButtons } from "./patching_grid/controls";
 import { findCell, GridData, nameCell, positionOf, sameCell } from "./patching_grid/data";
 import { canShowEach, EachPair } from "./patching_grid/each_pair";
+import { gridToCsv } from "./patching_grid/export_csv";
 import { gridToPng, type Look } from "./patching_grid/export_png";
-import { Footer } from "./patching_grid/footer";
 import { Header } from "./patching_grid/header";
-import { JobStrip } from "./patching_grid/job_strip";
 import { Panels } from "./patching_grid/panels";
 import { cellAt, spotOf, wordsAt } from "./patching_grid/places";
 import { Readout } from "./patching_grid/readout";
@@ -29,17 +32,13 @@ import { tipContent } from "./patching_grid/tip";
 import { explain } from "./patching_grid/words";
 
 const TRAITS = ["spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
-const FALLBACK_WIDTH = 760;
-// Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
-const KEEPS_KEYS = "data-lm-suppress-shortcuts";
 
 /** One view of a patching grid in one element of a page. */
 class PatchingGrid {
-  readonly #root: HTMLElement;
   readonly #stop = new AbortController();
   readonly #messages: Messages<GridState, GridToPython, RowsMessage>;
   readonly #tooltip = new Tooltip();
-  readonly #live = h("div", { class: "iw-hidden", "aria-live": "polite" });
+  readonly #frame: Frame;
   readonly #header: Header;
   readonly #job: JobStrip;
   readonly #panels: Panels;
@@ -53,11 +52,12 @@ class PatchingGrid {
   readonly #code: CodePanel;
   readonly #footer: Footer;
   readonly #links: Links;
+  readonly #nested: Nested;
   #data: GridData;
   #grid: ShownGrid;
   #version = 0;
   #wantsEach = false;
-  #frame = 0;
+  #scheduled = 0;
   #elsewhere: Spot | null = null;
   #scene: Scene | null = null;
 
@@ -78,9 +78,15 @@ class PatchingGrid {
       },
       this.#stop.signal,
     );
+    this.#nested = new Nested(
+      model,
+      this.#messages,
+      { place: () => this.#place(), home: () => this.#panels.focus(), say: (text) => this.#frame.say(text) },
+      this.#stop.signal,
+    );
     const actions = this.#actions();
     this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
-    this.#job = new JobStrip(actions, this.#messages.live);
+    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#messages.live);
     this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
     this.#each = new EachPair(actions);
     this.#strips = new Strips(
@@ -96,28 +102,24 @@ class PatchingGrid {
     this.#legend = new Legend(actions);
     this.#controls = new Controls(actions);
     this.#code = new CodePanel(actions);
-    this.#footer = new Footer(
-      actions,
-      { plots, table: this.#table, code: this.#code },
-      this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
-      (scene) => gridToPng(scene, this.#look()),
-    );
-    this.#root = h(
-      "div",
-      { class: "iw-view", role: "group", "aria-label": "patching grid", [KEEPS_KEYS]: "true" },
-      h("style", {}, codeCss + css),
+    this.#footer = this.#makeFooter(plots);
+    this.#frame = new Frame(
+      "patching grid",
+      codeCss + nestedCss + css,
       this.#header.element,
       this.#job.element,
       plots,
       this.#table.element,
       this.#readout.element,
+      this.#nested.bar,
       h("div", { class: "iw-bar-row" }, this.#legend.element, zoomButtons(actions), this.#controls.element),
       this.#footer.element,
       this.#code.element,
+      this.#nested.element,
       this.#tooltip.element,
-      this.#live,
     );
-    fill(el, this.#root);
+    fill(el, this.#frame.element);
+    this.#nested.listen(this.#frame.element, this.#stop.signal);
     this.#connect();
     this.#draw();
     if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
@@ -126,26 +128,40 @@ class PatchingGrid {
   destroy(): void {
     this.#stop.abort();
     this.#messages.destroy();
-    cancelAnimationFrame(this.#frame);
-    this.#root.remove();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #makeFooter(plots: HTMLElement): Footer {
+    const takeaways = {
+      stem: () => stemOf(this.#data.spec, this.#choice().metric),
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png: () => (this.#scene ? gridToPng(this.#scene, this.#look()) : Promise.resolve(null)),
+      csv: () => (this.#scene ? gridToCsv(this.#scene) : []),
+      csvTitle: "save every cell, in all metrics",
+    };
+    const code = {
+      action: "code",
+      title: "the lines of nnsight that compute the pinned cell",
+      opens: this.#code.element,
+    };
+    const table = { action: "table", title: "the cells as a table", opens: this.#table.element, closes: plots };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [code, table],
+      () => this.#draw(),
+    );
   }
 
   #connect(): void {
     const unobserve = observe(this.model, TRAITS, (name) => {
       if (name === "arrays" || name === "spec") this.#data = dataOf(this.model);
-      if (name === "job" && this.model.get("job").state === "done") this.#say("All cells are computed.");
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All cells are computed.");
       this.#redraw();
     });
-    // JupyterLab's commands match the focused element first, so the attribute of an element around it comes too late.
-    this.#root.addEventListener("focusin", ({ target }) => (target as Element).setAttribute(KEEPS_KEYS, "true"));
-    const unwatch = watchHostTheme(() => this.#redraw());
-    const sizes = new ResizeObserver(() => this.#redraw());
-    sizes.observe(this.#root);
-    this.#stop.signal.addEventListener("abort", () => {
-      unobserve();
-      unwatch();
-      sizes.disconnect();
-    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
   }
 
   #actions(): Actions {
@@ -153,13 +169,13 @@ class PatchingGrid {
       select: (cell) => {
         this.#write("selected", cell && nameCell(this.#data.spec, cell));
         this.#links.select(cell && spotOf(this.#data.spec, cell));
-        if (cell && this.#scene) this.#say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
+        if (cell && this.#scene) this.#frame.say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       pin: (cell) => {
         this.#write("selected", cell);
         const pinned = this.#scene && pinnedIn(this.#scene);
         if (pinned?.selected) this.#links.select(spotOf(pinned.spec, pinned.selected));
-        if (pinned?.selected) this.#say(`Pinned. ${explain(pinned, pinned.selected)}`);
+        if (pinned?.selected) this.#frame.say(`Pinned. ${explain(pinned, pinned.selected)}`);
       },
       byPosition: (cell) => void this.#strips.open(cell),
       setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
@@ -173,7 +189,7 @@ class PatchingGrid {
         this.#panels.zoom(factor);
         this.#strips.panels.zoom(factor);
       },
-      announce: (text) => this.#say(text),
+      announce: (text) => this.#frame.say(text),
     };
   }
 
@@ -184,8 +200,16 @@ class PatchingGrid {
     this.#draw();
   }
 
-  #say(text: string): void {
-    fill(this.#live, text);
+  /** The cell from which views open: where the keyboard is, else the pinned one. */
+  #place(): Spot | null {
+    if (!this.#scene) return null;
+    const pointed = this.#pointed(this.#scene);
+    const { cursor } = pointed.panels;
+    const { spec, selected } = pinnedIn(this.#scene);
+    const pair = this.model.get("pair") ?? null;
+    const prompt = pair === null ? {} : { prompt: pair };
+    if (cursor?.by === "keyboard") return { ...spotOf(pointed.scene.spec, cursor.cell), ...prompt };
+    return selected && { ...spotOf(spec, selected), ...prompt };
   }
 
   /** Marks where the reader is in another view. */
@@ -229,23 +253,17 @@ class PatchingGrid {
   }
 
   #redraw(): void {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = requestAnimationFrame(() => this.#draw());
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   #draw(): void {
     const { metric, pair } = this.#choice();
     if (this.#grid.data !== this.#data || this.#grid.metric !== metric || this.#grid.pair !== pair)
       this.#grid = this.#shown();
-    const theme = this.model.get("theme") ?? "auto";
-    const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
-    if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
-    // By the outer width, which the padding that a size brings does not change.
-    const outer = this.#root.offsetWidth || FALLBACK_WIDTH;
-    this.#root.dataset.size = outer < 600 ? "narrow" : outer < 940 ? "middle" : "wide";
-    const width = this.#contentWidth();
     const { spec } = this.#data;
     const scene: Scene = {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
       spec,
       data: this.#data,
       grid: this.#grid,
@@ -257,41 +275,25 @@ class PatchingGrid {
       job: this.model.get("job"),
       selected: findCell(spec, this.model.get("selected")),
       strips: null,
-      palette,
-      theme,
-      width,
     };
     const strips = this.model.get("strips") ?? null;
     scene.strips = this.#stripScene(scene, strips, this.model.get("selected"));
     this.#scene = scene;
     this.#panels.element.hidden = scene.each;
-    for (const part of [
-      this.#header,
-      this.#job,
-      this.#panels,
-      this.#each,
-      this.#table,
-      this.#legend,
-      this.#controls,
-      this.#footer,
-    ]) {
+    for (const part of [this.#header, this.#panels, this.#each, this.#table, this.#legend, this.#controls]) {
       part.update(scene);
     }
+    this.#job.update(scene.job);
     this.#strips.update(scene, strips?.heads ?? []);
     for (const part of [this.#readout, this.#code]) part.update(pinnedIn(scene));
+    this.#nested.update();
+    this.#footer.update([spec.story.label, ...spec.provenance]);
     if (this.#panels.cursor || this.#strips.panels.cursor) this.#point();
-    this.#root.dataset.ready = "true";
+    this.#frame.element.dataset.ready = "true";
   }
 
   #look(): Look {
-    const mono = getComputedStyle(this.#root.querySelector(".iw-site") ?? this.#root).fontFamily;
-    return { sans: getComputedStyle(this.#root).fontFamily, mono, views: this.#panels.views };
-  }
-
-  #contentWidth(): number {
-    const style = getComputedStyle(this.#root);
-    const width = this.#root.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
-    return width > 0 ? width : FALLBACK_WIDTH;
+    return { ...fontsOf(this.#panels.element), views: this.#panels.views };
   }
 
   /** Where the reader is: what a pointer is on goes before what has the focus. */
@@ -319,7 +321,7 @@ class PatchingGrid {
       return;
     }
     const { cell, all } = panels.onScreen(cursor.cell);
-    this.#tooltip.show(tipContent(scene, cursor.cell), cell, all, this.#root);
+    this.#tooltip.show(tipContent(scene, cursor.cell), cell, all, this.#frame.element);
   }
 }
 
@@ -329,35 +331,14 @@ function dataOf(model: Model<GridState>): GridData {
   return new GridData(spec, arrays);
 }
 
-function open(model: Model<GridState>, el: HTMLElement): () => void {
-  try {
-    const view = new PatchingGrid(model, el);
-    return () => view.destroy();
-  } catch (error) {
-    fill(
-      el,
-      h(
-        "p",
-        { role: "alert" },
-        `This patching grid cannot be shown: ${error instanceof Error ? error.message : error}`,
-      ),
-    );
-    return () => fill(el);
-  }
+/** Name of a file that holds the grid, without its ending. */
+function stemOf({ direction, metrics }: GridSpec, metric: number): string {
+  return `patching-${direction}-${metrics[metric].term.name}`.replace(/[^\w-]+/g, "-");
 }
 
-function render({ model, el, signal }: RenderProps<GridState>): () => void {
-  let close: () => void;
-  if (isWaiting(model)) {
-    const waiting = new Waiting(model, el, { label: "patching grid", css }, () => {
-      close();
-      close = open(model, el);
-    });
-    close = () => waiting.destroy();
-  } else close = open(model, el);
-  const destroy = () => close();
-  signal?.addEventListener("abort", destroy, { once: true });
-  return destroy;
-}
+const render = rendering<GridState>(
+  { label: "patching grid", subject: "This patching grid" },
+  (model, el) => new PatchingGrid(model, el),
+);
 
 export default { render };

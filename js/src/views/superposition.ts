@@ -1,15 +1,15 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { substitute } from "../core/template";
-import { applyPalette, hostTheme, palettes, watchHostTheme } from "../core/theme";
 import { Tooltip } from "../core/tooltip";
 import type { SuperpositionState } from "../protocol/superposition";
-import frame from "./patching_grid/style.css";
 import { Chart } from "./superposition/chart";
 import { Toys } from "./superposition/data";
 import { toysToCsv } from "./superposition/export_csv";
@@ -24,18 +24,15 @@ import { TableView } from "./superposition/table_view";
 import { onShare, pictureMeaning } from "./superposition/words";
 
 const TRAITS = ["spec", "arrays", "job", "selected", "theme"] as const;
-const FALLBACK_WIDTH = 760;
+const LABEL = "toy models of superposition";
 const BETWEEN = 28;
-// Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.
-const KEEPS_KEYS = "data-lm-suppress-shortcuts";
 
 /** One view of toy models in one element of a page. */
 class Superposition {
-  readonly #root: HTMLElement;
   readonly #stop = new AbortController();
   readonly #messages: Messages<SuperpositionState>;
   readonly #tooltip = new Tooltip();
-  readonly #live = h("div", { class: "iw-hidden", "aria-live": "polite" });
+  readonly #frame: Frame;
   readonly #header = h("div", { class: "iw-header" });
   readonly #job: JobStrip;
   readonly #strip: Strip;
@@ -50,7 +47,7 @@ class Superposition {
   #toys: Toys;
   #pointed: { place: Place; beside: DOMRect; all: DOMRect } | null = null;
   #scene: Scene | null = null;
-  #frame = 0;
+  #scheduled = 0;
 
   constructor(
     private readonly model: Model<SuperpositionState>,
@@ -83,10 +80,9 @@ class Superposition {
       ],
       () => this.#draw(),
     );
-    this.#root = h(
-      "div",
-      { class: "iw-view", role: "group", "aria-label": "toy models of superposition", [KEEPS_KEYS]: "true" },
-      h("style", {}, frame + codeCss + css),
+    this.#frame = new Frame(
+      LABEL,
+      codeCss + css,
       this.#header,
       this.#job.element,
       plots,
@@ -96,9 +92,8 @@ class Superposition {
       this.#footer.element,
       this.#code.element,
       this.#tooltip.element,
-      this.#live,
     );
-    fill(el, this.#root);
+    fill(el, this.#frame.element);
     this.#connect();
     this.#draw();
   }
@@ -106,26 +101,18 @@ class Superposition {
   destroy(): void {
     this.#stop.abort();
     this.#messages.destroy();
-    cancelAnimationFrame(this.#frame);
-    this.#root.remove();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
   }
 
   #connect(): void {
     const unobserve = observe(this.model, TRAITS, (name) => {
       if (name === "arrays" || name === "spec") this.#toys = new Toys(this.model.get("spec"), this.model.get("arrays"));
-      if (name === "job" && this.model.get("job").state === "done") this.#say("All models are trained.");
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All models are trained.");
       this.#redraw();
     });
-    // JupyterLab's commands match the focused element first, so the attribute of an element around it comes too late.
-    this.#root.addEventListener("focusin", ({ target }) => (target as Element).setAttribute(KEEPS_KEYS, "true"));
-    const unwatch = watchHostTheme(() => this.#redraw());
-    const sizes = new ResizeObserver(() => this.#redraw());
-    sizes.observe(this.#root);
-    this.#stop.signal.addEventListener("abort", () => {
-      unobserve();
-      unwatch();
-      sizes.disconnect();
-    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
   }
 
   #actions(): Actions {
@@ -135,24 +122,20 @@ class Superposition {
         this.model.save_changes();
         // Not every host tells a model of its own changes.
         this.#draw();
-        if (this.#scene) this.#say(said(this.#scene, sparsity, feature));
+        if (this.#scene) this.#frame.say(said(this.#scene, sparsity, feature));
       },
       point: (place, beside, all) => {
         this.#pointed = place && beside && all ? { place, beside, all } : null;
         this.#draw();
       },
       cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#say(text),
+      announce: (text) => this.#frame.say(text),
     };
   }
 
-  #say(text: string): void {
-    fill(this.#live, text);
-  }
-
   #redraw(): void {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = requestAnimationFrame(() => this.#draw());
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   /** What is shown large; what the state names is used only if there is such a model and feature. */
@@ -165,24 +148,16 @@ class Superposition {
   }
 
   #draw(): void {
-    const theme = this.model.get("theme") ?? "auto";
-    const palette = palettes[theme === "auto" ? hostTheme(this.#root) : theme];
-    if (this.#scene?.palette !== palette || this.#scene.theme !== theme) applyPalette(this.#root, palette, theme);
-    // By the outer width, which the padding that a size brings does not change.
-    const outer = this.#root.offsetWidth || FALLBACK_WIDTH;
-    const size = outer < 600 ? "narrow" : outer < 940 ? "middle" : "wide";
-    this.#root.dataset.size = size;
     const scene: Scene = {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
       spec: this.#toys.spec,
       toys: this.#toys,
       job: this.model.get("job"),
       ...this.#choice(),
       pointed: this.#pointed?.place ?? null,
-      palette,
-      theme,
-      width: this.#contentWidth(),
     };
     this.#scene = scene;
+    const { size } = scene;
     this.#drawHeader(scene);
     this.#job.update(scene.job);
     this.#strip.update(scene);
@@ -201,7 +176,7 @@ class Superposition {
       substitute(spec.code, { probability, model: String(toys.best(level)) }),
     );
     this.#drawTip(scene);
-    this.#root.dataset.ready = "true";
+    this.#frame.element.dataset.ready = "true";
   }
 
   #drawHeader({ spec }: Scene): void {
@@ -219,13 +194,7 @@ class Superposition {
     const { level, pinned } = scene;
     // Of the pinned feature everything is in the read-out already.
     if (!pointed || (pointed.place.feature === pinned && pointed.place.level === level)) this.#tooltip.hide();
-    else this.#tooltip.show(tipContent(scene, pointed.place), pointed.beside, pointed.all, this.#root);
-  }
-
-  #contentWidth(): number {
-    const style = getComputedStyle(this.#root);
-    const width = this.#root.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
-    return width > 0 ? width : FALLBACK_WIDTH;
+    else this.#tooltip.show(tipContent(scene, pointed.place), pointed.beside, pointed.all, this.#frame.element);
   }
 }
 
@@ -234,18 +203,9 @@ function pythonNumber(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-function render({ model, el, signal }: RenderProps<SuperpositionState>): () => void {
-  let view: Superposition;
-  try {
-    view = new Superposition(model, el);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : error;
-    fill(el, h("p", { role: "alert" }, `These toy models cannot be shown: ${reason}`));
-    return () => fill(el);
-  }
-  const destroy = () => view.destroy();
-  signal?.addEventListener("abort", destroy, { once: true });
-  return destroy;
-}
+const render = rendering<SuperpositionState>(
+  { label: LABEL, subject: "These toy models" },
+  (model, el) => new Superposition(model, el),
+);
 
 export default { render };

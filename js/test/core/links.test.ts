@@ -3,7 +3,7 @@ import { Links } from "../../src/core/links";
 import type { Spot, ViewState, WireLink } from "../../src/protocol/common";
 import { FakeModel } from "../fixture";
 
-const LINK: WireLink = { group: "one", by: ["layer", "head", "pos"], same_tokens: true };
+const LINK: WireLink = { group: "one", by: ["layer", "head", "pos"], same_tokens: true, empties: true };
 let stop: AbortController;
 
 beforeEach(() => {

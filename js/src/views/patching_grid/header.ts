@@ -78,7 +78,11 @@ export class Header {
   }
 
   #fold(scene: Scene, from: number): Node {
-    const button = h("button", { type: "button", class: "iw-fold", title: "show the whole prompt" }, `⋯ to ${from}`);
+    const button = h(
+      "button",
+      { type: "button", class: "iw-link iw-fold", title: "show the whole prompt" },
+      `⋯ to ${from}`,
+    );
     button.addEventListener("click", () => {
       this.#unfolded = true;
       this.#draw(scene);

@@ -107,6 +107,11 @@ export class Panels {
     this.onCursor();
   }
 
+  /** Takes the keyboard to the panel of the pinned cell, else to the first. */
+  focus(): void {
+    this.#panels[this.#scene?.selected?.panel ?? 0]?.plot.focus({ preventScroll: true });
+  }
+
   /** Marks the place at which the reader is in another view. */
   point(spot: Spot | null): void {
     this.#elsewhere = spot;

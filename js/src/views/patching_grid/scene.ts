@@ -1,11 +1,11 @@
-import type { Palette } from "../../core/theme";
-import type { JobStatus, Theme } from "../../protocol/common";
+import type { Look } from "../../core/frame";
+import type { JobStatus } from "../../protocol/common";
 import type { Cell, GridSpec } from "../../protocol/patching_grid";
 import type { CellIndex, GridData } from "./data";
 import type { ShownGrid } from "./shown";
 
 /** All that is on screen at one moment. Parts read it and never write it. */
-export interface Scene {
+export interface Scene extends Look {
   spec: GridSpec;
   data: GridData;
   grid: ShownGrid;
@@ -20,10 +20,6 @@ export interface Scene {
   selected: CellIndex | null;
   /** Heads of this grid by position, as a grid of their own. */
   strips: Scene | null;
-  palette: Palette;
-  theme: Theme;
-  /** Width of the content in CSS pixels. */
-  width: number;
 }
 
 export type PairChoice = number | "each" | null;

@@ -1,5 +1,5 @@
-import type { Palette } from "../../core/theme";
-import type { JobStatus, Theme } from "../../protocol/common";
+import type { Look } from "../../core/frame";
+import type { JobStatus } from "../../protocol/common";
 import type { SuperpositionSpec } from "../../protocol/superposition";
 import type { Toys } from "./data";
 
@@ -10,7 +10,7 @@ export interface Place {
 }
 
 /** All that is on screen at one moment. Parts read it and never write it. */
-export interface Scene {
+export interface Scene extends Look {
   spec: SuperpositionSpec;
   toys: Toys;
   job: JobStatus;
@@ -19,10 +19,6 @@ export interface Scene {
   pinned: number | null;
   /** The feature at the pointer or the keyboard's cursor. */
   pointed: Place | null;
-  palette: Palette;
-  theme: Theme;
-  /** Width of the content in CSS pixels. */
-  width: number;
 }
 
 /** What a reader can do. */

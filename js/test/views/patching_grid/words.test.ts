@@ -45,6 +45,7 @@ function scene(of: GridSpec = spec(), value = 3, pairShown: number | null = 0, m
     selected: null,
     palette: palettes.light,
     theme: "light",
+    size: "middle",
     width: 800,
   };
 }

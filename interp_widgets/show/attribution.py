@@ -1,0 +1,67 @@
+"""Direct logit attribution as a live view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec
+
+from interp_widgets.experiments.attribution_parts import Parts, parts_on_request
+from interp_widgets.experiments.direct_attribution import direct_attribution
+from interp_widgets.experiments.over import over
+from interp_widgets.views.attribution import AttributionView, Steps
+
+P = ParamSpec("P")
+
+
+class _Started(NamedTuple):
+    """An experiment that was started, and what takes its components further apart; of a model on a server, nothing."""
+
+    steps: Steps
+    parts: Parts | None
+
+
+def _with_parts(experiment: Callable[P, Steps]) -> Callable[P, _Started]:
+    """Start an experiment, and hold what opens the components of the same model."""
+
+    @wraps(experiment)
+    def start(*args: P.args, **kwargs: P.kwargs) -> _Started:
+        steps = experiment(*args, **kwargs)
+        if kwargs.get("remote"):
+            return _Started(steps, None)
+        model: Any = args[0] if args else kwargs["model"]
+        return _Started(steps, parts_on_request(model, kwargs.get("tokenizer")))
+
+    return start
+
+
+@over(_with_parts(direct_attribution))
+def show_attribution(started: _Started) -> AttributionView:
+    """Show what each component adds to a logit difference, as a live view: direct logit attribution.
+
+    The arguments are those of `run_attribution`, which returns the numbers without a view. They are checked before the
+    call returns, and the first prompt is taken apart; others then fill in while other cells run. `view.result` waits
+    for the whole, `view.job.cancel()` stops and keeps what is there.
+
+    Returns:
+        The view. Colour is what a component adds to the logit difference by itself, in logits: warm is for the answer,
+        cool against it. Beside it the sum grows from layer to layer up to the model's own difference. A head that is
+        chosen shows what it brings from each token (`view.by_source(9, 6)`), an MLP its neurons (`view.neurons(9)`);
+        both are found out then. Of a model on a server they are not: ask for them with `by_source` and `neurons`.
+
+    Raises:
+        InterpWidgetsError: see `run_attribution`.
+        SelectionError: more contributions than a page takes.
+
+    Example:
+        >>> from interp_widgets import show_attribution, teaching
+        >>> pair = teaching.prompts("ioi", n=1)[0]
+        >>> view = show_attribution(teaching.load(), pair.clean, pair.answer, pair.wrong_answer)
+        >>> component, contribution = view.result.strongest(1)[0]
+        >>> view.selected = component.cell
+        >>> abs(view.by_source().contributions.sum() - contribution).item() < 1e-4
+        True
+    """
+    if started.parts is None:
+        return AttributionView(started.steps)
+    return AttributionView(started.steps, sources_of=started.parts.by_source, neurons_of=started.parts.neurons)

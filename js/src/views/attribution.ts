@@ -1,0 +1,310 @@
+import { CodeBlock, codeCss } from "../core/code_block";
+import { fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { Frame, frameCss } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
+import { Links } from "../core/links";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
+import { stripCss } from "../core/token_strip";
+import { isWaiting, Waiting } from "../core/waiting";
+import type { AttributionState, AttributionToPython } from "../protocol/attribution";
+import type { Spot } from "../protocol/common";
+import { Card, partKey } from "./attribution/card";
+import { AttributionData } from "./attribution/data";
+import { attributionToCsv } from "./attribution/export_csv";
+import { attributionToPng } from "./attribution/export_png";
+import { Header } from "./attribution/header";
+import { Legend } from "./attribution/legend";
+import { Plot, strongest } from "./attribution/plot";
+import { Ranking } from "./attribution/ranking";
+import { type Actions, type Asked, limitOf, type Scene } from "./attribution/scene";
+import css from "./attribution/style.css";
+import { TableView } from "./attribution/table_view";
+import { TextStrip } from "./attribution/text_strip";
+import { codeOf, nameOf, spoken } from "./attribution/words";
+
+const TRAITS = [
+  ...(["spec", "arrays", "sources", "neuron_parts", "job", "selected"] as const),
+  ...(["prompt", "target", "color_limit", "theme"] as const),
+];
+const SIDE = 340;
+const GAP = 30;
+
+/** One view of an attribution in one element of a page. */
+class Attribution {
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<AttributionState, AttributionToPython>;
+  readonly #actions: Actions;
+  readonly #frame: Frame;
+  readonly #header: Header;
+  readonly #job: JobStrip;
+  readonly #text: TextStrip;
+  readonly #plot: Plot;
+  readonly #legend: Legend;
+  readonly #ranking: Ranking;
+  readonly #card: Card;
+  readonly #table = new TableView();
+  readonly #code: CodeBlock;
+  readonly #footer: Footer;
+  readonly #links: Links;
+  readonly #asked = new Map<string, Asked>();
+  #data: AttributionData;
+  #scheduled = 0;
+  #pointed: Spot | null = null;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<AttributionState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    const { signal } = this.#stop;
+    this.#messages = new Messages<AttributionState, AttributionToPython>(model, () => {});
+    this.#data = new AttributionData(model.get("spec"), model.get("arrays"));
+    this.#actions = this.#makeActions();
+    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" }, this.#actions);
+    this.#job = new JobStrip({ noun: "prompt", done: "taken apart" }, this.#actions, this.#messages.live);
+    this.#text = new TextStrip(id, this.#actions, (position) => this.#pointAt(position), signal);
+    this.#plot = new Plot(id, this.#actions, signal);
+    this.#legend = new Legend(this.#actions);
+    this.#ranking = new Ranking(id, this.#actions, signal);
+    this.#card = new Card(this.#actions);
+    this.#code = new CodeBlock("nnsight code that computes it", this.#actions.announce);
+    const main = h("div", { class: "iw-main" }, this.#plot.element, this.#legend.element);
+    const side = h("div", { class: "iw-side-panel" }, this.#ranking.element);
+    const body = h("div", {}, h("div", { class: "iw-body" }, main, side), this.#card.element);
+    this.#footer = this.#makeFooter(body);
+    this.#frame = new Frame(
+      "direct logit attribution",
+      stripCss + codeCss + css,
+      ...[this.#header.element, this.#job.element, this.#text.element, body, this.#table.element],
+      ...[this.#footer.element, this.#code.element, this.#plot.tooltip.element],
+    );
+    const linked = {
+      point: (spot: Spot | null) => this.#plot.mark(spot && this.#find(spot)),
+      go: (spot: Spot | null) => this.#go(spot),
+      words: (pos: number) => this.#words(pos),
+    };
+    this.#links = new Links(model, linked, signal);
+    fill(el, this.#frame.element);
+    this.#connect();
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #makeFooter(body: HTMLElement): Footer {
+    const takeaways = {
+      stem: () => "attribution",
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png: () => (this.#scene ? attributionToPng(this.#scene, this.#look()) : Promise.resolve(null)),
+      csv: () => (this.#scene ? attributionToCsv(this.#scene) : []),
+      csvTitle: "save every contribution",
+    };
+    const table = { action: "table", title: "contributions as tables", opens: this.#table.element, closes: body };
+    const code = {
+      action: "code",
+      title: "the lines of nnsight that compute the chosen one",
+      opens: this.#code.element,
+    };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [code, table],
+      () => this.#draw(),
+    );
+  }
+
+  #look() {
+    const { content: strip, firstSeen, element } = this.#text;
+    return { fonts: fontsOf(element), strip, firstSeen };
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec")
+        this.#data = new AttributionData(this.model.get("spec"), this.model.get("arrays"));
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All prompts are taken apart.");
+      this.#redraw();
+    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+  }
+
+  #makeActions(): Actions {
+    return {
+      choose: (component) => {
+        if (component === null && this.#scene?.selected === null) return;
+        this.#select(component);
+        this.#links.select(component === null ? null : this.#spot(component));
+        if (component !== null && this.#scene) this.#frame.say(`Chosen: ${spoken(this.#scene, component)}.`);
+      },
+      point: (component) => {
+        this.#ranking.mark(component);
+        this.#plot.mark(component);
+        this.#tell(component === null ? null : this.#spot(component));
+      },
+      setPrompt: (prompt) => this.#write("prompt", prompt),
+      setTarget: (target) => this.#write("target", target),
+      setLimit: (limit) => this.#write("color_limit", limit),
+      retry: (component) => this.#ask(component),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#frame.say(text),
+    };
+  }
+
+  #select(component: number | null): void {
+    const part = component === null ? null : this.#data.components[component];
+    this.#write("selected", part && { site: part.site, layer: part.layer, head: part.head });
+  }
+
+  #write<Name extends keyof AttributionState & string>(name: Name, value: AttributionState[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  #tell(spot: Spot | null): void {
+    this.#pointed = spot;
+    this.#links.point(spot);
+  }
+
+  #pointAt(position: number | null): void {
+    this.#tell(position === null ? null : { ...this.#pointed, pos: position });
+  }
+
+  /** A component's place in words that other views share. */
+  #spot(component: number): Spot {
+    const { site, layer, head } = this.#data.components[component];
+    return { site, ...(layer === null ? {} : { layer }), ...(head === null ? {} : { head }) };
+  }
+
+  /** The component at a place of another view; null where there is none. */
+  #find({ site, layer, head }: Spot): number | null {
+    if (layer === undefined) return null;
+    if (head !== undefined) return this.#data.find({ site: "z", layer, head });
+    return site === undefined ? null : this.#data.find({ site, layer, head: null });
+  }
+
+  #go(spot: Spot | null): void {
+    const component = spot && this.#find(spot);
+    if (!spot || component !== null) this.#select(component);
+  }
+
+  #words(pos: number): string[] {
+    const { spec, offsets, prompts } = this.#data;
+    const prompt = this.model.get("prompt") ?? null;
+    const shown = prompt === null ? Array.from({ length: prompts }, (_, at) => at) : [prompt];
+    const labels = shown
+      .filter((p) => pos < offsets[p + 1] - offsets[p])
+      .map((p) => spec.text.labels[offsets[p] + pos]);
+    return [...new Set(labels)];
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    const data = this.#data;
+    const prompt = this.model.get("prompt") ?? null;
+    const target = Math.min(this.model.get("target") ?? 0, data.targets - 1);
+    const values = data.values(prompt, target);
+    const asked = this.model.get("color_limit") ?? null;
+    const ownLimit = asked !== null && asked > 0 ? asked : null;
+    const scene: Scene = {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
+      spec: data.spec,
+      data,
+      values,
+      sources: this.model.get("sources") ?? {},
+      neurons: this.model.get("neuron_parts") ?? {},
+      asked: this.#asked,
+      job: this.model.get("job"),
+      selected: data.find(this.model.get("selected") ?? null),
+      prompt,
+      target,
+      limit: ownLimit ?? limitOf(values),
+      ownLimit,
+      live: this.#messages.live,
+    };
+    this.#scene = scene;
+    const width = scene.size === "wide" ? scene.width - SIDE - GAP : scene.width;
+    this.#header.update(scene);
+    this.#job.update(scene.job);
+    this.#text.update(scene, scene.width);
+    this.#plot.update(scene, width);
+    this.#legend.update(scene);
+    this.#ranking.update(scene);
+    this.#card.update(scene);
+    this.#table.update(scene);
+    this.#footer.update(scene.spec.provenance);
+    const shown = scene.selected ?? strongest(values);
+    const why = "There are no lines for this component.";
+    this.#code.update(nameOf(scene, shown), codeOf(scene, shown), why);
+    if (scene.selected !== null) this.#ask(scene.selected, true);
+    this.#frame.element.dataset.ready = "true";
+  }
+
+  /** Asks Python what a component is made of, where that is not here; what it finds comes with the state. */
+  #ask(component: number, once = false): void {
+    const scene = this.#scene;
+    const key = scene && partKey(scene, component);
+    if (!scene || key === null || !scene.live || !scene.spec.opens) return;
+    const { kind, layer, head } = scene.spec.components[component];
+    if (layer === null || scene.sources[key] || (scene.neurons[String(layer)] && kind === "mlp")) return;
+    if (this.#asked.get(key) === "waiting" || (once && this.#asked.has(key))) return;
+    this.#asked.set(key, "waiting");
+    this.#redraw();
+    const question =
+      kind === "mlp" ? ({ name: "neurons", layer } as const) : ({ name: "sources", layer, head: head ?? 0 } as const);
+    this.#messages.request(question).then(
+      () => {
+        this.#asked.delete(key);
+        this.#redraw();
+      },
+      (error) => {
+        this.#asked.set(key, { error: error instanceof Error ? error.message : String(error) });
+        this.#redraw();
+      },
+    );
+  }
+}
+
+function render({ model, el, signal }: RenderProps<AttributionState>): () => void {
+  let destroy = () => {};
+  const show = () => {
+    destroy();
+    destroy = isWaiting(model) ? wait() : open();
+  };
+  const wait = () => {
+    const waiting = new Waiting(model, el, { label: "direct logit attribution", css: frameCss }, show);
+    return () => waiting.destroy();
+  };
+  const open = () => {
+    try {
+      const view = new Attribution(model, el);
+      return () => view.destroy();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      fill(el, h("p", { role: "alert" }, `This attribution cannot be shown: ${reason}`));
+      return () => fill(el);
+    }
+  };
+  show();
+  const close = () => destroy();
+  signal?.addEventListener("abort", close, { once: true });
+  return close;
+}
+
+export default { render };

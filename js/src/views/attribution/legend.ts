@@ -1,0 +1,53 @@
+import { changeDetector, fill, h } from "../../core/dom";
+import { formatCount, formatLimit, formatNumber } from "../../core/format";
+import { Segmented } from "../../core/segmented";
+import { type Actions, limitOf, type Scene } from "./scene";
+
+/** What the colours mean, where they end, and which marks occur. */
+export class Legend {
+  readonly element: HTMLElement;
+  readonly #scale = h("div", { class: "iw-scale" });
+  readonly #keys = h("div", { class: "iw-keys" });
+  readonly #limits: Segmented<number | null>;
+  readonly #changed = changeDetector();
+
+  constructor(actions: Actions) {
+    this.#limits = new Segmented("colour scale ends at", actions.setLimit, "iw-limits");
+    this.element = h("div", { class: "iw-legend" }, this.#scale, this.#keys, this.#limits.element);
+  }
+
+  update({ palette, limit, ownLimit, values, job, spec }: Scene): void {
+    if (!this.#changed(palette, limit, ownLimit, values, job.state)) return;
+    const ramp = h("div", { class: "iw-ramp" });
+    ramp.style.background = `linear-gradient(to right, ${palette.scale.css.filter((_, n) => n % 16 === 0).join(", ")})`;
+    const end = formatLimit(limit);
+    const ticks = h("div", { class: "iw-ticks" }, ...[`−${end}`, "0", end].map((text) => h("span", {}, text)));
+    fill(
+      this.#scale,
+      h("span", { class: "iw-end" }, "against the answer"),
+      h("div", { class: "iw-rampbox" }, ramp, ticks),
+      h("span", { class: "iw-end" }, "for it, in logits"),
+    );
+    const keys: HTMLElement[] = [];
+    const key = (kind: string, text: string) =>
+      keys.push(
+        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
+      );
+    const beyond = values.filter((value) => Math.abs(value) > limit * (1 + 1e-6));
+    const most = beyond.reduce((all, value) => Math.max(all, Math.abs(value)), 0);
+    if (beyond.length) key("beyond", `${formatCount(beyond.length, "component")} beyond, up to ${formatNumber(most)}`);
+    if (values.some(Number.isNaN)) key("pending", job.state === "running" ? "still to come" : "not computed");
+    this.#keys.hidden = keys.length === 0;
+    fill(this.#keys, ...keys);
+    const heads = limitOf(values.filter((_, at) => spec.components[at].kind === "head"));
+    const options = [
+      { value: null as number | null, text: "to the largest", title: "colours end at the largest contribution" },
+    ];
+    if (spec.n_heads && heads < limitOf(values))
+      options.push({ value: heads, text: `to the largest head, ${formatLimit(heads)}`, title: "to tell heads apart" });
+    if (ownLimit !== null && ownLimit !== heads)
+      options.push({ value: ownLimit, text: `to ${formatLimit(ownLimit)}`, title: "set from Python" });
+    this.#limits.element.hidden = options.length < 2;
+    this.#limits.update(options, ownLimit);
+  }
+}

@@ -1,0 +1,367 @@
+import type { Bytes } from "../core/array";
+import { CodeBlock, codeCss } from "../core/code_block";
+import { changeDetector, fill, h } from "../core/dom";
+import { Footer } from "../core/footer";
+import { Frame, frameCss } from "../core/frame";
+import { JobStrip } from "../core/job_strip";
+import { layerGridCss } from "../core/layer_grid";
+import { Links } from "../core/links";
+import { Messages, uuid } from "../core/messages";
+import { type Model, observe, type RenderProps } from "../core/model";
+import { fontsOf } from "../core/picture";
+import { substitute } from "../core/template";
+import { stripCss } from "../core/token_strip";
+import { Tooltip } from "../core/tooltip";
+import { isWaiting, Waiting } from "../core/waiting";
+import type { Spot } from "../protocol/common";
+import type { LensCellsMessage, LensQuantity, LensState, LensToPython } from "../protocol/lens_table";
+import { CellPanel, cellContent } from "./lens_table/cell_panel";
+import { Chart } from "./lens_table/chart";
+import { Controls, Legend } from "./lens_table/controls";
+import { LensData } from "./lens_table/data";
+import { lensToCsv } from "./lens_table/export_csv";
+import { lensToPng } from "./lens_table/export_png";
+import { Grids } from "./lens_table/grids";
+import { cellAt, cellOf, ghostAt, nameCell } from "./lens_table/places";
+import { Prompts } from "./lens_table/prompts";
+import { type Difference, differenceOf, type Scale, scaleOf } from "./lens_table/scale";
+import { type Actions, type Cell, current, type Scene, samePin } from "./lens_table/scene";
+import css from "./lens_table/style.css";
+import { TableView } from "./lens_table/table_view";
+import { meaningOf, quantitiesOf, rowName, spoken, titleOf } from "./lens_table/words";
+
+const TRAITS = [
+  ...(["spec", "arrays", "job", "selected", "answer", "metric", "rows", "pinned", "trajectory", "theme"] as const),
+];
+const MOST_PINNED = 12;
+const SIDE = 340;
+const GAP = 28;
+
+/** One view of a lens in one element of a page. */
+class LensTable {
+  readonly #stop = new AbortController();
+  readonly #messages: Messages<LensState, LensToPython, LensCellsMessage>;
+  readonly #frame: Frame;
+  readonly #header = h("div", { class: "iw-header" });
+  readonly #job: JobStrip;
+  readonly #prompts: Prompts;
+  readonly #grids: Grids;
+  readonly #controls: Controls;
+  readonly #legend = new Legend();
+  readonly #cell: CellPanel;
+  readonly #chart: Chart;
+  readonly #table = new TableView();
+  readonly #code: CodeBlock;
+  readonly #footer: Footer;
+  readonly #tooltip = new Tooltip();
+  readonly #links: Links;
+  readonly #newHeader = changeDetector();
+  readonly #newRows = changeDetector();
+  readonly #newScale = changeDetector();
+  #data: LensData;
+  #version = 0;
+  #scheduled = 0;
+  #pointed: Cell | null = null;
+  #elsewhere: Spot | null = null;
+  #asked: Scene["asked"] = null;
+  #rows: readonly number[] = [];
+  #scale!: Scale;
+  #difference: Difference | null = null;
+  #scene: Scene | null = null;
+
+  constructor(
+    private readonly model: Model<LensState>,
+    el: HTMLElement,
+  ) {
+    const id = `iw-${uuid().slice(0, 8)}`;
+    this.#messages = new Messages<LensState, LensToPython, LensCellsMessage>(model, (message, buffers) =>
+      this.#apply(message, buffers),
+    );
+    this.#data = new LensData(model.get("spec"), model.get("arrays"));
+    const { signal } = this.#stop;
+    const actions = this.#actions();
+    this.#job = new JobStrip({ noun: "cell", done: "read" }, actions, this.#messages.live);
+    this.#prompts = new Prompts(id, actions, signal);
+    this.#grids = new Grids(id, actions, signal);
+    this.#controls = new Controls(actions, signal);
+    this.#cell = new CellPanel(actions);
+    this.#chart = new Chart(actions, signal);
+    this.#code = new CodeBlock("nnsight code that computes it", actions.announce);
+    const main = h("div", { class: "iw-lens-main" }, this.#grids.element, this.#legend.element);
+    const side = h("div", { class: "iw-lens-side" }, this.#cell.element, this.#chart.element);
+    const body = h("div", { class: "iw-lens-body" }, main, side);
+    const shown = h("div", {}, this.#prompts.element, this.#controls.element, body);
+    this.#footer = this.#makeFooter(shown);
+    this.#frame = new Frame(
+      "lens",
+      stripCss + layerGridCss + codeCss + css,
+      this.#header,
+      this.#job.element,
+      shown,
+      this.#table.element,
+      this.#footer.element,
+      this.#code.element,
+      this.#tooltip.element,
+    );
+    fill(el, this.#frame.element);
+    this.#links = new Links(
+      model,
+      {
+        point: (spot) => this.#mark(spot),
+        go: (spot) => this.#go(spot),
+        words: (pos) => [...new Set(model.get("spec").prompts.flatMap(({ labels }) => labels.slice(pos, pos + 1)))],
+      },
+      signal,
+    );
+    this.#connect();
+    this.#draw();
+    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+  }
+
+  destroy(): void {
+    this.#stop.abort();
+    this.#messages.destroy();
+    cancelAnimationFrame(this.#scheduled);
+    this.#frame.element.remove();
+  }
+
+  #makeFooter(shown: HTMLElement): Footer {
+    const png = () => {
+      if (!this.#scene) return Promise.resolve(null);
+      const { grids, titles } = this.#grids;
+      const fonts = fontsOf(this.#grids.element);
+      return lensToPng(this.#scene, { fonts, grids, titles, scale: this.#scale, difference: this.#difference });
+    };
+    const takeaways = {
+      stem: () => this.model.get("spec").lens.replace(/[^\w-]+/g, "-"),
+      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
+      png,
+      csv: () => (this.#scene ? lensToCsv(this.#scene) : []),
+      csvTitle: "save the followed tokens in every cell",
+    };
+    const code = { action: "code", title: "the lines of nnsight that compute this cell", opens: this.#code.element };
+    const table = { action: "table", title: "what is said as a table", opens: this.#table.element, closes: shown };
+    return new Footer(
+      (text) => this.#frame.say(text),
+      takeaways,
+      [code, table],
+      () => this.#draw(),
+    );
+  }
+
+  #connect(): void {
+    const unobserve = observe(this.model, TRAITS, (name) => {
+      if (name === "arrays" || name === "spec") this.#renew();
+      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("The lens is read.");
+      this.#redraw();
+    });
+    this.#stop.signal.addEventListener("abort", unobserve);
+    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+  }
+
+  #renew(): void {
+    this.#data = new LensData(this.model.get("spec"), this.model.get("arrays"));
+    this.#version++;
+  }
+
+  #apply(message: LensCellsMessage, buffers: Bytes[]): void {
+    this.#data.apply(message, buffers);
+    this.#version++;
+    this.#redraw();
+  }
+
+  #actions(): Actions {
+    return {
+      select: (cell) => {
+        const spec = this.model.get("spec");
+        this.#write("selected", cell && nameCell(spec, cell));
+        this.#links.select(cell && spotOf(nameCell(spec, cell)));
+        if (cell && this.#scene) this.#frame.say(`Selected: ${spoken(this.#scene, cell)}.`);
+      },
+      point: (cell) => this.#point(cell),
+      setAnswer: (answer) => this.#write("answer", answer),
+      setMetric: (metric) => this.#write("metric", metric),
+      setRows: (rows) => this.#write("rows", rows),
+      setTrajectory: (trajectory) => this.#write("trajectory", trajectory),
+      pin: (pin) => {
+        const pinned = this.model.get("pinned") ?? [];
+        const others = pinned.filter((other) => !samePin(other, pin));
+        if (others.length < pinned.length) this.#write("pinned", others);
+        else if (pinned.length < MOST_PINNED) this.#write("pinned", [...pinned, pin]);
+        else this.#frame.say(`At most ${MOST_PINNED} lines can be pinned at once.`);
+      },
+      follow: (asked) => void this.#follow(asked),
+      cancel: () => this.#messages.send({ kind: "cancel" }),
+      announce: (text) => this.#frame.say(text),
+    };
+  }
+
+  /** Follows the pointer without drawing what it does not change. */
+  #point(cell: Cell | null): void {
+    this.#pointed = cell;
+    const spec = this.model.get("spec");
+    this.#links.point(cell && spotOf(nameCell(spec, cell)));
+    this.#redraw();
+  }
+
+  /** Marks where the reader is in another view. */
+  #mark(spot: Spot | null): void {
+    this.#elsewhere = spot;
+    this.#grids.mark(ghostAt(this.model.get("spec"), this.#rows, spot));
+  }
+
+  /** Selects what was selected in another view, as far as it is here. */
+  #go(spot: Spot | null): void {
+    const spec = this.model.get("spec");
+    if (!spot) this.#write("selected", null);
+    const here = this.#scene && current({ ...this.#scene, pointed: null });
+    const cell = spot && here && cellAt(spec, spot, here);
+    if (cell) this.#write("selected", nameCell(spec, cell));
+  }
+
+  async #follow(asked: { text: string; token: number | null }): Promise<void> {
+    if (!this.#messages.live || this.#asked === "waiting") return;
+    this.#asked = "waiting";
+    this.#redraw();
+    try {
+      await this.#messages.request({ name: "follow", ...asked });
+      this.#asked = null;
+      this.#frame.say("One more token is followed.");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#asked = { error: reason };
+      this.#frame.say(`Not followed: ${reason}`);
+    }
+    this.#redraw();
+  }
+
+  #write<Name extends keyof LensState & string>(name: Name, value: LensState[Name]): void {
+    this.model.set(name, value);
+    this.model.save_changes();
+    // Not every host tells a model of its own changes.
+    this.#draw();
+  }
+
+  #redraw(): void {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    const scene = this.#look();
+    this.#scene = scene;
+    const { spec, data, answer, metric, size, width } = scene;
+    if (this.#newScale(data, this.#version, this.#rows, answer, metric)) {
+      this.#scale = scaleOf(scene);
+      this.#difference = data.prompts > 1 ? differenceOf(scene) : null;
+    }
+    const room = size === "wide" ? width - SIDE - GAP : width;
+    if (this.#newHeader(spec)) this.#drawHeader(scene);
+    this.#job.update(scene.job);
+    this.#prompts.update(scene, this.#scale, width);
+    this.#controls.update(scene);
+    this.#grids.update(scene, this.#scale, this.#difference, room);
+    if (this.#elsewhere) this.#mark(this.#elsewhere);
+    this.#legend.update(scene, this.#scale, this.#difference);
+    this.#cell.update(scene);
+    const half = Math.floor((width - GAP) / 2);
+    this.#chart.update(scene, size === "wide" ? SIDE : size === "middle" ? half : width);
+    this.#table.update(scene);
+    this.#footer.update(spec.provenance);
+    this.#drawCode(scene);
+    this.#drawTip(scene);
+    this.#frame.element.dataset.ready = "true";
+  }
+
+  /** What is shown; what the state names is used only if there is such a thing. */
+  #look(): Scene {
+    const spec = this.model.get("spec");
+    const choice = this.model.get("rows") ?? "all";
+    if (this.#newRows(spec, choice))
+      this.#rows = spec.rows.flatMap(({ site }, row) => (choice === "layers" && site === "resid_mid" ? [] : [row]));
+    const known = this.model.get("answer") ?? null;
+    const answer = known !== null && known >= 0 && known < this.#data.answers.length ? known : null;
+    const metrics: LensQuantity[] = quantitiesOf(answer);
+    const metric = this.model.get("metric") ?? "prob";
+    return {
+      ...this.#frame.look(this.model.get("theme") ?? "auto"),
+      spec,
+      data: this.#data,
+      version: this.#version,
+      job: this.model.get("job"),
+      rows: this.#rows,
+      choice,
+      answer,
+      metric: metrics.includes(metric) ? metric : "prob",
+      selected: cellOf(spec, this.model.get("selected") ?? null),
+      pointed: this.#pointed,
+      pinned: this.model.get("pinned") ?? [],
+      trajectory: this.model.get("trajectory") ?? "prob",
+      live: this.#messages.live,
+      asked: this.#asked,
+    };
+  }
+
+  #drawHeader({ spec, data }: Scene): void {
+    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
+    fill(
+      this.#header,
+      h("div", { class: "iw-title", ...heading }, titleOf(spec)),
+      h("div", { class: "iw-subtitle" }, meaningOf({ spec, data })),
+    );
+  }
+
+  #drawCode(scene: Scene): void {
+    const { spec, data } = scene;
+    const { prompt, row, pos } = current({ ...scene, pointed: null });
+    const { site, layer } = spec.rows[row];
+    const template = spec.code[row === data.rows - 1 ? "last" : site] ?? "";
+    const ids = `[${spec.ids[prompt].join(", ")}]`;
+    const heading = `${rowName(spec.rows[row])}, position ${pos}`;
+    this.#code.update(heading, substitute(template, { ids, layer: String(layer), pos: String(pos) }));
+  }
+
+  /** Beside the pointer what the panel tells, where that is out of sight. */
+  #drawTip(scene: Scene): void {
+    const place = this.#pointed && scene.size !== "wide" ? this.#grids.onScreen(this.#pointed) : null;
+    const over = this.#grids.grids.some(({ pointed }) => pointed !== null);
+    if (!place || !over || !this.#pointed) this.#tooltip.hide();
+    else {
+      const content = cellContent(scene, this.#pointed, { buttons: false });
+      this.#tooltip.show(content, place.cell, place.all, this.#frame.element);
+    }
+  }
+}
+
+/** A cell as a place that other views understand. */
+function spotOf({ site, layer, pos }: { site: string; layer: number; pos: number }): Spot {
+  return { site, layer, pos };
+}
+
+function render({ model, el, signal }: RenderProps<LensState>): () => void {
+  let destroy = () => {};
+  const show = () => {
+    destroy();
+    destroy = isWaiting(model) ? wait() : open();
+  };
+  const wait = () => {
+    const waiting = new Waiting(model, el, { label: "lens", css: frameCss }, show);
+    return () => waiting.destroy();
+  };
+  const open = () => {
+    try {
+      const view = new LensTable(model, el);
+      return () => view.destroy();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      fill(el, h("p", { role: "alert" }, `This lens cannot be shown: ${reason}`));
+      return () => fill(el);
+    }
+  };
+  show();
+  const close = () => destroy();
+  signal?.addEventListener("abort", close, { once: true });
+  return close;
+}
+
+export default { render };

@@ -1,0 +1,133 @@
+"""From a patched activation to its parts, and from a head to its pattern: the same experiment, asked more closely."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interp_widgets import (
+    run_ablation,
+    run_attention,
+    run_patching,
+    show_ablation,
+    show_causal_trace,
+    show_patching,
+    show_path_patching,
+    teaching,
+)
+from interp_widgets.experiments.receivers import Receiver
+from interp_widgets.results.errors import ResultError, SelectionError
+
+
+@pytest.fixture(scope="module")
+def model():
+    return teaching.load()
+
+
+@pytest.fixture(scope="module")
+def asked():
+    pair = teaching.prompts("ioi", n=1)[0]
+    names = {"answer": pair.answer, "wrong_answer": pair.wrong_answer}
+    return {"clean": pair.clean, "corrupt": pair.corrupt, **names, "metric": "prob", "top_k": 3}
+
+
+@pytest.fixture(scope="module")
+def view(model, asked):
+    return show_patching(model, **asked, sites="resid_post", layers=(1, 2), window=2)
+
+
+def test_the_parts_of_a_stream_are_what_wrote_to_it_patched_at_its_position(model, asked, view):
+    last = view.partial.length - 1
+    parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})
+    heads = run_patching(model, **asked, sites="z", layers=[0, 1], positions=last)
+    assert parts.result.sites == ("z", "attn_out", "mlp_out")
+    np.testing.assert_allclose(parts.result.value()[:, :1], heads.value(), atol=1e-6)
+    for number, site in enumerate(("attn_out", "mlp_out"), start=1):
+        whole = run_patching(model, **asked, sites=site, layers=[0, 1], positions=last)
+        np.testing.assert_allclose(parts.result.value()[0, number, :2, 0], whole.value()[0, 0, :, last], atol=1e-6)
+        assert parts.result.panels[number].labels == (f"position {last}",)
+
+
+def test_the_parts_of_a_part_are_at_the_same_position(model, asked, view):
+    last = view.partial.length - 1
+    parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})
+    neurons = parts.drill("parts", {"site": "mlp_out", "layer": 0})
+    assert neurons.result.sites == ("mlp_post",)
+    assert neurons.result.provenance.settings["positions"] == str(last)
+    chosen = [int(label) for label in neurons.result.panels[0].labels[:3]]
+    alone = run_patching(model, **asked, sites="mlp_post", layers=0, positions=last, neurons=chosen, preview=False)
+    exact = neurons.result.status[0, 0, 0, :3] == 1
+    np.testing.assert_allclose(neurons.result.value()[0, 0, 0, :3][exact], alone.value()[0, 0, 0][exact], atol=1e-6)
+    heads = parts.drill("parts", {"site": "attn_out", "layer": 1})
+    alone = run_patching(model, **asked, sites="z", layers=1, positions=last)
+    np.testing.assert_allclose(heads.result.value(), alone.value(), atol=1e-6)
+
+
+def test_resid_pre_has_the_layers_below_it_and_the_embedding_has_none(model, asked):
+    view = show_patching(model, **asked)
+    assert view.drill("parts", {"site": "resid_pre", "layer": 1, "pos": 9}).result.layers == (0,)
+    with pytest.raises(SelectionError, match="resid_pre of layer 0 is the embedding: nothing has written to it yet"):
+        view.drill("parts", {"site": "resid_pre", "layer": 0, "pos": 9})
+
+
+def test_a_pattern_is_that_of_the_prompts_of_the_pair(model, asked, view):
+    last = view.partial.length - 1
+    parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})
+    pattern = parts.drill("pattern", {"site": "z", "layer": 0, "head": 1})
+    assert pattern.selected == {"layer": 0, "head": 1, "pos": last}
+    read = run_attention(model, asked["clean"], corrupt=asked["corrupt"])
+    np.testing.assert_array_equal(pattern.result.pattern(0, 1), read.pattern(0, 1))
+    parts.drill("pattern", {"site": "z", "layer": 1, "head": 3})
+    assert [opened for opened in parts.opened if opened._origin.way == "pattern"] == [pattern]
+    assert (pattern.selected["layer"], pattern.selected["head"]) == (1, 3)
+    assert pattern._origin.trail == (
+        "patching",
+        f"resid_post, layer 1, ␣to ({last})",
+        "parts",
+        "z, layer 1, head 3",
+        "pattern",
+    )
+
+
+def test_the_pattern_of_a_pair_is_of_its_own_prompts(model):
+    pairs = teaching.prompts("ioi", n=2)
+    sides = {"clean": [pair.clean for pair in pairs], "corrupt": [pair.corrupt for pair in pairs]}
+    view = show_patching(model, **sides, sites="z", layers=1)
+    view.selected = {"site": "z", "layer": 1, "head": 2}
+    first = view.drill("pattern")
+    view.pair = 1
+    second = view.drill("pattern")
+    assert first.result.prompts[0][0].ids == view.partial.pairs[0].clean.ids
+    assert second.result.prompts[0][0].ids == view.partial.pairs[1].clean.ids
+    with pytest.raises(SelectionError, match="no prompt 2: this grid has pairs 0 to 1"):
+        view.drill("pattern", {"site": "z", "layer": 1, "head": 2, "prompt": 2})
+
+
+def test_other_experiments_open_their_own_kind(model, asked):
+    names = {name: asked[name] for name in ("answer", "wrong_answer")}
+    view = show_ablation(model, asked["clean"], **names, sites="attn_out", layers=1)
+    heads = view.drill("parts", {"site": "attn_out", "layer": 1, "pos": 13})
+    alone = run_ablation(model, asked["clean"], **names, sites="z", layers=1, positions=13)
+    assert heads.result == alone
+    assert len(heads.drill("pattern", {"site": "z", "layer": 1, "head": 0}).result.prompts) == 1
+
+    trace = show_causal_trace(model, asked["clean"], **names, subject=(9, 10), samples=2, sites="mlp_out", layers=0)
+    assert trace.drill("parts", {"site": "mlp_out", "layer": 0, "pos": 9}).result.sites == ("mlp_post",)
+    assert len(trace.drill("pattern", {"layer": 0, "head": 0}).result.prompts) == 1
+
+    path = show_path_patching(model, asked["clean"], asked["corrupt"], **names, receivers=Receiver("final"))
+    assert [way.name for way in path.ways] == ["pattern"]
+
+
+def test_a_view_of_a_model_on_a_server_says_why_nothing_opens(model):
+    from interp_widgets.show.drill_down import ELSEWHERE, Asked, with_ways
+    from interp_widgets.views.patching_grid import PatchingGrid
+    from tests import made
+
+    def again(cells):
+        raise AssertionError(cells)
+
+    view = with_ways(PatchingGrid(made.result()), Asked(model, None, True, again, by_site=True))
+    with pytest.raises(ResultError, match="its model runs on a server"):
+        view.drill("parts")
+    assert view.no_ways == ELSEWHERE
