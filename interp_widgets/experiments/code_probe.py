@@ -11,7 +11,7 @@ from interp_widgets.results.dictionary import Place
 from interp_widgets.results.probe import Examples, Kind
 from interp_widgets.results.terms import HEAD_SITES, SITE_TERMS, Site
 
-_INLINE = 800
+_INLINE = 400
 """Token ids that are printed; of more the lines take them from `view.result`."""
 
 

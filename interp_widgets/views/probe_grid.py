@@ -108,7 +108,7 @@ class ProbeView(View):
             SelectionError: of more than two classes none was named.
             UnknownNameError: there is no such class.
         """
-        place = self._chosen()
+        place = self._shown()
         whole = self.partial.directions(self._kind, site=place["site"], label=label)
         return whole.at(place["layer"], place["pos"])
 
@@ -121,14 +121,14 @@ class ProbeView(View):
             ResultError: the result came without code, or nothing is computed yet.
             SelectionError: nothing is tested there.
         """
-        place, result = self._chosen(), self.partial
+        place, result = self._shown(), self.partial
         return result.script(result.find(place["layer"], place["pos"], place["site"]), self._kind)
 
     def figure(self) -> Figure:
         """The grid, the layers as lines and the selected cell as a matplotlib figure, for print."""
         from interp_widgets.views._probe_figure import draw
 
-        return draw(self.partial, self._kind, self.measure, self._place_or_none())
+        return draw(self.partial, self._kind, self.measure, self._shown_or_none())
 
     def __repr__(self) -> str:
         if self.job.partial is None:
@@ -140,13 +140,13 @@ class ProbeView(View):
         kinds = self.partial.kinds
         return next((kind for kind in kinds if kind == self.kind), kinds[0])
 
-    def _chosen(self) -> ProbeChoice:
-        place = self._place_or_none()
+    def _shown(self) -> ProbeChoice:
+        place = self._shown_or_none()
         if place is None:
             raise ResultError("no cell is computed yet. Select one, or wait.")
         return place
 
-    def _place_or_none(self) -> ProbeChoice | None:
+    def _shown_or_none(self) -> ProbeChoice | None:
         """The chosen cell, else the one that is read best."""
         if self.selected:
             return cast("ProbeChoice", self.selected)
@@ -189,7 +189,7 @@ class ProbeView(View):
 
     def _go(self, spot: Spot) -> bool:
         """Select the cell that is meant, in the site that is named or else any, and else where the reader is."""
-        here = self._place_or_none()
+        here = self._shown_or_none()
         if here is None or not {"layer", "pos"} & {*spot}:
             return False
         layer, pos = spot.get("layer", here["layer"]), spot.get("pos", here["pos"])

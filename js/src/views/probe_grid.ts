@@ -3,17 +3,17 @@ import type { Cells } from "../core/cells";
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { LayerGrid, layerGridCss } from "../core/layer_grid";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { Segmented } from "../core/segmented";
 import { substitute } from "../core/template";
 import { Tooltip } from "../core/tooltip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { Spot, ViewState } from "../protocol/common";
 import type { ProbeState } from "../protocol/probe_grid";
 import { cellsOf } from "./probe_grid/cells";
@@ -299,7 +299,10 @@ class Probes {
       this.#tooltip.hide();
       return;
     }
-    const content = [h("strong", {}, nameOf(scene, cell)), ...saidOf(scene, cell).map((line) => h("div", {}, line))];
+    const content = [
+      h("div", { class: "iw-tip-head" }, nameOf(scene, cell)),
+      ...saidOf(scene, cell).map((line) => h("div", {}, line)),
+    ];
     const place = this.#grid.onScreen(cell);
     this.#tooltip.show(content, place.cell, place.all, this.#frame.element);
   }
@@ -320,30 +323,6 @@ class Probes {
   }
 }
 
-function render({ model, el, signal }: RenderProps<State>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: "linear probes", css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new Probes(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `These probes cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
+const words = { label: "linear probes", subject: "These probes" };
 
-export default { render };
+export default { render: rendering<State>(words, (model, el) => new Probes(model, el)) };
