@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from interp_widgets.experiments.superposition import run_superposition
     from interp_widgets.experiments.top_examples import run_top_examples
     from interp_widgets.experiments.train_sae import train_sae
+    from interp_widgets.experiments.train_tuned_lens import train_tuned_lens
     from interp_widgets.models.describe import describe
     from interp_widgets.models.description import Description
     from interp_widgets.models.dictionaries.topk import TopKSAE
     from interp_widgets.models.inspect import inspect
+    from interp_widgets.models.tuned_lens import TunedLens
     from interp_widgets.results.attention import AttentionResult
     from interp_widgets.results.attribution import AttributionResult
     from interp_widgets.results.circuit import CircuitResult
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.head_scores import HeadScores
     from interp_widgets.results.latent import LatentCard
     from interp_widgets.results.lens import LensResult
+    from interp_widgets.results.lens_training import LensCurves
     from interp_widgets.results.memories import MemoriesResult
     from interp_widgets.results.model_report import ModelReport
     from interp_widgets.results.patching import PatchingResult
@@ -93,6 +96,7 @@ __all__ = [
     "GroupResult",
     "HeadScores",
     "LatentCard",
+    "LensCurves",
     "LensResult",
     "LensView",
     "MemoriesFigure",
@@ -107,6 +111,7 @@ __all__ = [
     "Superposition",
     "SuperpositionResult",
     "TopKSAE",
+    "TunedLens",
     "describe",
     "difference_of_means",
     "inspect",
@@ -143,6 +148,7 @@ __all__ = [
     "show_superposition",
     "teaching",
     "train_sae",
+    "train_tuned_lens",
 ]
 
 _HOME = {
@@ -160,6 +166,7 @@ _HOME = {
     "GroupResult": "interp_widgets.results.groups",
     "HeadScores": "interp_widgets.results.head_scores",
     "LatentCard": "interp_widgets.results.latent",
+    "LensCurves": "interp_widgets.results.lens_training",
     "LensResult": "interp_widgets.results.lens",
     "LensView": "interp_widgets.views.lens_table",
     "MemoriesFigure": "interp_widgets.views._memories_figure",
@@ -174,6 +181,7 @@ _HOME = {
     "Superposition": "interp_widgets.views.superposition",
     "SuperpositionResult": "interp_widgets.results.superposition",
     "TopKSAE": "interp_widgets.models.dictionaries.topk",
+    "TunedLens": "interp_widgets.models.tuned_lens",
     "describe": "interp_widgets.models.describe",
     "difference_of_means": "interp_widgets.experiments.directions",
     "inspect": "interp_widgets.models.inspect",
@@ -209,6 +217,7 @@ _HOME = {
     "show_projection": "interp_widgets.show.projection",
     "show_superposition": "interp_widgets.show.superposition",
     "train_sae": "interp_widgets.experiments.train_sae",
+    "train_tuned_lens": "interp_widgets.experiments.train_tuned_lens",
 }
 
 

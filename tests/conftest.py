@@ -27,6 +27,8 @@ _FLAGS = [
 # Kernels and servers that tests start take it over from here: as many workers as cores, each with as many threads as
 # cores, would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+# No test looks for a model on the network, nor waits until that has failed a few times.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)

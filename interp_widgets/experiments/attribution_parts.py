@@ -36,14 +36,15 @@ class Parts:
 def parts_on_request(model: ModelLike, tokenizer: object | None = None) -> Parts:
     """Return what takes components of a model's attributions further apart."""
     access = resolve(open_model(model, tokenizer))
+    straight = Straight(access)
 
     def sources(result: AttributionResult, layer: int, head: int) -> Generator[HeadSources, None, HeadSources]:
         check_head(access, layer, head)
-        return head_sources(access, result, layer, head)
+        return head_sources(access, straight, result, layer, head)
 
     def neurons(result: AttributionResult, layer: int) -> Generator[NeuronParts, None, NeuronParts]:
         check_neurons(access, layer)
-        return neuron_parts(access, result, layer)
+        return neuron_parts(access, straight, result, layer)
 
     return Parts(sources, neurons)
 
@@ -81,12 +82,13 @@ def _check_layer(access: Access, layer: int) -> None:
 
 
 def head_sources(
-    access: Access, result: AttributionResult, layer: int, head: int
+    access: Access, straight: Straight, result: AttributionResult, layer: int, head: int
 ) -> Generator[HeadSources, None, HeadSources]:
     """Find what a head brings from each token, one prompt after the other.
 
     Args:
         access: the model.
+        straight: its straight paths.
         result: whose prompts, answers and positions are taken.
         layer: of the head.
         head: its number.
@@ -94,7 +96,6 @@ def head_sources(
     Raises:
         ModelError: what the head adds to the stream is not known to be linear in its values.
     """
-    straight = Straight(access)
     ending = straight.ending("attn", layer)
     if ending is None:
         raise ModelError(
@@ -140,18 +141,21 @@ def _brought(
     return torch.cat(brought, dim=-1).numpy(), torch.cat(pattern, dim=-1).numpy()
 
 
-def neuron_parts(access: Access, result: AttributionResult, layer: int) -> Generator[NeuronParts, None, NeuronParts]:
+def neuron_parts(
+    access: Access, straight: Straight, result: AttributionResult, layer: int
+) -> Generator[NeuronParts, None, NeuronParts]:
     """Find what each neuron of a layer does, one prompt after the other.
 
     Args:
         access: the model.
+        straight: its straight paths.
         result: whose prompts, answers and positions are taken.
         layer: of the MLP.
 
     Raises:
         FeatureError: what the MLP adds is not linear in its neurons.
     """
-    neurons, straight = Neurons(access, layer), Straight(access)
+    neurons = Neurons(access, layer)
     shape = (*result.targets.shape, neurons.info.n_latents)
     contributions, activations = (np.full(shape, np.nan, np.float32) for _ in range(2))
 

@@ -214,12 +214,12 @@ class _Taking:
             yield
         whole = self._result()
         for layer, head in self._wanted.heads:
-            for sources in head_sources(self._access, whole, layer, head):
+            for sources in head_sources(self._access, self._straight, whole, layer, head):
                 self._sources[layer, head] = sources
                 yield
             self._ledger.passes += 2 * len(self._prompts)
         for layer in self._wanted.layers:
-            for neurons in neuron_parts(self._access, whole, layer):
+            for neurons in neuron_parts(self._access, self._straight, whole, layer):
                 self._neurons[layer] = neurons
                 yield
             self._ledger.passes += len(self._prompts)

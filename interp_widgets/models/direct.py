@@ -172,10 +172,13 @@ def answer_readers(
         ModelError: as for `readout`.
     """
     directions, biases, logits, sizes = [], [], [], []
+    unit: torch.Tensor | None = None
     for stream, said in zip(last, tail(access, ids, last), strict=True):
         held = readout(access, straight, stream, said)
         contrast = contrast_of(said.to(held.biases.device), answer, wrong_answer)
-        directions.append(held.reader(contrast))
+        if unit is None:  # all that differs between positions is what the norm divides by
+            unit = held.reader(contrast) * held.size / held.factor
+        directions.append(unit / held.size * held.factor)
         biases.append(held.biases @ contrast)
         logits.append(said.to(contrast.device).double() @ contrast.double())
         sizes.append(held.size.reshape(()))

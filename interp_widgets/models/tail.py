@@ -14,13 +14,14 @@ from interp_widgets.results.errors import ModelError
 from interp_widgets.results.terms import Site
 
 
-def tail(access: Access, ids: torch.Tensor, streams: torch.Tensor) -> torch.Tensor:
+def tail(access: Access, ids: torch.Tensor, streams: torch.Tensor, *, gradients: bool = False) -> torch.Tensor:
     """Return what the model would say if each of some streams left its last block.
 
     Args:
         access: the model.
         ids: a prompt, (position,).
         streams: (row, d_model).
+        gradients: whether logits keep the graph of how they came about; not behind edits that a user stored.
 
     Returns:
         float32 logits, (row, d_vocab).
@@ -29,7 +30,9 @@ def tail(access: Access, ids: torch.Tensor, streams: torch.Tensor) -> torch.Tens
         return _behind_edits(access, ids, streams)
     # Behind the blocks positions have nothing to do with each other: each stream is a prompt of one token of its own.
     rows = ids[-1:].expand(len(streams), 1)
-    return access.resume(rows, access.n_layers, lambda _layer, _arriving: streams[:, None], lambda _place: None)
+    return access.resume(
+        rows, access.n_layers, lambda _layer, _arriving: streams[:, None], lambda _place: None, gradients=gradients
+    )
 
 
 def check_tail(access: Access, ids: torch.Tensor, stream: torch.Tensor, logits: torch.Tensor) -> None:

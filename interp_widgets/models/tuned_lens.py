@@ -14,6 +14,7 @@ from torch import nn
 from interp_widgets.models.access import Access
 from interp_widgets.models.numbers import kind_of
 from interp_widgets.results.errors import ModelError
+from interp_widgets.results.lens_training import LensCurves
 
 TunedLensLike: TypeAlias = "str | Path | nn.Module"
 """A folder with config.json and params.pt, or an object of `tuned_lens.TunedLens`."""
@@ -37,6 +38,66 @@ class Translators:
             wide, weight.float().to(wide.device), None if bias is None else bias.float().to(wide.device)
         )
         return (wide + moved).to(stream.dtype)
+
+
+class TunedLens(nn.Module):
+    """Translators that `train_tuned_lens` trained, one for what enters each layer: x becomes x + W x + b.
+
+    `run_lens` and `show_lens` take it as `tuned=`; `save` writes it in the format of the library tuned_lens.
+
+    Attributes:
+        layer_translators: the maps W x + b.
+        curves: how training went.
+    """
+
+    def __init__(self, translators: Translators, model: str, curves: LensCurves) -> None:
+        """Hold translators that were trained for a model of some name."""
+        super().__init__()
+        self.curves = curves
+        self._model = model
+        self.layer_translators = nn.ModuleList(map(_linear, translators.weights, translators.biases))
+
+    def forward(self, stream: torch.Tensor, layer: int) -> torch.Tensor:
+        """Translate what enters a layer, (..., d_model), to where the last layer's stream would be."""
+        moved: torch.Tensor = self.layer_translators[layer](stream)
+        return stream + moved
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the translators as `TunedLens.save` of tuned_lens 0.2 does, with the curves in a file of their own.
+
+        Args:
+            folder: it is made if it does not exist; `run_lens(..., tuned=folder)` reads it.
+
+        Returns:
+            The folder.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        state = self.layer_translators.state_dict()
+        torch.save(state, path / "params.pt")
+        config = {
+            "base_model_name_or_path": self._model,
+            "d_model": int(state["0.weight"].shape[0]),
+            "num_hidden_layers": len(self.layer_translators),
+            "bias": True,
+            "base_model_revision": None,
+            "unembed_hash": None,
+            "lens_type": "linear_tuned_lens",
+        }
+        (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        self.curves.save(path / "curves.safetensors")
+        return path
+
+    def extra_repr(self) -> str:
+        """What printing shows beside the maps."""
+        return self.curves.summary()
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    state = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    linear.load_state_dict({name: value.detach().cpu() for name, value in state.items()})
+    return linear.requires_grad_(False)
 
 
 def open_translators(lens: TunedLensLike, access: Access) -> Translators:

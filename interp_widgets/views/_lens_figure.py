@@ -24,7 +24,7 @@ _WORDS = {
     "prob": "probability",
     "logprob": "log probability",
     "logit": "logit",
-    "rank": "rank",
+    "rank": "-log10(1 + rank)",
     "entropy": "entropy in nats",
     "kl": "KL divergence from the end in nats",
 }
@@ -101,18 +101,18 @@ def _values(result: LensResult, metric: str, answer: int | None) -> NDArray[np.f
         return result.value(metric)
     if answer is None:
         return result.top_probs[..., 0]
-    return result.value(metric, answer)
+    value = result.value(metric, answer)
+    # Most of what matters happens near the top, so ranks are told apart by their logarithm.
+    return -np.log10(1 + value) if metric == "rank" else value
 
 
 def _limits(values: NDArray[np.float32], metric: str) -> tuple[float, float]:
-    """Where the scale begins and ends; ranks begin at the end, since 0 is the best."""
+    """Where the scale begins and ends."""
     known = values[np.isfinite(values)]
     if metric == "prob" or not known.size:
         return 0.0, 1.0
     low, high = float(known.min()), float(known.max())
-    if metric == "rank":
-        return max(high, 1.0), 0.0
-    return (low if metric in ("logprob", "logit") else 0.0), max(high, low + 1e-6)
+    return (low if metric in ("logprob", "logit", "rank") else 0.0), max(high, low + 1e-6)
 
 
 def _ends(low: float | None, high: float | None) -> str:

@@ -1,10 +1,9 @@
 """Measurements of a trained network: what it does, and which parts of it do it.
 
 >>> from interp_widgets.teaching.data import FOLDER
->>> from interp_widgets.teaching.measure import measure_all
->>> figures = measure_all(FOLDER)
->>> figures["ioi.held_out_pairs.accuracy"].value > 0.9
-True
+>>> from interp_widgets.teaching.measure import Lab, refusal
+>>> {figure.name: figure.value for figure in refusal.measure(Lab(FOLDER))}["refusal.direction.L1.added"]
+1.0
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ export interface PatternHandlers {
   hold(query: number | null): void;
 }
 
-const EDGE = 3;
+const EDGE = 7;
 const STEP = 1.6;
 
 /**

@@ -1,14 +1,14 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { stripCss } from "../core/token_strip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { AttributionState, AttributionToPython } from "../protocol/attribution";
 import type { Spot } from "../protocol/common";
 import { Card, partKey } from "./attribution/card";
@@ -74,7 +74,7 @@ class Attribution {
     this.#code = new CodeBlock("nnsight code that computes it", this.#actions.announce);
     const main = h("div", { class: "iw-main" }, this.#plot.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#ranking.element);
-    const body = h("div", {}, h("div", { class: "iw-body" }, main, side), this.#card.element);
+    const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       "direct logit attribution",
@@ -281,30 +281,9 @@ class Attribution {
   }
 }
 
-function render({ model, el, signal }: RenderProps<AttributionState>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: "direct logit attribution", css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new Attribution(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `This attribution cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
+const render = rendering<AttributionState>(
+  { label: "direct logit attribution", subject: "This attribution" },
+  (model, el) => new Attribution(model, el),
+);
 
 export default { render };

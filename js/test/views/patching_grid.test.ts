@@ -275,3 +275,21 @@ test("each pair has a small grid that opens it; a pair chosen from Python closes
   await drawn();
   expect(one(".iw-each").hidden).toBe(true);
 });
+
+test("a cell that is selected in one of two linked grids is selected in the other, without a kernel", async () => {
+  const links = [{ group: "g", by: ["site", "layer", "pos"], same_tokens: true, empties: true }];
+  const other = document.createElement("div");
+  document.body.append(other);
+  const [a, b] = [state({ links }), state({ links })].map((of) => new FakeModel(of));
+  view.render({ model: a, el });
+  const close = view.render({ model: b, el: other });
+  (el.querySelector(".iw-readout button") as HTMLElement).click();
+  expect(a.state.selected).not.toBeNull();
+  expect(b.state.selected).toEqual(a.state.selected);
+  await new Promise((resolve) => setTimeout(resolve, 40));
+  expect(other.querySelector(".iw-readout strong")?.textContent).toBe(
+    el.querySelector(".iw-readout strong")?.textContent,
+  );
+  close();
+  other.remove();
+});

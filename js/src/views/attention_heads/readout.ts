@@ -8,7 +8,7 @@ const MOST = 6;
 
 /** Where the query looks most, and who looks at the key most, as lists. */
 export class Readout {
-  readonly element = h("div", { class: "iw-readout" });
+  readonly element = h("div", { class: "iw-lists" });
   readonly #changed = changeDetector();
 
   constructor(private readonly actions: Actions) {

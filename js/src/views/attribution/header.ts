@@ -1,5 +1,5 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatNumber } from "../../core/format";
+import { formatCount, formatNumber } from "../../core/format";
 import { bare, isolated, tokenElement } from "../../core/labels";
 import { GROUPS } from "./data";
 import type { Actions, Scene } from "./scene";
@@ -28,8 +28,8 @@ export class Header {
   }
 
   update(scene: Scene): void {
-    const { spec, data, prompt, target } = scene;
-    if (!this.#changed(spec, data, prompt, target)) return;
+    const { spec, data, prompt, target, job } = scene;
+    if (!this.#changed(spec, data, prompt, target, job.state)) return;
     fill(this.#title, ...title(scene));
     fill(this.#meaning, meaningOf(scene));
     fill(this.#sum, ...sum(scene));
@@ -41,9 +41,17 @@ export class Header {
           .slice(data.offsets[at], data.offsets[at + 1])
           .join("")
           .replaceAll("␣", " ");
-        return h("option", { value: at }, `${at} · ${shortened(text)}${data.done.includes(at) ? "" : " (to come)"}`);
+        return h(
+          "option",
+          { value: at },
+          `${at} · ${shortened(text)}${data.done.includes(at) ? "" : job.state === "running" ? " (to come)" : " (not computed)"}`,
+        );
       });
-      fill(this.#prompt, h("option", { value: "" }, `mean over ${data.done.length} prompts`), ...options);
+      fill(
+        this.#prompt,
+        h("option", { value: "" }, `mean over ${formatCount(data.done.length, "prompt")}`),
+        ...options,
+      );
       this.#prompt.value = prompt === null ? "" : String(prompt);
     }
     if (data.targets > 1) {
@@ -82,10 +90,17 @@ function named(label: string, side: string): HTMLElement {
 }
 
 /** The sum in words: what each group adds, what that comes to, and by how much it misses the model's own. */
-function sum({ data, prompt, target }: Scene): (Node | string)[] {
+function sum({ data, prompt, target, job }: Scene): (Node | string)[] {
   const sums = data.sums(prompt, target);
   const logit = data.logit(prompt, target);
-  if (Number.isNaN(logit)) return [h("span", { class: "iw-quiet" }, "This prompt is still to come.")];
+  if (Number.isNaN(logit))
+    return [
+      h(
+        "span",
+        { class: "iw-quiet" },
+        `This prompt ${job.state === "running" ? "is still to come" : "was not computed"}.`,
+      ),
+    ];
   const total = [...sums.values()].reduce((all, value) => all + value, 0);
   const parts: Node[] = [];
   for (const group of GROUPS) {

@@ -6,6 +6,8 @@ const AXIS = 24;
 const GUTTER = 34;
 const GAP = 10;
 const NARROWEST = 3;
+/** A head whose cell is as wide as this is easy to hit. */
+const EASY = 8;
 const TALLEST_ROW = 40;
 const WIDEST = 46;
 /** Width of a cell beside those of heads: MLP and biases. */
@@ -56,7 +58,9 @@ export function layOut(spec: AttributionSpec, width: number): Layout {
   );
   const two = width >= TWO_COLUMNS;
   const room = (two ? width * 0.54 : width) - GUTTER;
-  const extra = Math.max(BESIDE[0], Math.min(BESIDE[1], (room * 0.32) / Math.max(1, beside.length) - 3));
+  const count = Math.max(1, beside.length);
+  const spare = (room - GAP - heads * EASY) / count - 3;
+  const extra = Math.max(BESIDE[0], Math.min(BESIDE[1], (room * 0.32) / count - 3, spare));
   const forHeads = room - beside.length * (extra + 3) - (heads ? GAP : 0);
   const cellWidth = heads ? Math.max(NARROWEST, Math.min(WIDEST, forHeads / heads)) : 0;
   const columns: Column[] = [];

@@ -36,6 +36,11 @@ export class Legend {
     const beyond = values.filter((value) => Math.abs(value) > limit * (1 + 1e-6));
     const most = beyond.reduce((all, value) => Math.max(all, Math.abs(value)), 0);
     if (beyond.length) key("beyond", `${formatCount(beyond.length, "component")} beyond, up to ${formatNumber(most)}`);
+    const biases = [
+      ["attn_bias", "bA: bias of attention"],
+      ["mlp_bias", "bM: bias of the MLP"],
+    ].filter(([site]) => spec.components.some((part) => part.site === site));
+    keys.push(...biases.map(([, text]) => h("span", { class: "iw-key" }, text)));
     if (values.some(Number.isNaN)) key("pending", job.state === "running" ? "still to come" : "not computed");
     this.#keys.hidden = keys.length === 0;
     fill(this.#keys, ...keys);

@@ -75,17 +75,19 @@ export class Plot {
     });
     this.element.style.width = `${this.#layout.width}px`;
     this.element.style.height = `${this.#layout.height}px`;
-    const [cell] = this.#layout.cells;
-    Object.assign(this.#cells.dataset, { x0: String(cell?.x), rowHeight: String(this.#layout.rowHeight) });
+    const { map, rowHeight, cells } = this.#layout;
+    const head = cells.find(({ component }) => scene.spec.components[component].head !== null);
+    // Where cells lie: the left edge, the lower edge, and their size.
+    Object.assign(this.#cells.dataset, {
+      x0: String(map.x),
+      y0: String(map.y + map.height),
+      rowHeight: String(rowHeight),
+      cellWidth: String(head?.width ?? 0),
+    });
     const context = prepare(this.#cells, this.#layout.width, this.#layout.height);
     if (context) paint(context, scene, this.#layout, fontsOf(this.element));
     this.#drawOverlay();
     this.#speak();
-  }
-
-  /** Where a component is drawn, in CSS pixels from the plot's corner. */
-  boxOf(component: number): Cell | null {
-    return this.#layout?.cells[component] ?? null;
   }
 
   #hover(x: number, y: number): void {

@@ -93,7 +93,7 @@ export class Ranking {
     this.#cursor = Math.max(0, Math.min(this.#cursor, rows.length - 1));
     const others = values.length - this.#order.length;
     const left = all.slice(MOST).reduce((sum, at) => sum + values[at], 0);
-    this.#rest.hidden = others <= 0;
+    this.#rest.hidden = others <= 0 || all.length === 0;
     fill(this.#rest, `${formatCount(others, "other")} together ${signed(left)}; all are in the table.`);
     this.#showCursor();
   }

@@ -17,6 +17,7 @@ export class TextStrip {
   readonly #caption = h("div", { class: "iw-strip-caption" });
   readonly #read = h("span", { class: "iw-strip-read" });
   readonly #changed = changeDetector();
+  readonly #moved = changeDetector();
   #scene: Scene | null = null;
   #content: StripContent | null = null;
   #from = 0;
@@ -58,6 +59,8 @@ export class TextStrip {
     this.#content = this.#made(scene);
     this.element.toggleAttribute("data-colored", this.#content.values.some(Boolean));
     this.#strip.update(this.#content, width, TALLEST);
+    // A long text opens where the prediction is made.
+    if (this.#moved(spec, prompt, target) && this.#content.held !== null) this.#strip.reveal(this.#content.held);
     fill(this.#caption, ...this.#said(scene));
     fill(this.#read);
   }

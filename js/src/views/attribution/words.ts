@@ -1,4 +1,4 @@
-import { formatNumber, formatPercent } from "../../core/format";
+import { formatCount, formatNumber, formatPercent } from "../../core/format";
 import { bare, isolated } from "../../core/labels";
 import { substitute } from "../../core/template";
 import { type Scene, shownPrompt } from "./scene";
@@ -36,11 +36,14 @@ export function titleOf(scene: Pick<Scene, "data" | "prompt">): string {
 export function meaningOf(scene: Shown): string {
   const { mean } = answersOf(scene);
   const [least, most] = scene.data.scales(scene.prompt, scene.target);
-  const held = Math.abs(most - least) < 1e-9 ? formatNumber(least) : `${formatNumber(least)} to ${formatNumber(most)}`;
+  const range = Math.abs(most - least) < 1e-9 ? formatNumber(least) : `${formatNumber(least)} to ${formatNumber(most)}`;
+  const held = Number.isFinite(least) ? ` (${range})` : "";
   const what = mean ? "the answer's logit above the mean over the vocabulary" : "the difference of the two logits";
   const over =
-    scene.prompt === null && scene.data.prompts > 1 ? `, in a mean over ${scene.data.done.length} prompts` : "";
-  return `What each component adds to ${what} by itself${over}. The scale of the last norm is frozen at what it is in this run (${held}); what later layers make of a component counts as theirs.`;
+    scene.prompt === null && scene.data.prompts > 1
+      ? `, in a mean over ${formatCount(scene.data.done.length, "prompt")}`
+      : "";
+  return `What each component adds to ${what} by itself${over}. The scale of the last norm is frozen at what it is in this run${held}; what later layers make of a component counts as theirs.`;
 }
 
 export function nameOf({ spec }: Pick<Scene, "spec">, component: number): string {
@@ -51,7 +54,8 @@ export function nameOf({ spec }: Pick<Scene, "spec">, component: number): string
 export function shareOf({ data, prompt, target, values }: Shown, component: number): string {
   const logit = data.logit(prompt, target);
   const share = values[component] / logit;
-  return Math.abs(logit) < 1e-3 || !Number.isFinite(share) ? "" : `${formatPercent(share)} of the difference`;
+  if (Math.abs(logit) < 1e-3 || !Number.isFinite(share)) return "";
+  return `${Math.abs(share) < 0.005 ? "less than 1%" : formatPercent(share)} of the difference`;
 }
 
 /** The interval of a mean over prompts; empty for one prompt. */

@@ -35,7 +35,7 @@ function column(scene: Scene, prompt: number, pos: number, chosen: number): HTML
   const { spec, data, rows } = scene;
   const side = sideOf(scene, prompt);
   const head = [
-    "",
+    "place",
     "says",
     "probability",
     ...data.answers.flatMap((label) => [label, "rank"]),
@@ -94,7 +94,7 @@ function whole(scene: Scene, prompt: number, pos: number): HTMLElement {
       h(
         "tr",
         {},
-        h("th", { scope: "col" }, ""),
+        h("th", { scope: "col" }, "place"),
         ...part.map((at) => h("th", { scope: "col" }, tokenElement(labels[at]))),
       ),
     ),

@@ -1,0 +1,86 @@
+"""Attention heads in a real JupyterLab: read while one watches, linked to the text, and asked for piece by piece."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.lab.conftest import open_notebook, state, write_notebook
+
+IOI = """
+import torch
+
+torch.set_num_threads(1)
+from interp_widgets import show_attention, teaching
+
+text = "When Mary and John went to the store, John gave a drink to"
+view = show_attention(
+    teaching.load(), text, corrupt=text.replace("John gave", "Mary gave"), answer=" Mary", wrong_answer=" John"
+)
+view
+"""
+
+LONG = """
+from interp_widgets import AttentionView
+from tests.made_attention import attention
+
+view = AttentionView(attention(600, layers=1, heads=2))  # too much to be sent as a whole
+view
+"""
+
+READ = "import json; print(json.dumps(view.selected))"
+
+
+def expect_selected(notebook, wanted):
+    """Changes travel one after another, so the last of several takes a while to arrive."""
+    for _ in range(200):
+        if (found := state(notebook.kernel(READ))) == wanted:
+            return
+    assert found == wanted
+
+
+def test_heads_are_read_scored_and_chosen(browser, jupyterlab):
+    write_notebook(jupyterlab, "attention.ipynb", IOI)
+    notebook = open_notebook(browser, jupyterlab, "attention.ipynb", "lab/tree")
+    notebook.run_all()
+    page = notebook.page
+    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
+    expect(page.locator(".iw-job")).to_contain_text("Done")
+    expect(page.locator(".iw-head-name")).to_contain_text("head 3.3")
+    expect(page.locator(".iw-head-name")).to_contain_text("name mover")
+    page.get_by_label("score", exact=True).select_option("induction")
+    page.get_by_role("radio", name="highest first").click()
+    heads = page.get_by_role("grid", name="heads by layer: arrows move, Enter shows one large")
+    heads.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator(".iw-head-name")).to_contain_text("head 2.0")
+    expect_selected(notebook, {"layer": 2, "head": 0, "pos": None})
+    assert notebook.kernel("print(view.score, view.order)") == "induction score"
+    page.locator("[data-token='9']").first.click()
+    expect_selected(notebook, {"layer": 2, "head": 0, "pos": 9})
+    notebook.kernel("view.selected = {'layer': 0, 'head': 2, 'pos': 4}")
+    expect(page.locator(".iw-head-name")).to_contain_text("previous token")
+    expect(page.locator(".iw-lists")).to_contain_text("␣went 4 looks at")
+    heads.focus()
+    page.keyboard.press("d")
+    page.keyboard.press("d")  # would delete the cell
+    expect(page.locator(".iw-view")).to_be_visible()
+    page.context.close()
+
+
+def test_a_long_prompt_is_asked_for_piece_by_piece(browser, jupyterlab):
+    write_notebook(jupyterlab, "long_attention.ipynb", LONG)
+    notebook = open_notebook(browser, jupyterlab, "long_attention.ipynb", "lab/tree")
+    notebook.run_all()
+    page = notebook.page
+    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
+    expect(page.locator(".iw-lists li")).to_have_count(2)
+    expect(page.locator(".iw-lists")).to_contain_text("␣he 598 0.75")
+    expect(page.locator(".iw-rough")).to_have_count(0)
+    page.locator("[data-token='9']").first.click()
+    expect(page.locator(".iw-lists")).to_contain_text("When 8 0.75")
+    expect(page.locator(".iw-lists")).to_contain_text("is looked at by ␣and 10 0.75")
+    kept = "print(sorted({key.split('/')[0] for key in view._seen}))"
+    assert notebook.kernel(kept) == "['lines', 'tile']"
+    page.context.close()
