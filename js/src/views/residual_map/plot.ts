@@ -66,7 +66,7 @@ export class Plot {
       this.#button("−", "zoom out (−)", () => this.#zoom(1 / ZOOM)),
       this.#button("⤢", "show all (0)", () => this.#reset()),
     );
-    this.element = h("div", { class: "iw-plot" }, this.#area, zoom, this.#tip.element);
+    this.element = h("div", { class: "iw-scatter" }, this.#area, zoom, this.#tip.element);
     this.#listen();
     signal.addEventListener("abort", () => cancelAnimationFrame(this.#scheduled));
   }
