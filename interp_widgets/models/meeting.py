@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.guard import exclusive
@@ -57,6 +60,10 @@ def meeting(access: Access, layer: int) -> Meeting | None:
     return found if bench.holds(found) else None
 
 
+class _EnoughError(Exception):
+    """Ends a run early."""
+
+
 class _Bench:
     """A layer's attention, run on queries and keys of our own."""
 
@@ -100,10 +107,11 @@ class _Bench:
     def scores(self, queries: torch.Tensor, keys: torch.Tensor, offset: int) -> torch.Tensor:
         """Return the score of a query, (row, head, d_head), with a key, (row, d_head), so many tokens before it.
 
-        Above that of a key of zeros, without what the offset alone adds.
+        Above that of a key of zeros, without what the offset alone adds: what a query of zeros finds.
         """
-        both = self._raw(torch.cat([queries, torch.zeros_like(queries)]), torch.cat([keys, keys]), offset)
-        return (both[: len(queries)] - both[len(queries) :]) / _SIZE**2
+        none = torch.zeros_like(queries[:1])
+        raw = self._raw(torch.cat([none, queries]), torch.cat([keys[:1], keys]), offset)
+        return (raw[1:] - raw[:1]) / _SIZE**2
 
     def _raw(self, queries: torch.Tensor, keys: torch.Tensor, offset: int) -> torch.Tensor:
         module = self._access.opened.module
@@ -122,8 +130,13 @@ class _Bench:
             made[:, last - offset] = (_SIZE * keys).to(given)[:, None]
             return made
 
-        def call() -> object:
-            return module(input_ids=ids, use_cache=False)
+        def stop(_module: nn.Module, _args: Any) -> None:
+            raise _EnoughError
+
+        def call() -> None:
+            # Behind the hook that keeps what arrives there: nothing that comes later is needed.
+            with self._attention.out.register_forward_pre_hook(stop), suppress(_EnoughError):
+                module(input_ids=ids, use_cache=False)
 
         with exclusive(module):
             pattern = self._attention.pattern_of(call, shape, {"q": put_queries, "k": put_keys})

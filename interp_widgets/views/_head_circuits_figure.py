@@ -44,8 +44,7 @@ def _map(
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
-    colors = LinearSegmentedColormap.from_list("circuit", [COOL, PALE, WARM])
-    colors.set_bad(LINE)
+    colors = LinearSegmentedColormap.from_list("circuit", [COOL, PALE, WARM]).with_extremes(bad=LINE)
     limit = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=-limit, vmax=limit, aspect="auto")
     axes.text(0, 1.13, name, transform=axes.transAxes, fontsize=9, color=INK, fontweight="bold", va="bottom")

@@ -146,10 +146,10 @@ class HeadCircuits {
     this.#readout = new Readout(this.#actions);
     const controls = h("div", { class: "iw-controls" }, this.#small.element, this.#scale.element);
     const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
-    const one = h("div", {}, this.#name, pair);
+    const one = h("div", {}, this.#name, pair, this.#readout.element);
     const scrolls = h("div", { class: "iw-scrolls" }, this.#maps.element);
     const heads = h("div", {}, controls, scrolls, barKey(), this.#facts.element);
-    const body = h("div", {}, h("div", { class: "iw-body" }, heads, one), this.#readout.element);
+    const body = h("div", {}, h("div", { class: "iw-body" }, heads, one));
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       LABEL,
