@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 IOI = """
 import torch
@@ -38,12 +38,10 @@ def expect_selected(notebook, wanted):
     assert found == wanted
 
 
-def test_heads_are_read_scored_and_chosen(browser, jupyterlab):
-    write_notebook(jupyterlab, "attention.ipynb", IOI)
-    notebook = open_notebook(browser, jupyterlab, "attention.ipynb", "lab/tree")
+def test_heads_are_read_scored_and_chosen(jupyterlab):
+    notebook = jupyterlab.open("attention.ipynb", IOI)
     notebook.run_all()
     page = notebook.page
-    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     expect(page.locator(".iw-job")).to_contain_text("Done")
     expect(page.locator(".iw-head-name")).to_contain_text("head 3.3")
     expect(page.locator(".iw-head-name")).to_contain_text("name mover")
@@ -66,15 +64,12 @@ def test_heads_are_read_scored_and_chosen(browser, jupyterlab):
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
     expect(page.locator(".iw-view")).to_be_visible()
-    page.context.close()
 
 
-def test_a_long_prompt_is_asked_for_piece_by_piece(browser, jupyterlab):
-    write_notebook(jupyterlab, "long_attention.ipynb", LONG)
-    notebook = open_notebook(browser, jupyterlab, "long_attention.ipynb", "lab/tree")
+def test_a_long_prompt_is_asked_for_piece_by_piece(jupyterlab):
+    notebook = jupyterlab.open("long_attention.ipynb", LONG)
     notebook.run_all()
     page = notebook.page
-    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     expect(page.locator(".iw-lists li")).to_have_count(2)
     expect(page.locator(".iw-lists")).to_contain_text("␣he 598 0.75")
     expect(page.locator(".iw-rough")).to_have_count(0)
@@ -83,4 +78,3 @@ def test_a_long_prompt_is_asked_for_piece_by_piece(browser, jupyterlab):
     expect(page.locator(".iw-lists")).to_contain_text("is looked at by ␣and 10 0.75")
     kept = "print(sorted({key.split('/')[0] for key in view._seen}))"
     assert notebook.kernel(kept) == "['lines', 'tile']"
-    page.context.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 TEACHING = """
 from interp_widgets import show_lens, teaching
@@ -38,13 +38,10 @@ view
 
 
 @pytest.fixture(scope="module")
-def lab(browser, jupyterlab):
-    write_notebook(jupyterlab, "lens.ipynb", TEACHING)
-    notebook = open_notebook(browser, jupyterlab, "lens.ipynb", "lab/tree")
+def lab(jupyterlab):
+    notebook = jupyterlab.open("lens.ipynb", TEACHING)
     notebook.run_all()
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
-    yield notebook
-    notebook.page.context.close()
+    return notebook
 
 
 def test_a_click_arrives_in_python_and_python_moves_the_page(lab):
@@ -89,12 +86,10 @@ def test_a_saved_notebook_shows_its_lens_again_after_a_reload(lab):
     expect(lab.page.locator(".iw-lens-legend-list [aria-pressed=true]")).to_have_count(1)
 
 
-def test_cells_stream_while_other_cells_run_and_the_result_finishes_the_rest(browser, jupyterlab):
-    write_notebook(jupyterlab, "streaming_lens.ipynb", GATED)
-    notebook = open_notebook(browser, jupyterlab, "streaming_lens.ipynb", "lab/tree")
+def test_cells_stream_while_other_cells_run_and_the_result_finishes_the_rest(jupyterlab):
+    notebook = jupyterlab.open("streaming_lens.ipynb", GATED)
     notebook.run_all()
     panel = notebook.page.locator(".iw-lens-cell")
-    expect(notebook.page.locator(".iw-view[data-ready=true]")).to_be_visible()
     notebook.kernel("view.selected = {'site': 'resid_mid', 'layer': 0, 'pos': 0}")
     expect(panel).to_contain_text("Not read yet.")
     notebook.kernel("gate['open'] = 2")
@@ -103,4 +98,3 @@ def test_cells_stream_while_other_cells_run_and_the_result_finishes_the_rest(bro
     notebook.kernel("gate['open'] = 99")
     assert notebook.kernel("print(view.result.complete, view.job.state)") == "True done"
     notebook.kernel("view.close()")
-    notebook.page.context.close()
