@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 SHOWN = """
 from interp_widgets import show_attribution, teaching
@@ -16,12 +16,10 @@ view
 """
 
 
-def test_a_head_and_an_mlp_are_opened_by_a_click_and_kept(browser, jupyterlab):
-    write_notebook(jupyterlab, "attribution.ipynb", SHOWN)
-    notebook = open_notebook(browser, jupyterlab, "attribution.ipynb", "lab/tree")
+def test_a_head_and_an_mlp_are_opened_by_a_click_and_kept(jupyterlab):
+    notebook = jupyterlab.open("attribution.ipynb", SHOWN)
     notebook.run_all()
     page = notebook.page
-    expect(page.locator(".iw-view[data-ready=true]")).to_be_visible()
     expect(page.locator(".iw-sum")).to_contain_text("logits")
     expect(page.locator("select[aria-label=prompt] option").first).to_have_text("mean over 6 prompts")
     page.locator(".iw-rank", has_text="head 3.3").click()
@@ -37,4 +35,3 @@ def test_a_head_and_an_mlp_are_opened_by_a_click_and_kept(browser, jupyterlab):
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
     expect(page.locator(".iw-view")).to_be_visible()
-    page.context.close()
