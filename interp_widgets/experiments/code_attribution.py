@@ -170,12 +170,12 @@ class _Writer:
     def _embedded(self, part: Component) -> tuple[list[str], list[str]] | None:
         access = self.access
         stream = site_lines(access, "resid_pre", ":", blocks_at(access, "0")).read("at")
-        embed = f"{written(access, access.embedding)}(ids)[:, at]"
+        row = f"row = {written(access, access.embedding)}.output[:, at].clone().save()"
         if part.kind == "token":
-            return [], ["# The row of the token.", f"added = {embed}"]
+            return [row], ["# The row of the token.", "added = row"]
         reads = [f"stream = {stream}.clone().save()"]
         if part.kind == "position":
-            return reads, ["# What is in the stream beside the row of the token.", f"added = stream - {embed}"]
+            return [row, *reads], ["# What is in the stream beside the row of the token.", "added = stream - row"]
         return reads, ["# All that enters the first block.", "added = stream"]
 
     def _added(self, site: str, layer: int) -> tuple[list[str], list[str]] | None:
