@@ -115,7 +115,8 @@ class _Writer:
             *opened.setup.splitlines(),
             *(["model.eval()  # contributions are those with dropout off"] if training else []),
             "",
-            "ids, at = torch.tensor([$ids]), $pos  # the prompt, and the position whose prediction is taken apart",
+            "# The prompt, and the position whose prediction is taken apart.",
+            "ids, at = torch.tensor([$ids]), $pos",
             *([f"block = {blocks_at(access, '$layer')}"] if block else []),
             *([f"norm = {written(access, access.envoy_of(self.last.module))}"] if self.last.module else []),
             f"unembedding = {written(access, access.envoy_of(self.unembedding))}",
@@ -152,7 +153,7 @@ class _Writer:
             "",
             "# What that does to the logit difference, with the last norm held at what it divides by here.",
             "direction = unembedding.weight.float()$answer - unembedding.weight.float()$wrong_answer",
-            f"print(float(({through} @ direction){factor}))",
+            f"print(float({through} @ direction{factor}))",
         ]
 
     def _said(self) -> list[str]:
@@ -169,12 +170,12 @@ class _Writer:
     def _embedded(self, part: Component) -> tuple[list[str], list[str]] | None:
         access = self.access
         stream = site_lines(access, "resid_pre", ":", blocks_at(access, "0")).read("at")
-        embed = f"{written(access, access.embedding)}(ids)[:, at]"
+        row = f"row = {written(access, access.embedding)}.output[:, at].clone().save()"
         if part.kind == "token":
-            return [], ["# The row of the token.", f"added = {embed}"]
+            return [row], ["# The row of the token.", "added = row"]
         reads = [f"stream = {stream}.clone().save()"]
         if part.kind == "position":
-            return reads, ["# What is in the stream beside the row of the token.", f"added = stream - {embed}"]
+            return [row, *reads], ["# What is in the stream beside the row of the token.", "added = stream - row"]
         return reads, ["# All that enters the first block.", "added = stream"]
 
     def _added(self, site: str, layer: int) -> tuple[list[str], list[str]] | None:
@@ -220,15 +221,15 @@ class _Writer:
         return [*reads, whole], [
             *lines,
             f"# What is added beside that of the {noun}.",
-            f"added = whole{times} - {carried}",
+            f"added = whole{times} - ({carried})",
         ]
 
     def _ended(self, ending: Ending) -> tuple[list[str], str] | None:
         """Lines that name the norm behind a projection, and how rows go through both, without their biases."""
-        bare = "(out({0}) - out(torch.zeros_like({0})))"
+        bare = "out({0}) - out(torch.zeros_like({0}))"
         module = ending.norm.module
         if module is None:
-            return [], bare
+            return [], f"({bare})" if self.access.scale != 1 else bare
         if _formula(ending.norm) != self.norm:
             return None
         path = written(self.access, self.access.envoy_of(module))

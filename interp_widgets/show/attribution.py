@@ -59,8 +59,11 @@ def show_attribution(started: _Started) -> AttributionView:
         >>> view = show_attribution(teaching.load(), pair.clean, pair.answer, pair.wrong_answer)
         >>> component, contribution = view.result.strongest(1)[0]
         >>> view.selected = component.cell
-        >>> abs(view.by_source().contributions.sum() - contribution).item() < 1e-4
-        True
+        >>> component.name, bool(abs(view.neurons().contributions.sum() - contribution) < 1e-4)
+        ('MLP 3', True)
+        >>> head = view.by_source(3, 3)
+        >>> pair.clean.split()[head.contributions[0, 0].argmax()]
+        'Lucy'
     """
     if started.parts is None:
         return AttributionView(started.steps)

@@ -270,8 +270,13 @@ def test_lens_and_attribution_are_those_of_a_run_here(
     here = run_lens(near, PAIR.clean, names, corrupt=PAIR.corrupt)
     np.testing.assert_allclose(there.logprobs, here.logprobs, rtol=1e-3, atol=1e-3)
     assert there.top(0, -1, -1)[0][0] == here.top(0, -1, -1)[0][0]
-    found = run_attribution(far, PAIR.clean, *names, remote=Watching(host))
-    own = run_attribution(near, PAIR.clean, *names)
+    opened: dict[str, Any] = {"by_source": [(3, 3)], "neurons": 3}
+    found = run_attribution(far, PAIR.clean, *names, **opened, remote=Watching(host))
+    own = run_attribution(near, PAIR.clean, *names, **opened)
+    for name in ("contributions", "weights"):
+        there_, here_ = (getattr(result.sources[3, 3], name) for result in (found, own))
+        np.testing.assert_allclose(there_, here_, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.neurons[3].contributions, own.neurons[3].contributions, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.contributions, own.contributions, rtol=1e-3, atol=1e-3)
     assert found.components == own.components
 

@@ -43,6 +43,9 @@ function draw(
     y + 10,
   );
   if (strip) {
+    // Only where a head is chosen is text coloured by what it brings.
+    const head = selected !== null && strip.values.some(Boolean) && spec.components[selected].kind === "head";
+    if (head) y = write([bold(`What ${nameOf(scene, selected)} brings from each token`, 12)], y + 22);
     const box = { x: MARGIN, y: y + 18, width, height: TALLEST_TEXT };
     y = drawStrip(context, strip, { palette, fonts }, box, firstSeen).bottom;
   }
