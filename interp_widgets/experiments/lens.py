@@ -113,9 +113,9 @@ def run_lens(steps: Generator[LensResult, None, LensResult]) -> LensResult:
             stream are always read.
         top_k: how many of the most probable tokens to keep in each cell. By default 5, and fewer where a long prompt
             would make the result larger than 16 MB.
-        tuned: a tuned lens, which moves each layer's stream to the basis of the last: a folder as the library
-            `tuned_lens` saves it, or an object of its class `TunedLens`. Its translator of a layer reads what enters
-            that layer. With `remote`, a folder where the model runs.
+        tuned: a tuned lens, which moves each layer's stream to the basis of the last: what `train_tuned_lens` returns,
+            a folder as that or the library `tuned_lens` saves it, or an object of that library's class `TunedLens`. Its
+            translator of a layer reads what enters that layer. With `remote`, a folder where the model runs.
         tokenizer: of a model that comes without one. It is needed for text only.
         remote: where to run, as for `run_patching`; the numbers of cells come back.
 

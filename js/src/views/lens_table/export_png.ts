@@ -5,7 +5,7 @@ import { DivergingScale } from "../../core/scales";
 import { drawChart, linesOf } from "./chart";
 import type { Difference, Scale } from "./scale";
 import type { Scene } from "./scene";
-import { colourOf, lineName, meaningOf, titleOf } from "./words";
+import { colourOf, lineName, meaningOf, QUANTITIES, titleOf } from "./words";
 
 const NARROWEST = 640;
 const RAMP = 132;
@@ -43,12 +43,19 @@ function draw(context: CanvasRenderingContext2D, scene: Scene, look: Look, full:
   y = ramp(context, scene, scale, colourOf(scene), y + 8, plain);
   if (difference) y = ramp(context, scene, difference, difference.text, y + 26, plain);
   const lines = linesOf(scene);
+  y = write([bold(`${QUANTITIES[scene.trajectory].text} through the layers`, 12)], y + 34) - 6;
   const own = { label: `11px ${fonts.mono}`, title: `10.5px ${fonts.sans}` };
   drawChart(context, scene, lines, { x: MARGIN, y: y + 22, ...CHART, width: Math.min(CHART.width, width), fonts: own });
   y += 22 + CHART.height;
   for (const { prompt, pos, answer, color } of lines) {
     context.fillStyle = color;
-    context.fillRect(MARGIN + 4, y + 14, 14, 3);
+    for (const [from, wide] of prompt
+      ? [
+          [4, 6],
+          [12, 6],
+        ]
+      : [[4, 14]])
+      context.fillRect(MARGIN + from, y + 14, wide, 3);
     y = write([plain(lineName(scene, prompt, pos, answer), 12)], y + 16, MARGIN + 26);
   }
   return write([plain(spec.provenance.join(" · "), 11)], y + 30, MARGIN, width, 16) + MARGIN;
