@@ -86,7 +86,7 @@ def test_a_pattern_is_that_of_the_prompts_of_the_pair(model, asked, view):
         "patching",
         f"resid_post, layer 1, ␣to ({last})",
         "parts",
-        "z, layer 1, head 3",
+        f"z, layer 1, head 3, ␣to ({last})",
         "pattern",
     )
 
@@ -95,7 +95,10 @@ def test_a_lens_and_an_attribution_are_of_the_same_prompts_and_answers(model, as
     last = view.partial.length - 1
     lens = view.drill("lens", {"site": "resid_post", "layer": 2, "pos": last - 1})
     names = [asked["answer"], asked["wrong_answer"]]
-    assert lens.result == run_lens(model, asked["clean"], names, corrupt=asked["corrupt"])
+    alone = run_lens(model, asked["clean"], names, corrupt=asked["corrupt"])
+    shared = [lens.result.rows.index(place) for place in alone.rows]
+    assert (lens.result.prompts, lens.result.answers) == (alone.prompts, alone.answers)
+    np.testing.assert_allclose(lens.result.logprobs[:, shared], alone.logprobs, atol=1e-5)
     assert (lens.selected["layer"], lens.selected["pos"]) == (2, last - 1)
 
     parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})

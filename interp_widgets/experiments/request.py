@@ -169,7 +169,7 @@ def _columns(by: By, sites: Sequence[Site]) -> dict[Site, Columns | None]:
     if isinstance(by, Mapping):
         for site in by:
             if site not in sites:
-                raise unknown_name("site of by", site, sites)
+                raise unknown_name("site in by", site, sites)
         named = {site: by.get(site) for site in sites}
     else:
         named = dict.fromkeys(sites, by)

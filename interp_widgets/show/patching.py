@@ -90,7 +90,9 @@ def show_patching(started: Started) -> PatchingGrid:
 
     Returns:
         The view. Colour is the effect: 0 is the host run unchanged, 1 the other run in full. In a grid of heads,
-        `view.by_position()`, or the button of a pinned head, shows one of them position by position.
+        `view.by_position()`, or the button of a pinned head, shows one of them position by position. From a cell other
+        views open below the grid, by the buttons of a pinned cell or `view.drill("parts")`: what wrote the activation,
+        a head's "pattern", a token's "lens", a component's "attribution".
 
     Raises:
         InterpWidgetsError: see `run_patching`.

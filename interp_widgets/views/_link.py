@@ -127,6 +127,9 @@ def link(*views: Linked, by: Sequence[str] | None = None) -> Link:
     A place is carried over as far as the other view has it: of a head's cell, a view of layers and positions takes the
     layer. Selecting nothing in one selects nothing in all.
 
+    Boxes of ipywidgets put views side by side: `HBox([view_a, view_b])`, each with `view.layout.flex = "1 1 0"` to take
+    half of the width.
+
     Args:
         views: two or more views, such as those of `show_patching` and `show_lens`.
         by: what they share, out of "site", "layer", "head", "pos", "token", "latent" and "neuron". By default all of

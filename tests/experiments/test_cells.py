@@ -104,6 +104,18 @@ def test_a_whole_layer_at_chosen_positions_replaces_them_together() -> None:
         assert found.value()[0, 0, layer, 0] == pytest.approx(logit_diff(model, CORRUPT, places), abs=2e-5)
 
 
+def test_each_site_may_have_columns_of_its_own() -> None:
+    model = zoo.model("gpt2")
+    arguments: dict[str, Any] = {"positions": 4, **GIVEN}
+    both = run_patching(model, CLEAN, CORRUPT, sites=("z", "mlp_out"), by={"mlp_out": "layer"}, **arguments)
+    assert [panel.columns for panel in both.panels] == ["head", "layer"]
+    assert both.panels[1].labels == ("position 4",)
+    heads = run_patching(model, CLEAN, CORRUPT, sites="z", **arguments)
+    layers = run_patching(model, CLEAN, CORRUPT, sites="mlp_out", **arguments)
+    np.testing.assert_allclose(both.value()[:, 0], heads.value()[:, 0], atol=2e-5)
+    np.testing.assert_allclose(both.value()[0, 1, :, 0], layers.value()[0, 0, :, 4], atol=2e-5)
+
+
 def test_roles_line_up_prompts_of_different_lengths() -> None:
     model = zoo.model("gpt2")
     clean, corrupt = [CLEAN, [5, 9, 1, 13, 22, 40, 7]], [CORRUPT, [5, 9, 1, 31, 22, 2, 7]]
@@ -195,6 +207,8 @@ def test_what_has_no_counterpart_in_a_prompt_of_another_length_is_refused(argume
     [
         ({"by": "head"}, SiteError, "by='head' needs a site that has heads, and resid_pre has none"),
         ({"by": "tokens"}, UnknownNameError, "unknown by 'tokens'"),
+        ({"by": {"resid_pre": "tokens"}}, UnknownNameError, "unknown by 'tokens'"),
+        ({"by": {"z": "head"}}, UnknownNameError, "unknown site in by 'z'"),
         ({"by": "role"}, SelectionError, "by='role' needs `roles=`"),
         ({"window": 0}, SelectionError, "window=0 must be a number of layers from 1 to 3"),
         ({"window": 9}, SelectionError, "window=9 must be a number of layers from 1 to 3"),
