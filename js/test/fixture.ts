@@ -10,7 +10,7 @@ export function unaligned(bytes: ArrayBuffer, offset = 3): DataView<ArrayBuffer>
   return new DataView(whole.buffer, offset, bytes.byteLength);
 }
 
-const dtypes = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+const dtypes = { float32: Float32Array, int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array };
 
 export function wire(dtype: keyof typeof dtypes, shape: number[], values: ArrayLike<number>): WireArray {
   return { dtype, shape, data: unaligned(dtypes[dtype].from(values).buffer as ArrayBuffer) };

@@ -1,7 +1,6 @@
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
-import { formatPercent } from "../../core/format";
 import type { Actions, Scene } from "./scene";
-import { layerName } from "./words";
+import { formatShare, layerName } from "./words";
 
 /** The layers as a slider: a column for each, as high as the share of the variance that its axes show. */
 export class Layers {
@@ -76,7 +75,7 @@ export class Layers {
         );
         const here = data.has(row);
         const title = known
-          ? `layer ${layer}${parts.some((share) => share > 0) ? `: ${parts.map(formatPercent).join(" and ")} of the variance` : ""}`
+          ? `layer ${layer}${parts.some((share) => share > 0) ? `: ${parts.map(formatShare).join(" and ")} of the variance` : ""}`
           : `layer ${layer}: not placed yet`;
         const column = h(
           "div",

@@ -2,7 +2,7 @@ import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatPercent } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import type { Actions, Scene } from "./scene";
-import { explainedIn } from "./words";
+import { explainedIn, formatShare } from "./words";
 
 const SHAPES = [
   "circle(44%)",
@@ -82,7 +82,7 @@ export class Legend {
       ...bars.map((share, n) => {
         const bar = h("i", {
           class: n < shown ? "iw-first" : "iw-rest",
-          title: `PC ${n + 1}: ${formatPercent(share)}`,
+          title: `PC ${n + 1}: ${formatShare(share)}`,
         });
         bar.style.height = `${Math.max(2, (100 * share) / most)}%`;
         return bar;

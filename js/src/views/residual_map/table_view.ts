@@ -1,8 +1,8 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatNumber, formatPercent } from "../../core/format";
+import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import type { Scene } from "./scene";
-import { coordinatesOf, layerName } from "./words";
+import { coordinatesOf, formatShare, layerName } from "./words";
 
 const MOST = 500;
 
@@ -88,5 +88,5 @@ function table(caption: string, heads: string[], rows: HTMLElement[]): HTMLEleme
 }
 
 function percent(share: number | null | undefined): string {
-  return share === null || share === undefined ? "—" : formatPercent(share);
+  return share === null || share === undefined ? "—" : formatShare(share);
 }

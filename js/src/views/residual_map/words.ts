@@ -9,7 +9,12 @@ export function axisName({ spec, layer, align }: Scene, axis: number): string {
   const shares = layer && (turned ? layer.turned_shares : layer.shares);
   const share = shares?.[axis];
   const name = turned && spec.method === "PCA" ? `${spec.axes[axis]}, turned` : spec.axes[axis];
-  return share === null || share === undefined ? name : `${name} · ${formatPercent(share)} of the variance`;
+  return share === null || share === undefined ? name : `${name} · ${formatShare(share)} of the variance`;
+}
+
+/** A share of the variance; what is little must not read as nothing. */
+export function formatShare(share: number): string {
+  return share > 0 && share < 0.005 ? "<1%" : formatPercent(share);
 }
 
 /** Whether a turn turns nothing. */
