@@ -40,7 +40,8 @@ class Circuits:
     def meeting(self, layer: int) -> Meeting | None:
         """How queries and keys of a layer meet; None where their score is no product."""
         if layer not in self._meetings:
-            self._meetings[layer] = meeting(self._access, layer) if self._projects(layer) else None
+            known = [found for found in dict.fromkeys(self._meetings.values()) if found is not None]
+            self._meetings[layer] = meeting(self._access, layer, known) if self._projects(layer) else None
         return self._meetings[layer]
 
     @torch.no_grad()

@@ -1,0 +1,35 @@
+"""Circuits of heads in a real JupyterLab: choices go both ways, and the vocabulary is looked through on request."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.lab.conftest import open_notebook, state, write_notebook
+
+CODE = """
+from interp_widgets import show_head_circuits, teaching
+
+view = show_head_circuits(teaching.load(), " Mary and John went to the store", 3, 1, layers=[2, 3], copying=False)
+view
+"""
+
+
+def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for(browser, jupyterlab):
+    write_notebook(jupyterlab, "circuits.ipynb", CODE)
+    notebook = open_notebook(browser, jupyterlab, "circuits.ipynb", "lab/tree")
+    notebook.run_all()
+    page = notebook.page
+    expect(page.locator(".iw-head-name")).to_contain_text("head 3.1", timeout=120_000)
+    expect(page.locator(".iw-job")).to_contain_text("Done", timeout=120_000)
+    page.locator(".iw-maps").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".iw-head-name")).to_contain_text("head 2.1")
+    selected = "import json; print(json.dumps(view.selected))"
+    assert state(notebook.kernel(selected)) == {"layer": 2, "head": 1, "token": None}
+    notebook.kernel("view.selected = {'layer': 3, 'head': 2, 'token': 1}")
+    expect(page.locator(".iw-head-name")).to_contain_text("head 3.2")
+    page.locator("[data-action=look]").click()
+    expect(page.locator(".iw-whole")).to_contain_text("Whole vocabulary: what is promoted", timeout=120_000)
+    found = "import json; print(json.dumps(len(view.result.extremes)))"
+    assert state(notebook.kernel(found)) == 2
+    page.context.close()
