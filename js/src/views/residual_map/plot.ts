@@ -191,7 +191,8 @@ export class Plot {
     const scene = this.#scene;
     if (!scene) return;
     const { width, height } = this.#size;
-    const scale = Math.min(MOST_SCALE, devicePixelRatio || 1);
+    // A density needs no fine pixels, and on a fine screen they would be four times as many to fill.
+    const scale = Math.min(scene.data.count > DENSE ? 1 : MOST_SCALE, devicePixelRatio || 1);
     const [wide, tall] = [Math.round(width * scale), Math.round(height * scale)];
     const canvas = this.#canvas;
     if (canvas.width !== wide || canvas.height !== tall) {

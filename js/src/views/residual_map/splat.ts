@@ -99,7 +99,9 @@ export function splat(
     if (x < -reach || y < -reach || x >= width + reach || y >= height + reach) continue;
     const { dx, dy, fill, rim } = shaped[kind];
     const color = cloud.words[kind];
-    const [r, g, b] = [color & 255, (color >> 8) & 255, (color >> 16) & 255];
+    const r = color & 255;
+    const g = (color >> 8) & 255;
+    const b = (color >> 16) & 255;
     const inside = x >= reach && y >= reach && x < width - reach && y < height - reach;
     for (let pixel = 0; pixel < dx.length; pixel++) {
       const px = x + dx[pixel];
@@ -113,7 +115,8 @@ export function splat(
       }
       const around = rim[pixel];
       const before = words[at];
-      const [keep, back] = [256 - around, around - share];
+      const keep = 256 - around;
+      const back = around - share;
       const red = ((before & 255) * keep + backR * back + r * share) >> 8;
       const green = (((before >> 8) & 255) * keep + backG * back + g * share) >> 8;
       const blue = (((before >> 16) & 255) * keep + backB * back + b * share) >> 8;
