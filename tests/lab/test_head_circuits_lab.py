@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook, state, write_notebook
+from tests.lab.conftest import state
 
 CODE = """
 from interp_widgets import show_head_circuits, teaching
@@ -14,9 +14,8 @@ view
 """
 
 
-def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for(browser, jupyterlab):
-    write_notebook(jupyterlab, "circuits.ipynb", CODE)
-    notebook = open_notebook(browser, jupyterlab, "circuits.ipynb", "lab/tree")
+def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for(jupyterlab):
+    notebook = jupyterlab.open("circuits.ipynb", CODE)
     notebook.run_all()
     page = notebook.page
     expect(page.locator(".iw-head-name")).to_contain_text("head 3.1", timeout=120_000)
@@ -32,4 +31,3 @@ def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for
     expect(page.locator(".iw-whole")).to_contain_text("Whole vocabulary: what is promoted", timeout=120_000)
     found = "import json; print(json.dumps(len(view.result.extremes)))"
     assert state(notebook.kernel(found)) == 2
-    page.context.close()
