@@ -294,8 +294,8 @@ class _Reading:
             total = sums.total.double().cpu().numpy()
             if not np.isfinite(total).all():
                 raise NonFiniteError(
-                    f"{self._dictionary.info.name} makes NaN or infinity of finite activations, first in latent "
-                    f"{int(np.flatnonzero(~np.isfinite(total))[0])}. Check its weights and their dtype."
+                    f"Encoding with {self._dictionary.info.name} makes NaN or infinity of finite activations, first in "
+                    f"latent {int(np.flatnonzero(~np.isfinite(total))[0])}. Check its weights and their dtype."
                 )
             largest, smallest = sums.largest.cpu().numpy(), sums.smallest.cpu().numpy()
             for extreme in (largest, smallest):

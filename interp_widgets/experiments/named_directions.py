@@ -118,8 +118,9 @@ def _latent(features: Features, latent: int, access: Access, site: Site) -> torc
     dictionary = open_dictionary(features, access)
     if not 0 <= latent < dictionary.info.n_latents:
         raise SelectionError(
-            f"there is no latent {latent}: {dictionary.info.name} has latents 0 to {dictionary.info.n_latents - 1}."
+            f"there is no latent {latent}: those of {dictionary.info.name} are 0 to {dictionary.info.n_latents - 1}."
         )
     if site in STREAM_SITES and dictionary.info.writes.site not in STREAM_SITES:
-        raise FeatureError(f"{dictionary.info.name} writes {dictionary.info.writes}, which is no direction of {site}.")
+        info = dictionary.info
+        raise FeatureError(f"The output of {info.name} is {info.writes}, which is no direction of {site}.")
     return dictionary.decoder[latent]

@@ -215,8 +215,8 @@ class _Search:
         sizes, places = rows.peaks()
         if not bool(torch.isfinite(sizes).all()):
             raise NonFiniteError(
-                f"{self._dictionary.info.name} makes NaN or infinity of finite activations. Check its weights and "
-                "their dtype."
+                f"Encoding with {self._dictionary.info.name} makes NaN or infinity of finite activations. Check its "
+                "weights and their dtype."
             )
         fires = rows.activations.abs() > self._plan.threshold
         row, position, latent = (fires & rows.taken[..., None]).nonzero(as_tuple=True)

@@ -173,5 +173,5 @@ class Concepts:
         whole = isinstance(latent, Integral) and not isinstance(latent, bool)
         if not (whole and 0 <= latent < self.n_latents):
             raise SelectionError(
-                f"There is no latent {latent!r}: {self.dictionary} has latents 0 to {self.n_latents - 1}."
+                f"There is no latent {latent!r}: those of {self.dictionary} are 0 to {self.n_latents - 1}."
             )

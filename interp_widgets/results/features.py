@@ -309,5 +309,6 @@ class FeatureResult(Saved):
     def _check(self, latent: int) -> None:
         if not 0 <= latent < self.dictionary.n_latents:
             raise SelectionError(
-                f"There is no latent {latent}: {self.dictionary.name} has latents 0 to {self.dictionary.n_latents - 1}."
+                f"There is no latent {latent}: those of {self.dictionary.name} are 0 to "
+                f"{self.dictionary.n_latents - 1}."
             )

@@ -506,7 +506,7 @@ def _checked(result: FeatureResult, latent: Any) -> int:
     """
     info = result.dictionary
     if not (_is_whole(latent) and 0 <= latent < info.n_latents):
-        raise SelectionError(f"There is no latent {latent!r}: {info.name} has latents 0 to {info.n_latents - 1}.")
+        raise SelectionError(f"There is no latent {latent!r}: those of {info.name} are 0 to {info.n_latents - 1}.")
     return int(latent)
 
 

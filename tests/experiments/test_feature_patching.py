@@ -228,7 +228,7 @@ def test_a_latent_that_is_the_same_in_both_runs_is_not_run():
         ({"latents": [40]}, SelectionError, "latents holds 40, but they run from 0 to 39"),
         ({"latents": []}, SelectionError, "latents is empty"),
         ({"n_latents": 0}, ValueError, "n_latents=0 must be a whole number from 1 on"),
-        ({"layer": 0}, FeatureError, "reads resid_post of layer 1"),
+        ({"layer": 0}, FeatureError, "is resid_post of layer 1"),
         ({"metric": "rank"}, MetricError, "rank has no derivative"),
         ({"positions": 9}, SelectionError, "positions holds 9"),
         ({"by": "head"}, UnknownNameError, "by"),

@@ -206,7 +206,9 @@ def test_what_is_no_number_is_refused_with_its_place() -> None:
         run_features(broken, TEXT, Sparse())
     sae = Sparse()
     sae.weight[17, 3] = float("inf")
-    with pytest.raises(NonFiniteError, match="random latents makes NaN or infinity of finite activations, first in"):
+    with pytest.raises(
+        NonFiniteError, match="Encoding with random latents makes NaN or infinity of finite activations, first in"
+    ):
         run_features(MODEL, TEXT, sae)
 
 
@@ -218,7 +220,7 @@ def test_what_is_no_number_is_refused_with_its_place() -> None:
         ({"against": ""}, PromptError, "The against text is empty"),
         ({"features": Sparse(64)}, FeatureError, "64 wide, and resid_post of layer 1 of .* is 128 wide"),
         ({"latents": [96]}, SelectionError, "latents holds 96, but they run from 0 to 95"),
-        ({"names": {96: "years"}}, SelectionError, "There is no latent 96: random latents has latents 0 to 95"),
+        ({"names": {96: "years"}}, SelectionError, "There is no latent 96: those of random latents are 0 to 95"),
         (
             {"names": Concepts("another", "4567", 96)},
             ResultError,

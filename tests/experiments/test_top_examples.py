@@ -310,7 +310,7 @@ def test_what_makes_no_sense_is_refused(changed: dict[str, Any], error: type[Exc
 def test_what_is_no_number_is_refused() -> None:
     sae = Sparse()
     sae.weight[17, 3] = float("nan")
-    with pytest.raises(NonFiniteError, match="random latents makes NaN or infinity"):
+    with pytest.raises(NonFiniteError, match="Encoding with random latents makes NaN or infinity"):
         run_top_examples(MODEL, sae, CORPUS[:2])
 
 

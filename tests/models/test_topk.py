@@ -268,7 +268,7 @@ def test_a_folder_opens_as_any_dictionary_and_by_the_reader_of_saelens_folders(t
     opened = open_dictionary(str(tmp_path), access)
     assert isinstance(opened, TopKSAE)
     assert (opened.info, opened.concepts) == (sae.info, sae.concepts)
-    with pytest.raises(FeatureError, match="reads resid_post of layer 1"):
+    with pytest.raises(FeatureError, match="is resid_post of layer 1"):
         open_dictionary(tmp_path, access, layer=2)
     for name in ("curves.safetensors", "concepts.json"):
         (tmp_path / name).unlink()

@@ -90,7 +90,7 @@ def test_what_no_view_has_room_for_is_refused():
 
 @pytest.mark.parametrize("latent", [-1, 16])
 def test_a_latent_that_does_not_exist_cannot_be_named(latent):
-    with pytest.raises(SelectionError, match=f"^There is no latent {latent}: my SAE has latents 0 to 15.$"):
+    with pytest.raises(SelectionError, match=f"^There is no latent {latent}: those of my SAE are 0 to 15.$"):
         CONCEPTS.named(latent, "x")
     with pytest.raises(SelectionError, match=f"no latent {latent}"):
         CONCEPTS.noted(latent, "x")
@@ -126,7 +126,7 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 @pytest.mark.parametrize("latent", ["7", 1.5, True, None, 16, -1])
 def test_what_is_no_latent_is_refused(latent):
-    with pytest.raises(SelectionError, match=f"There is no latent {latent!r}: my SAE has latents 0 to 15"):
+    with pytest.raises(SelectionError, match=f"There is no latent {latent!r}: those of my SAE are 0 to 15"):
         Concepts.of(INFO, {latent: "a city"})
 
 

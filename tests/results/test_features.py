@@ -76,7 +76,7 @@ def test_a_latent_on_every_token_and_the_latents_of_a_token() -> None:
     assert [result.place(token) for token in range(5)] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert result.name(3) == "latent 3 (cats)"
     assert result.name(0) == "latent 0"
-    with pytest.raises(SelectionError, match="There is no latent 4: by hand has latents 0 to 3"):
+    with pytest.raises(SelectionError, match="There is no latent 4: those of by hand are 0 to 3"):
         result.column(4)
     with pytest.raises(SelectionError, match="There is no token 5: the texts have tokens 0 to 4"):
         result.at(5)

@@ -218,7 +218,7 @@ def test_names_and_notes_are_saved_with_the_result_and_shown_again(tmp_path):
 @pytest.mark.parametrize(
     ("trait", "value", "words"),
     [
-        ("selected", {"latent": 16, "token": None}, "no latent 16: made by hand has latents 0 to 15"),
+        ("selected", {"latent": 16, "token": None}, "no latent 16: those of made by hand are 0 to 15"),
         ("selected", {"latent": True}, "no latent True"),
         ("selected", {"latent": 3, "token": 13}, "no token 13: the texts have tokens 0 to 12, or None"),
         ("selected", {"token": 1}, "with the token that is held, or None, not {'token': 1}"),
@@ -345,7 +345,7 @@ def test_a_card_that_cannot_be_made_says_why(monkeypatch):
         "kind": "reply",
         "id": "b",
         "ok": False,
-        "value": "SelectionError: There is no latent 99: made by hand has latents 0 to 15.",
+        "value": "SelectionError: There is no latent 99: those of made by hand are 0 to 15.",
     }
     with pytest.raises(ResultError, match="Compute cards with"):
         view.card(COMMA)

@@ -87,13 +87,13 @@ def _neurons(access: Access, asked: Asked) -> Dictionary:
 def _as_asked(dictionary: Dictionary, asked: Asked) -> Dictionary:
     reads = dictionary.info.reads
     if asked.site not in (None, reads.site) or asked.layer not in (None, reads.layer):
-        raise FeatureError(f"{dictionary.info.name} reads {reads}. Leave out site= and layer=.")
+        raise FeatureError(f"The input of {dictionary.info.name} is {reads}. Leave out site= and layer=.")
     return dictionary
 
 
 def _checked(dictionary: Dictionary, access: Access) -> Dictionary:
     info = dictionary.info
-    check_width(access, info.reads, info.d_in, info.name, "reads")
+    check_width(access, info.reads, info.d_in, info.name, "input")
     if isinstance(dictionary, Coder):
-        check_width(access, info.writes, dictionary.decoder.shape[1], info.name, "writes")
+        check_width(access, info.writes, dictionary.decoder.shape[1], info.name, "output")
     return dictionary

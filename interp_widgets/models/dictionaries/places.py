@@ -108,7 +108,7 @@ def width_of(access: Access, place: Place) -> int:
     return int(access.opened.config.hidden_size)
 
 
-def check_width(access: Access, place: Place, width: int, name: str, does: Literal["reads", "writes"]) -> None:
+def check_width(access: Access, place: Place, width: int, name: str, side: Literal["input", "output"]) -> None:
     """Refuse a dictionary that is not as wide as the place that it reads or writes.
 
     Raises:
@@ -127,7 +127,7 @@ def check_width(access: Access, place: Place, width: int, name: str, does: Liter
         else "No site of this model is as wide: these latents belong to another model."
     )
     raise FeatureError(
-        f"{name} {does} activations {width} wide, and {place} of {access.opened.name} is {there} wide. {hint}"
+        f"The {side} of {name} is {width} wide, and {place} of {access.opened.name} is {there} wide. {hint}"
     )
 
 

@@ -74,7 +74,8 @@ class TestDirections:
             open_dictionary(matrix, access, layer=0)
 
     def test_a_width_that_fits_nowhere(self, access: Access) -> None:
-        with pytest.raises(FeatureError, match=r"5 wide, and resid_post of layer 0 of .* is 32 wide\. No site of this"):
+        message = r"^The input of 2 directions is 5 wide, and resid_post of layer 0 of .* is 32 wide\. No site"
+        with pytest.raises(FeatureError, match=message):
             open_dictionary(torch.ones(2, 5), access, layer=0)
 
     def test_a_width_that_fits_elsewhere(self, access: Access) -> None:
@@ -291,12 +292,12 @@ class TestOpened:
         opened = open_dictionary(saelens_folder(tmp_path, CASES[0]), access)
         assert open_dictionary(opened, access) is opened
         assert open_dictionary(opened, access, site="resid_pre", layer=1) is opened
-        with pytest.raises(FeatureError, match=r"reads resid_pre of layer 1\. Leave out site= and layer="):
+        with pytest.raises(FeatureError, match=r"The input of .* is resid_pre of layer 1\. Leave out site= and layer="):
             open_dictionary(opened, access, layer=2)
 
     def test_a_dictionary_of_another_model(self, access: Access, tmp_path: Path) -> None:
         opened = open_dictionary(saelens_folder(tmp_path, CASES[0]), access)
-        with pytest.raises(FeatureError, match=r"reads activations 32 wide, and resid_pre of layer 1 .* is 128 wide"):
+        with pytest.raises(FeatureError, match=r"is 32 wide, and resid_pre of layer 1 .* is 128 wide"):
             open_dictionary(opened, resolve(open_model(teaching.load())))
 
     def test_gradients_pass_through(self, access: Access, tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def test_an_sae_of_another_model_says_both_widths(tmp_path: Path) -> None:
     access = resolve(open_model(zoo.model("gpt2")))
     case = replace(BY_NAME["standard"], config={"hook_name": "blocks.1.mlp.hook_post"})
     as_wide = "resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v; say which with site="
-    message = r"reads activations 32 wide, and mlp_post of layer 1 .* is 128 wide\. As wide in this model: " + as_wide
+    message = r"is 32 wide, and mlp_post of layer 1 .* is 128 wide\. As wide in this model: " + as_wide
     with pytest.raises(FeatureError, match=message):
         open_dictionary(saelens_folder(tmp_path, case), access)
 
