@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -53,7 +54,7 @@ class HeadCircuitView(View):
     _shares = ("layer", "head")
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(HeadCircuits, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(HeadCircuits, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, _view: None if result is None else wire_arrays(result)
     )
     extremes: list[Any] = traitlets.List(help="Strongest entries over the whole vocabulary, as they were found.").tag(  # type: ignore[assignment]
@@ -151,6 +152,12 @@ class HeadCircuitView(View):
         return int(sum(int(part.sum()) for part in parts)), n_layers * len(parts)
 
     def _open(self, result: HeadCircuits) -> dict[str, object]:
+        if self.selected:  # before there was a result
+            try:
+                checked(result, self.selected)
+            except SelectionError as error:
+                warnings.warn(f"{error} The head that copies most is shown.", UserWarning, stacklevel=2)
+                self.selected = None
         return {
             "spec": circuit_spec(result, answers=self._look is not None),
             "arrays": result,
@@ -195,7 +202,8 @@ class HeadCircuitView(View):
         if given is None:
             return None
         try:
-            return checked(cast("HeadCircuits", super().partial), given)
+            # Before a server has sent anything, whether there is such a head is not known: `_open` sees to it.
+            return plain(given) if self.job.partial is None else checked(cast("HeadCircuits", super().partial), given)
         except SelectionError as error:
             raise traitlets.TraitError(str(error)) from error
 
@@ -211,20 +219,32 @@ def leading(result: HeadCircuits) -> tuple[int, int]:
 
 
 def checked(result: HeadCircuits, given: Mapping[str, Any]) -> CircuitChoice:
-    """A choice as plain numbers.
+    """A choice of what a result has, as plain numbers.
 
     Raises:
         SelectionError: a layer, head or token that is not here, or something that is no choice.
+    """
+    choice = plain(given)
+    result.place(choice["layer"], choice["head"])
+    token, n_tokens = choice["token"], len(result.tokens)
+    if token is not None and not 0 <= token < n_tokens:
+        raise SelectionError(f"There is no token {token!r}: they run from 0 to {n_tokens - 1}, or None.")
+    return choice
+
+
+def plain(given: Mapping[str, Any]) -> CircuitChoice:
+    """A choice as plain numbers, whatever the result has.
+
+    Raises:
+        SelectionError: something that is no choice.
     """
     if not {"layer", "head"} <= set(given) <= {"layer", "head", "token"}:
         raise SelectionError(f'selected is {{"layer": 3, "head": 1, "token": None}}, or None, not {dict(given)!r}.')
     token = given.get("token")
     for name, number in given.items():
-        if number is not None and not (isinstance(number, (int, np.integer)) and not isinstance(number, bool)):
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if not (whole or (name == "token" and number is None)):
             raise SelectionError(f"{name}={number!r} is no number.")
-    result.place(given["layer"], given["head"])
-    if token is not None and not 0 <= token < len(result.tokens):
-        raise SelectionError(f"There is no token {token!r}: they run from 0 to {len(result.tokens) - 1}, or None.")
     return {
         "layer": int(given["layer"]),
         "head": int(given["head"]),
