@@ -175,7 +175,7 @@ def test_a_head_of_the_token_before_is_seen_by_offset() -> None:
     found = result.by_offset[0, 0]
     assert len(found) == 16
     assert found.argmax() == 1
-    # A position's length of 2**0.5 becomes 32**0.5, so that each code is 4 long: scores are 16 / 8**0.5 times its match.
+    # A position's length of 2**0.5 becomes 32**0.5, so that each code is 4 long: 16 / 8**0.5 is the score of a match.
     matches = codes[:-1] @ codes[1:].T
     wanted = torch.stack([torch.stack([matches[at, at - back] for at in range(16, 32)]).mean() for back in range(16)])
     np.testing.assert_allclose(found, (wanted - wanted.mean()) * 16 / 8**0.5, atol=0.02)
