@@ -58,7 +58,7 @@ class ProbeView(View):
     _page_state = ("spec", "arrays", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(ProbeResult, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(ProbeResult, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, _view: None if result is None else probe_arrays(result)
     )
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
