@@ -333,6 +333,9 @@ def test_a_head_is_chosen_before_the_server_has_sent_anything(
         view = asyncio.run(notebook())
     assert view.selected == shown
     assert view.result.complete
+    if shown:  # the vocabulary is looked through there too
+        assert [found.circuit for found in view.vocabulary()] == ["qk", "ov"]
+        assert all(found.share == 1 and len(found.highest) == 20 for found in view.result.extremes)
     said = [str(warning.message) for warning in caught if "head that copies most" in str(warning.message)]
     assert said == (
         [] if shown else ["There is no layer 9 here: 1, 3 were asked for. The head that copies most is shown."]
