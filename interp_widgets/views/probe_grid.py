@@ -166,8 +166,8 @@ class ProbeView(View):
 
     def _stream(self, result: ProbeResult) -> None:
         # The page gets the whole anew, so that the more there is the less often it is sent.
-        started = time.monotonic()
-        if started < self._due or np.array_equal(result.computed, self.arrays.computed):
+        started, sent = time.monotonic(), self.arrays
+        if started < self._due or (sent is not None and np.array_equal(result.computed, sent.computed)):
             return
         self.set_trait("arrays", result)
         now = time.monotonic()
