@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from interp_widgets.experiments.code_circuits import circuit_code
 from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
@@ -180,6 +181,7 @@ class _Reading:
         self._extremes: list[Extremes] = []
         self._unmet: list[int] = []
         self._missing: dict[str, str] = {}
+        self._code = [""] * len(layers)
         if not copying:
             self._missing["eigenvalues"] = "they were not asked for."
         settings = {"circuits": "tokens as their embeddings, the norm before attention as it is, the last at size 1"}
@@ -212,6 +214,7 @@ class _Reading:
                     self._positions = "rotary"
                 self._qk[number] = self._finite(circuits.scores(layer, rows, self._offset), layer, "QK")
                 self._by_offset[number] = circuits.by_offset(layer, rows, places, self._n_offsets).cpu()
+            self._code[number] = circuit_code(self._access, circuits, layer, self._offset)
             yield
         if self._with_copying:
             for number, layer in enumerate(self._layers):
@@ -223,15 +226,15 @@ class _Reading:
 
     def _search(self, layer: int, head: int) -> Generator[None, None, None]:
         """Look through the whole vocabulary, some rows at a time."""
-        moved, met = self._circuits.factors(layer, head, self._offset)
+        moved, met = yield from self._circuits.factors(layer, head, self._offset)
         sides: list[tuple[Circuit, Factors | None]] = [("qk", met), ("ov", moved)]
         for circuit, factors in sides:
             if factors is None:
                 continue
             before = list(self._extremes)
-            for highest, lowest in factors.extremes(_LISTED, self._access.n_vocab):
+            for highest, lowest, share in factors.extremes(_LISTED, self._access.n_vocab):
                 ends = {"highest": self._pairs(highest), "lowest": self._pairs(lowest)}
-                self._extremes = [*before, Extremes(layer, head, circuit, **ends)]
+                self._extremes = [*before, Extremes(layer, head, circuit, **ends, share=share)]
                 yield
 
     def _pairs(self, entries: torch.Tensor) -> tuple[TokenPair, ...]:
@@ -264,4 +267,5 @@ class _Reading:
             extremes=tuple(self._extremes),
             missing=dict(self._missing),
             provenance=self._ledger.provenance(),
+            code=tuple(self._code),
         )

@@ -6,7 +6,7 @@ head writes meets the last norm at size 1, and logits stand above their mean ove
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 
@@ -25,8 +25,8 @@ class Circuits:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._straight = Straight(access)
-        self.copying = Copying(access, self._straight)
+        self.straight = Straight(access)
+        self.copying = Copying(access, self.straight)
         self._meetings: dict[int, Meeting | None] = {}
         self._mean: dict[int, torch.Tensor] = {}
 
@@ -134,23 +134,26 @@ class Circuits:
     @torch.no_grad()
     def moved(self, layer: int, rows: torch.Tensor) -> torch.Tensor:
         """Return what each head writes where it attends to a row, (row, head, d_model)."""
-        written = self._straight.heads(layer, rows / self._norm(layer).size(rows))
+        written = self.straight.heads(layer, rows / self._norm(layer).size(rows))
         if written is None:
             raise AssertionError("`missing` has seen to it")
         return written
 
     @torch.no_grad()
-    def factors(self, layer: int, head: int, offset: int) -> tuple[Factors, Factors | None]:
-        """Return the whole OV circuit and the whole QK circuit of a head, as products of narrow matrices."""
+    def factors(self, layer: int, head: int, offset: int) -> Generator[None, None, tuple[Factors, Factors | None]]:
+        """Return the whole OV circuit and the whole QK circuit of a head, as products of narrow matrices.
+
+        A generator that pauses after some tokens.
+        """
         layout = self._access.inside.heads
-        ending = self._straight.ending("attn", layer)
+        ending = self.straight.ending("attn", layer)
         if layout is None or ending is None:
             raise AssertionError("`missing` has seen to it")
         values, queries, keys = [], [], []
         found = self.meeting(layer)
         for tokens in self._vocabulary():
             rows = self.copying.embedded(tokens)
-            made = self._straight.values(layer, rows / self._norm(layer).size(rows))
+            made = self.straight.values(layer, rows / self._norm(layer).size(rows))
             if made is None:
                 raise AssertionError("`missing` has seen to it")
             values.append(made[:, head])
@@ -158,6 +161,7 @@ class Circuits:
                 query, key = self.queries_and_keys(layer, rows)
                 queries.append(query[:, head])
                 keys.append(key[:, head] - self.mean_key(layer)[head])
+            yield
         unit = torch.zeros(layout.d_head, layout.n_heads, layout.d_head)
         unit[:, head] = torch.eye(layout.d_head)
         out = self._logits(ending.carried(unit.flatten(1).to(self._access.opened.device)))
@@ -170,7 +174,7 @@ class Circuits:
         yield from torch.split(torch.arange(self._access.n_vocab), _TOKENS)
 
     def _norm(self, layer: int) -> Norm:
-        norm = self._straight.before("attn", layer)
+        norm = self.straight.before("attn", layer)
         if norm is None:
             raise AssertionError("`missing` has seen to it")
         return norm
@@ -197,7 +201,7 @@ class Circuits:
         return layout.take(site, raw, (1, len(entering)))[0]  # type: ignore[arg-type]
 
     def _logits(self, rows: torch.Tensor) -> torch.Tensor:
-        logits = self._straight.logits(rows)
+        logits = self.straight.logits(rows)
         if logits is None:
             raise AssertionError("`missing` has seen to it")
         return logits
@@ -210,17 +214,18 @@ class Factors:
         self.left, self.right = left, right.to(left.device)
 
     @torch.no_grad()
-    def extremes(self, n: int, n_tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def extremes(self, n: int, n_tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
         """Go through it some rows at a time, and yield the n largest and the n smallest entries so far.
 
-        Each as (entry, 3): row, column and value, float64. Of the columns the first `n_tokens` count.
+        Each as (entry, 3): row, column and value, float64; and the share of rows that were gone through. Of the columns
+        the first `n_tokens` count.
         """
         highest = lowest = torch.zeros(0, 3, dtype=torch.float64)
         for first in range(0, len(self.left), _UNITS):
             block = self.left[first : first + _UNITS] @ self.right[:, :n_tokens]
             highest = _kept(highest, block, first, n, 1)
             lowest = _kept(lowest, block, first, n, -1)
-            yield highest, lowest
+            yield highest, lowest, min(1.0, (first + _UNITS) / len(self.left))
 
 
 def _kept(before: torch.Tensor, block: torch.Tensor, first: int, n: int, sign: int) -> torch.Tensor:

@@ -124,7 +124,7 @@ class _Bench:
 
     def _raw(self, queries: torch.Tensor, keys: torch.Tensor, offset: int) -> torch.Tensor:
         module = self._access.opened.module
-        # The first key is of zeros; the query is the last token.
+        # The query is the last token; all keys but one are of zeros.
         shape = (len(queries), _OFFSETS + 1)
         ids = probe_ids(module).reshape(-1)[:1].expand(shape)
         last = shape[1] - 1
@@ -150,4 +150,5 @@ class _Bench:
         with exclusive(module):
             pattern = self._attention.pattern_of(call, shape, {"q": put_queries, "k": put_keys})
         weights = pattern[:, :, last].double().cpu()
-        return (weights[..., last - offset].log() - weights[..., 0].log()).float()
+        zeros = last if offset else last - 1  # the nearest, which windows of few tokens see too
+        return (weights[..., last - offset].log() - weights[..., zeros].log()).float()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.results.equality import same_content
-from interp_widgets.results.errors import SelectionError, unknown_name
+from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.tokens import Token, Tokens
@@ -42,6 +43,8 @@ class Extremes:
     circuit: Circuit
     highest: tuple[TokenPair, ...]
     lowest: tuple[TokenPair, ...]
+    share: float = 1.0
+    """How much of the vocabulary was looked through, as queries or as what is attended to."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,6 +79,8 @@ class HeadCircuits(Saved):
     missing: Mapping[str, str]
     """Why something is not there: "qk", "eigenvalues"."""
     provenance: Provenance
+    code: tuple[str, ...] = ()
+    """The lines that compute both circuits of a head, by layer, as templates; see `script`."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, HeadCircuits) else NotImplemented
@@ -143,6 +148,24 @@ class HeadCircuits(Saved):
         places = zip(*np.unravel_index(order, values.shape), strict=True)
         return [TokenPair(listed[int(row)], listed[int(column)], float(values[row, column])) for row, column in places]
 
+    def script(self, layer: int, head: int) -> str:
+        """The lines of torch that compute a head's circuits of the tokens and print them; they run as printed.
+
+        QK, where it is known, is printed before OV, each as lists of lists.
+
+        Raises:
+            SelectionError: a layer or head that is not here.
+            ResultError: the result came without code for this layer.
+        """
+        row, _ = self.place(layer, head)
+        template = self.code[row] if self.code else ""
+        if not template:
+            raise ResultError(
+                f"This result came without code for layer {layer}: it is not read yet, a few lines do not do, or it "
+                "was made by hand."
+            )
+        return Template(template).safe_substitute(ids=list(self.tokens.ids), head=head)
+
     def to_frame(self) -> pd.DataFrame:
         """One row for each entry (needs pandas).
 
@@ -204,7 +227,7 @@ class HeadCircuits(Saved):
             "extremes": [asdict(found) for found in self.extremes],
             "missing": dict(self.missing),
             "provenance": asdict(self.provenance),
-            **{name: getattr(self, name) for name in ("layers", "heads", "offset", "positions")},
+            **{name: getattr(self, name) for name in ("layers", "heads", "offset", "positions", "code")},
         }
         return header, {name: getattr(self, name) for name in _ARRAYS}
 
@@ -216,6 +239,7 @@ class HeadCircuits(Saved):
             "heads": tuple(header["heads"]),
             "extremes": tuple(map(_extremes, header["extremes"])),
             "provenance": Provenance(**header["provenance"]),
+            "code": tuple(header.get("code", ())),
         }
         return cls(**{**header, **made})
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from interp_widgets.experiments.head_circuits import head_circuits, run_head_circuits
+from interp_widgets.experiments.head_circuits import head_circuits
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
-from interp_widgets.results.head_circuits import Extremes
-from interp_widgets.views.head_circuits import HeadCircuitView
+from interp_widgets.views.head_circuits import HeadCircuitView, Steps
 
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
@@ -40,7 +39,7 @@ def show_head_circuits(
 
     Returns:
         The view. `view.vocabulary()`, or its button, looks through the whole vocabulary for the strongest entries of
-        the head that is shown; of a model on a server it does not.
+        the head that is shown, while other cells run. `view.code()` has the lines that compute both of its maps.
 
     Raises:
         InterpWidgetsError: see `run_head_circuits`.
@@ -58,12 +57,19 @@ def show_head_circuits(
         model, tokens, layers=layers, offset=offset, copying=copying, tokenizer=tokenizer, remote=remote
     )
 
-    def look(layer: int, head: int) -> tuple[Extremes, ...]:
-        return run_head_circuits(
-            model, tokens, layers=layer, offset=offset, copying=False, vocabulary=(layer, head), tokenizer=tokenizer
-        ).extremes
+    def look(layer: int, head: int) -> Steps:
+        return head_circuits(
+            model,
+            tokens,
+            layers=layer,
+            offset=offset,
+            copying=False,
+            vocabulary=(layer, head),
+            tokenizer=tokenizer,
+            remote=remote,
+        )
 
-    view = HeadCircuitView(steps, look=None if remote else look)
+    view = HeadCircuitView(steps, look=look)
     if layer is not None or head is not None:
         view.selected = {"layer": layer, "head": head, "token": None}
     return view

@@ -80,7 +80,7 @@ class AttentionView(View):
     _shares = ("layer", "head", "pos")
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(AttentionResult, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(AttentionResult, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, view: None if result is None else view._arrays(result)
     )
     scored = traitlets.Instance(HeadScores, allow_none=True, help="What heads do, as far as it is known.").tag(

@@ -67,9 +67,9 @@ class AttributionView(View):
     _page_state = ("spec", "arrays", "sources", "neuron_parts", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(AttributionResult, help="The result whose numbers the page holds.").tag(
-        sync=True, to_json=lambda result, _view: None if result is None else attribution_arrays(result)
-    )
+    arrays = traitlets.Instance(
+        AttributionResult, allow_none=True, help="The result whose numbers the page holds."
+    ).tag(sync=True, to_json=lambda result, _view: None if result is None else attribution_arrays(result))
     sources: dict[tuple[int, int], HeadSources] = traitlets.Dict(  # type: ignore[assignment]
         help="Heads that were taken apart by source."
     ).tag(sync=True, to_json=lambda sources, _view: wire_sources(sources))

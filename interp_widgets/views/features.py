@@ -89,9 +89,9 @@ class FeatureView(View):
     _page_state = ("spec", "arrays", "cards", "dial", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(FeatureResult, help="The result whose activations the page holds.").tag(
-        sync=True, to_json=lambda result, view: None if result is None else feature_arrays(result, view._watched())
-    )
+    arrays = traitlets.Instance(
+        FeatureResult, allow_none=True, help="The result whose activations the page holds."
+    ).tag(sync=True, to_json=lambda result, view: None if result is None else feature_arrays(result, view._watched()))
     cards: dict[int, LatentCard] = traitlets.Dict(help="Cards of latents that were found.").tag(  # type: ignore[assignment]
         sync=True, to_json=lambda cards, view: wire_cards(cards, view._carded()) if cards else {}
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import time
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -13,6 +14,7 @@ import traitlets
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.results.head_circuits import Extremes, HeadCircuits
 from interp_widgets.results.provenance import Provenance
+from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol.head_circuits import (
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 
 Steps: TypeAlias = "Generator[HeadCircuits, None, HeadCircuits]"
 """Work under way: yields partial results and returns the whole."""
-Look: TypeAlias = "Callable[[int, int], tuple[Extremes, ...]]"
-"""Looks through the whole vocabulary for the strongest entries of a layer's head."""
+Look: TypeAlias = "Callable[[int, int], Steps]"
+"""Starts to look through the whole vocabulary for the strongest entries of a layer's head."""
+
+_TOLD = 0.2
+"""Seconds between two states of a look through the vocabulary."""
 
 
 class HeadCircuitView(View):
@@ -53,12 +58,15 @@ class HeadCircuitView(View):
     _shares = ("layer", "head")
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(HeadCircuits, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(HeadCircuits, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, _view: None if result is None else wire_arrays(result)
     )
     extremes: list[Any] = traitlets.List(help="Strongest entries over the whole vocabulary, as they were found.").tag(  # type: ignore[assignment]
         sync=True
     )
+    looking = traitlets.Dict(
+        allow_none=True, default_value=None, help="How far looking through the whole vocabulary is."
+    ).tag(sync=True)
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     small = traitlets.Enum(["ov", "qk"], "ov").tag(sync=True, echo_update=False)
     color_scale = traitlets.Enum(["own", "shared"], "own").tag(sync=True, echo_update=False)
@@ -72,6 +80,8 @@ class HeadCircuitView(View):
         """
         self._look = look
         self._found: dict[tuple[int, int], tuple[Extremes, ...]] = {}
+        self._search: tuple[tuple[int, int], Job[HeadCircuits]] | None = None
+        self._told = 0.0
         if isinstance(source, HeadCircuits):
             source = _finished(source)
         elif not isinstance(source, Generator):
@@ -103,23 +113,29 @@ class HeadCircuitView(View):
 
         Raises:
             SelectionError: a layer or head that is not here.
-            ResultError: the view came without a model.
+            ResultError: the view came without a model, or another head is being looked for.
         """
         shown = self._shown()
         layer = shown[0] if layer is None else layer
         head = shown[1] if head is None else head
         self.partial.place(layer, head)
-        known = tuple(found for found in self.partial.extremes if (found.layer, found.head) == (layer, head))
-        if known:
-            return known
-        if self._look is None:
-            raise ResultError(
-                "this view came without a model to look through. Call vocabulary() on the view that show_head_circuits "
-                "returns, or pass vocabulary=(layer, head) to run_head_circuits."
-            )
-        self._found[layer, head] = self._look(layer, head)
-        self.set_trait("extremes", wire_extremes(self.partial))
-        return self._found[layer, head]
+        if (job := self._start_search(layer, head)) is not None:
+            job.finish()
+        return self._known(layer, head)
+
+    def code(self, layer: int | None = None, head: int | None = None) -> str:
+        """The lines of torch that compute both maps of a head and print them, QK first; they run as printed.
+
+        Args:
+            layer: by default the one that is shown.
+            head: likewise.
+
+        Raises:
+            SelectionError: a layer or head that is not here.
+            ResultError: the layer is not read yet, or a few lines do not do.
+        """
+        shown = self._shown()
+        return self.partial.script(shown[0] if layer is None else layer, shown[1] if head is None else head)
 
     def figure(self) -> Figure:
         """Both circuits of the head that is shown and its eigenvalues as a matplotlib figure, for print."""
@@ -133,6 +149,70 @@ class HeadCircuitView(View):
         if self.job.partial is None:
             return f"HeadCircuitView({self.job.note or self.job.state})"
         return f"HeadCircuitView({self.partial!r}, {self.job.state})"
+
+    def close(self) -> None:
+        """Stop the work and free the view, here and in the page."""
+        if self._search is not None:
+            self._search[1].cancel()
+        super().close()
+
+    def _known(self, layer: int, head: int) -> tuple[Extremes, ...]:
+        return tuple(found for found in self.partial.extremes if (found.layer, found.head) == (layer, head))
+
+    def _start_search(self, layer: int, head: int) -> Job[HeadCircuits] | None:
+        """What looks through the vocabulary for a head; None if that is done."""
+        if self._search is not None and self._search[1].state == "running":
+            if self._search[0] == (layer, head):
+                return self._search[1]
+            raise ResultError(
+                "the whole vocabulary is being looked through for head {}.{}. Wait for that, or cancel it.".format(
+                    *self._search[0]
+                )
+            )
+        if self._known(layer, head):
+            return None
+        if self._look is None:
+            raise ResultError(
+                "this view came without a model to look through. Call vocabulary() on the view that show_head_circuits "
+                "returns, or pass vocabulary=(layer, head) to run_head_circuits."
+            )
+        job: Job[HeadCircuits] = Job(
+            self._look(layer, head), _searched, on_step=self._on_search, on_end=self._on_search_end
+        )
+        self._search = (layer, head), job
+        self._tell_search()
+        return job
+
+    def _on_search(self, result: HeadCircuits | None) -> None:
+        if self._search is None or time.monotonic() - self._told < _TOLD:
+            return
+        if result is not None and result.extremes:
+            self._found[self._search[0]] = result.extremes
+        self._tell_search()
+
+    def _on_search_end(self) -> None:
+        if self._search is None:
+            return
+        head, job = self._search
+        if job.state == "done" and job.partial is not None:
+            self._found[head] = job.partial.extremes
+        else:  # so that it can be asked for again
+            self._found.pop(head, None)
+        self._tell_search()
+
+    def _tell_search(self) -> None:
+        if self._search is None:
+            return
+        (layer, head), job = self._search
+        self._told = time.monotonic()
+        with self.hold_sync():
+            self.set_trait("extremes", wire_extremes(self.partial))
+            self.set_trait("looking", {"layer": layer, "head": head, "job": job.status()})
+
+    def _drain(self) -> None:
+        super()._drain()
+        if self._search is not None:
+            self._search[1].drain()
 
     def _with_found(self, result: HeadCircuits) -> HeadCircuits:
         more = tuple(found for extremes in self._found.values() for found in extremes)
@@ -151,6 +231,12 @@ class HeadCircuitView(View):
         return int(sum(int(part.sum()) for part in parts)), n_layers * len(parts)
 
     def _open(self, result: HeadCircuits) -> dict[str, object]:
+        if self.selected:  # before there was a result
+            try:
+                checked(result, self.selected)
+            except SelectionError as error:
+                warnings.warn(f"{error} The head that copies most is shown.", UserWarning, stacklevel=2)
+                self.set_trait("selected", None)
         return {
             "spec": circuit_spec(result, answers=self._look is not None),
             "arrays": result,
@@ -183,11 +269,23 @@ class HeadCircuitView(View):
                 "head": int(head),
             }:
                 self._on_loop(lambda: self._reply(request, lambda: self._request_vocabulary(layer, head)))
+            case {"kind": "cancel_vocabulary"}:
+                if self._search is not None:
+                    self._search[1].cancel()
             case _:
                 super()._on_message(widget, content, buffers)
 
     def _request_vocabulary(self, layer: int, head: int) -> str:
-        return json.dumps(len(self.vocabulary(layer, head)))
+        """Start to look, in steps between which other cells run; it runs where the work is done."""
+        self.partial.place(layer, head)
+        job = self._start_search(layer, head)
+        if job is None:
+            return "known"
+        if self._loop is None:
+            job.finish()
+        else:
+            job.start(self._loop)
+        return job.state
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Mapping[str, Any]) -> CircuitChoice | None:
@@ -195,12 +293,19 @@ class HeadCircuitView(View):
         if given is None:
             return None
         try:
-            return checked(cast("HeadCircuits", super().partial), given)
+            # Before a server has sent anything, whether there is such a head is not known: `_open` sees to it.
+            return plain(given) if self.job.partial is None else checked(cast("HeadCircuits", super().partial), given)
         except SelectionError as error:
             raise traitlets.TraitError(str(error)) from error
 
 
 QUESTION = "What does each head look for, and what does it do with what it finds?"
+
+
+def _searched(result: HeadCircuits) -> tuple[int, int]:
+    """How much of the vocabulary was looked through, in hundredths."""
+    parts = 1 if "qk" in result.missing else 2
+    return round(100 * sum(found.share for found in result.extremes) / parts), 100
 
 
 def leading(result: HeadCircuits) -> tuple[int, int]:
@@ -211,20 +316,32 @@ def leading(result: HeadCircuits) -> tuple[int, int]:
 
 
 def checked(result: HeadCircuits, given: Mapping[str, Any]) -> CircuitChoice:
-    """A choice as plain numbers.
+    """A choice of what a result has, as plain numbers.
 
     Raises:
         SelectionError: a layer, head or token that is not here, or something that is no choice.
+    """
+    choice = plain(given)
+    result.place(choice["layer"], choice["head"])
+    token, n_tokens = choice["token"], len(result.tokens)
+    if token is not None and not 0 <= token < n_tokens:
+        raise SelectionError(f"There is no token {token!r}: they run from 0 to {n_tokens - 1}, or None.")
+    return choice
+
+
+def plain(given: Mapping[str, Any]) -> CircuitChoice:
+    """A choice as plain numbers, whatever the result has.
+
+    Raises:
+        SelectionError: something that is no choice.
     """
     if not {"layer", "head"} <= set(given) <= {"layer", "head", "token"}:
         raise SelectionError(f'selected is {{"layer": 3, "head": 1, "token": None}}, or None, not {dict(given)!r}.')
     token = given.get("token")
     for name, number in given.items():
-        if number is not None and not (isinstance(number, (int, np.integer)) and not isinstance(number, bool)):
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if not (whole or (name == "token" and number is None)):
             raise SelectionError(f"{name}={number!r} is no number.")
-    result.place(given["layer"], given["head"])
-    if token is not None and not 0 <= token < len(result.tokens):
-        raise SelectionError(f"There is no token {token!r}: they run from 0 to {len(result.tokens) - 1}, or None.")
     return {
         "layer": int(given["layer"]),
         "head": int(given["head"]),
@@ -241,6 +358,7 @@ def circuit_spec(result: HeadCircuits, *, answers: bool) -> CircuitSpec:
         "heads": list(result.heads),
         "offset": result.offset,
         "positions": result.positions,
+        "ids": str(list(result.tokens.ids)),
         "answers": answers,
     }
 
@@ -254,6 +372,7 @@ def wire_arrays(result: HeadCircuits) -> CircuitArrays:
         "eigenvalues": wire_array(result.eigenvalues, "float32"),
         "by_offset": wire_array(result.by_offset, "float32"),
         "missing": dict(result.missing),
+        "code": list(result.code),
         "provenance": _provenance(result.provenance),
     }
 

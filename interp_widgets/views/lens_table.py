@@ -56,7 +56,7 @@ class LensView(View):
     _shares = ("site", "layer", "pos")
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(LensResult, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(LensResult, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, view: None if result is None else lens_arrays(result)
     )
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)

@@ -58,7 +58,7 @@ class ProbeView(View):
     _page_state = ("spec", "arrays", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
-    arrays = traitlets.Instance(ProbeResult, help="The result whose numbers the page holds.").tag(
+    arrays = traitlets.Instance(ProbeResult, allow_none=True, help="The result whose numbers the page holds.").tag(
         sync=True, to_json=lambda result, _view: None if result is None else probe_arrays(result)
     )
     selected = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
@@ -166,8 +166,8 @@ class ProbeView(View):
 
     def _stream(self, result: ProbeResult) -> None:
         # The page gets the whole anew, so that the more there is the less often it is sent.
-        started = time.monotonic()
-        if started < self._due or np.array_equal(result.computed, self.arrays.computed):
+        started, sent = time.monotonic(), self.arrays
+        if started < self._due or (sent is not None and np.array_equal(result.computed, sent.computed)):
             return
         self.set_trait("arrays", result)
         now = time.monotonic()

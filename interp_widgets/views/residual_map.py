@@ -58,7 +58,7 @@ class ProjectionView(View):
     _shares = ("layer", "pos")
 
     spec = traitlets.Dict(help="All that is shown apart from where points are.").tag(sync=True)
-    arrays = traitlets.Instance(ProjectionResult, help="The result whose points the page holds.").tag(
+    arrays = traitlets.Instance(ProjectionResult, allow_none=True, help="The result whose points the page holds.").tag(
         sync=True, to_json=lambda result, view: None if result is None else residual_map_arrays(result, view._row())
     )
     selected: list[int] = traitlets.List().tag(sync=True, echo_update=False)  # type: ignore[assignment]

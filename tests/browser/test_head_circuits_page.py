@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -116,6 +117,17 @@ def test_what_is_taken_away_is_whole(open_circuits):
     tables = page.locator(".iw-tables table")
     expect(tables).to_have_count(3)
     expect(tables.nth(1).locator("tbody tr").first).to_have_text("␣John␣Mary+6.00")
+
+
+def test_the_lines_of_the_head_are_shown(open_circuits):
+    page = open_circuits(replace(made.result(), code=("a = $ids", "b = $ids[$head]")))
+    page.locator("[data-action=code]").click()
+    expect(page.locator(".iw-code pre")).to_have_text("b = [0, 1, 2, 3, 4][1]")
+    expect(page.locator(".iw-code")).to_contain_text("both circuits of head 2.1")
+    page.locator(".iw-maps").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".iw-code pre")).to_have_text("a = [0, 1, 2, 3, 4]")
+    assert violations(page) == []
 
 
 def test_a_circuit_that_is_not_known_says_why(open_circuits):

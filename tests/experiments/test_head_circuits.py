@@ -157,19 +157,30 @@ def test_the_largest_entries_of_the_vocabulary_are_those_that_sorting_all_finds(
 
 
 def test_a_head_of_the_token_before_is_seen_by_offset() -> None:
+    """Each position holds a code of its own and the code before; queries read the second and keys the first."""
     model = zoo.model("gpt2")
-    block = model.transformer.h[0].attn
+    block = model.transformer.h[0]
+    generator = torch.Generator().manual_seed(1)
+    codes = functional.normalize(torch.randn(65, 8, generator=generator), dim=-1)
+    flat = torch.ones(32, 1)  # which the norm takes away, so that the rest is at right angles to it
+    own, before = torch.linalg.qr(torch.cat([flat, torch.randn(32, 16, generator=generator)], 1)).Q[:, 1:].split(8, 1)
     with torch.no_grad():
-        places = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(1))).Q
-        model.transformer.wpe.weight[:32] = 3 * places
-        model.transformer.wte.weight *= 0.05
-        # The query of a position is the key of the one before.
-        block.c_attn.weight[:, :8] = (places[1:9].T * 5) @ torch.eye(8)
-        block.c_attn.weight[:, 32:40] = (places[:8].T * 5) @ torch.eye(8)
+        block.ln_1.weight.fill_(1)
+        block.ln_1.bias.zero_()
+        model.transformer.wpe.weight.copy_(100 * (codes[1:] @ own.T + codes[:-1] @ before.T))
+        block.attn.c_attn.bias.zero_()
+        block.attn.c_attn.weight[:, :8] = before
+        block.attn.c_attn.weight[:, 32:40] = own
     result = run_head_circuits(model, IDS, layers=0, copying=False)
-    assert result.by_offset.shape[-1] <= 16
-    assert np.isfinite(result.by_offset).all()
-    assert abs(float(result.by_offset[0].mean())) < 1e-4
+    found = result.by_offset[0, 0]
+    assert len(found) == 16
+    assert found.argmax() == 1
+    # A position's length of 2**0.5 becomes 32**0.5, so that each code is 4 long: 16 / 8**0.5 is the score of a match.
+    matches = codes[:-1] @ codes[1:].T
+    wanted = torch.stack([torch.stack([matches[at, at - back] for at in range(16, 32)]).mean() for back in range(16)])
+    np.testing.assert_allclose(found, (wanted - wanted.mean()) * 16 / 8**0.5, atol=0.02)
+    assert found[1] > 2 * np.sort(found)[-2]
+    assert abs(result.by_offset[0, 1:, 1]).max() < found[1] / 4  # other heads are as they were
 
 
 def test_it_is_saved_told_and_listed(tmp_path: Any) -> None:

@@ -19,7 +19,7 @@ def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for
     notebook.run_all()
     page = notebook.page
     expect(page.locator(".iw-head-name")).to_contain_text("head 3.1", timeout=120_000)
-    expect(page.locator(".iw-job")).to_contain_text("Done", timeout=120_000)
+    expect(page.locator(".iw-job").first).to_contain_text("Done", timeout=120_000)
     page.locator(".iw-maps").focus()
     page.keyboard.press("ArrowUp")
     expect(page.locator(".iw-head-name")).to_contain_text("head 2.1")
@@ -29,5 +29,6 @@ def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for
     expect(page.locator(".iw-head-name")).to_contain_text("head 3.2")
     page.locator("[data-action=look]").click()
     expect(page.locator(".iw-whole")).to_contain_text("Whole vocabulary: what is promoted", timeout=120_000)
+    expect(page.locator(".iw-looking")).to_contain_text("Done in")
     found = "import json; print(json.dumps(len(view.result.extremes)))"
     assert state(notebook.kernel(found)) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from interp_widgets import (
     run_circuit_check,
     run_features,
     run_group_patching,
+    run_head_circuits,
     run_head_scores,
     run_latent_cards,
     run_lens,
@@ -38,6 +40,7 @@ from interp_widgets import (
     run_patching,
     run_path_patching,
     run_top_examples,
+    show_head_circuits,
     show_patching,
     teaching,
 )
@@ -59,6 +62,7 @@ from interp_widgets.results.errors import (
 )
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.results.patching import Status as CellStatus
+from interp_widgets.views.head_circuits import HeadCircuitView
 from interp_widgets.views.patching_grid import PatchingGrid
 
 PAIR = teaching.prompts("ioi", n=1)[0]
@@ -294,6 +298,48 @@ def test_patterns_and_scores_of_heads_are_those_of_a_run_here(
     assert found.names == own.names
     for name in own.names:
         np.testing.assert_allclose(found.score(name), own.score(name), atol=1e-3)
+
+
+def test_circuits_of_heads_are_those_of_a_run_here(far: TransformersModel, near: TransformersModel, host: str) -> None:
+    asked: dict[str, Any] = {"layers": [1, 3], "vocabulary": [(3, 1)]}
+    there = run_head_circuits(far, PAIR.clean, remote=Watching(host), **asked)
+    here = run_head_circuits(near, PAIR.clean, **asked)
+    assert (there.tokens, there.layers, there.complete) == (here.tokens, (1, 3), True)
+    for name in ("qk", "ov", "eigenvalues", "by_offset"):
+        mine, own = getattr(there, name), getattr(here, name)
+        np.testing.assert_allclose(mine, own, rtol=1e-3, atol=1e-4 * float(np.abs(own).max()))
+    for one, other in zip(there.extremes, here.extremes, strict=True):
+        assert one.highest[0].first == other.highest[0].first
+        assert one.highest[0].value == pytest.approx(other.highest[0].value, rel=1e-3)
+
+
+@pytest.mark.parametrize(("layer", "shown"), [(3, {"layer": 3, "head": 1, "token": None}), (9, None)])
+def test_a_head_is_chosen_before_the_server_has_sent_anything(
+    far: TransformersModel, host: str, monkeypatch: pytest.MonkeyPatch, layer: int, shown: Any
+) -> None:
+    async def notebook() -> HeadCircuitView:
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        view = show_head_circuits(far, PAIR.clean, layer, 1, layers=[1, 3], remote=Watching(host))
+        assert view.get_state(["spec", "selected"]) == {
+            "spec": {},
+            "selected": {"layer": layer, "head": 1, "token": None},
+        }
+        assert view.job._task is not None
+        await view.job._task
+        return view
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        view = asyncio.run(notebook())
+    assert view.selected == shown
+    assert view.result.complete
+    if shown:  # the vocabulary is looked through there too
+        assert [found.circuit for found in view.vocabulary()] == ["qk", "ov"]
+        assert all(found.share == 1 and len(found.highest) == 20 for found in view.result.extremes)
+    said = [str(warning.message) for warning in caught if "head that copies most" in str(warning.message)]
+    assert said == (
+        [] if shown else ["There is no layer 9 here: 1, 3 were asked for. The head that copies most is shown."]
+    )
 
 
 def test_the_steps_say_how_the_job_stands_while_they_wait(far: TransformersModel, host: str) -> None:

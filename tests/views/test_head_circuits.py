@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
+from string import Template
 
 import numpy as np
 import pytest
@@ -92,6 +94,89 @@ def test_the_vocabulary_is_looked_through_when_somebody_asks():
     assert [(reply["id"], reply["ok"]) for reply in sent] == [("a", True), ("b", False)]
     assert "There is no layer 1 here" in sent[1]["value"]
     assert len(view.extremes) == 4
+
+
+def looked(share):
+    """A look that is so far."""
+    extremes = tuple(replace(found, layer=0, head=2, share=share) for found in made.result().extremes)
+    return replace(made.result(), extremes=extremes if share else ())
+
+
+def test_other_cells_run_while_the_vocabulary_is_looked_through(monkeypatch):
+    monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+    monkeypatch.setattr("interp_widgets.views.head_circuits._TOLD", 0.0)
+    threads, told, turns = [], [], []
+
+    def look(layer, head):
+        assert (layer, head) == (0, 2)
+        for share in (0.0, 0.25, 0.5):
+            threads.append(threading.get_ident())
+            yield looked(share)
+        return looked(1.0)
+
+    async def notebook():
+        view = HeadCircuitView(made.result(extremes=False), look=look)
+        view.observe(lambda change: told.append((change["new"]["job"]["done"], len(view.extremes))), "looking")
+        ask = {"kind": "request", "id": "a", "name": "vocabulary", "layer": 0, "head": 2}
+        await asyncio.to_thread(view._on_message, view, ask, [])
+        while view.looking is None or view.looking["job"]["state"] == "running":
+            turns.append(len(told))
+            await asyncio.sleep(0)
+            if view.looking and view.looking["job"]["state"] == "running":
+                with pytest.raises(ResultError, match=r"is being looked through for head 0\.2\. Wait for that"):
+                    view.vocabulary(0, 0)
+        return view
+
+    view = asyncio.run(notebook())
+    assert told == [(0, 0), (25, 2), (50, 2), (100, 2)]
+    assert {2, 3} <= set(turns)  # other things ran between steps
+    assert set(threads) == {threading.get_ident()}
+    assert view.vocabulary(0, 2) == looked(1.0).extremes
+
+
+def test_a_look_that_was_cancelled_or_failed_can_be_asked_for_again(monkeypatch):
+    monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+    monkeypatch.setattr("interp_widgets.views.head_circuits._TOLD", 0.0)
+    broken = [True]
+
+    def look(layer, head):
+        yield looked(0.25)
+        yield looked(0.5)
+        if broken:
+            raise RuntimeError("the model broke")
+        return looked(1.0)
+
+    async def notebook():
+        view = HeadCircuitView(made.result(extremes=False), look=look)
+        ask = {"kind": "request", "id": "a", "name": "vocabulary", "layer": 0, "head": 2}
+        view._on_message(view, ask, [])
+        await asyncio.sleep(0)
+        view._on_message(view, {"kind": "cancel_vocabulary"}, [])
+        while view.looking is None or view.looking["job"]["state"] == "running":
+            await asyncio.sleep(0)
+        assert (view.looking["job"]["state"], view.extremes) == ("cancelled", [])
+        view._on_message(view, ask, [])
+        while view.looking["job"]["state"] != "failed":
+            await asyncio.sleep(0)
+        assert view.looking["job"]["error"] == "RuntimeError: the model broke"
+        assert view.extremes == []
+        broken.clear()
+        return view
+
+    view = asyncio.run(notebook())
+    assert view.vocabulary(0, 2) == looked(1.0).extremes
+    assert view.looking["job"]["state"] == "done"
+
+
+def test_the_code_is_that_of_the_head_that_is_shown():
+    view = show_head_circuits(teaching.load(), " Mary John", 3, 1, layers=[0, 3], copying=False)
+    assert view.code() == view.result.script(3, 1)
+    assert "z[:, 2] = " in view.code(0, 2)
+    wire = wire_arrays(view.result)
+    filled = Template(wire["code"][1]).safe_substitute(ids=view.spec["ids"], head="1")
+    assert filled == view.code()
+    with pytest.raises(ResultError, match="came without code for layer 0"):
+        HeadCircuitView(made.result()).code(0, 0)
 
 
 def test_without_a_model_it_says_so():

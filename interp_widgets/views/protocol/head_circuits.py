@@ -28,6 +28,8 @@ class CircuitSpec(TypedDict):
     heads: list[int]
     offset: int
     positions: Literal["rotary", "added", "none"]
+    ids: str
+    """The tokens' ids, as lines of code have them."""
     answers: bool
     """Whether Python looks through the whole vocabulary when it is asked to."""
 
@@ -47,6 +49,8 @@ class CircuitArrays(TypedDict):
     """float32 (layer, head, offset)."""
     missing: dict[str, str]
     """Why something is not there."""
+    code: list[str]
+    """The lines that compute both circuits of a head, by layer: templates of `ids` and `head`, empty where none do."""
     provenance: list[str]
 
 
@@ -68,6 +72,14 @@ class WireExtremes(TypedDict):
     lowest: list[WireTokenPair]
 
 
+class WireLook(TypedDict):
+    """How far looking through the whole vocabulary for a head's strongest entries is."""
+
+    layer: int
+    head: int
+    job: JobStatus
+
+
 class CircuitChoice(TypedDict):
     """The head that is shown, and the token that is attended to, as its place on the axes."""
 
@@ -82,6 +94,8 @@ class CircuitState(ViewState):
     spec: CircuitSpec
     arrays: CircuitArrays
     extremes: list[WireExtremes]
+    looking: WireLook | None
+    """Null before somebody asked."""
     selected: CircuitChoice | None
     """Null shows the head that copies most."""
     small: CircuitName
@@ -92,7 +106,7 @@ class CircuitState(ViewState):
 
 
 class VocabularyRequest(TypedDict):
-    """To Python: look through the whole vocabulary for a head's strongest entries; the answer comes when it is done."""
+    """To Python: look through the whole vocabulary for a head's strongest entries; `looking` tells how far that is."""
 
     kind: Literal["request"]
     id: str
@@ -101,5 +115,11 @@ class VocabularyRequest(TypedDict):
     head: int
 
 
-CircuitToPython = CancelMessage | ResyncMessage | HtmlRequest | VocabularyRequest
+class CancelVocabulary(TypedDict):
+    """To Python: look no further through the whole vocabulary."""
+
+    kind: Literal["cancel_vocabulary"]
+
+
+CircuitToPython = CancelMessage | ResyncMessage | HtmlRequest | VocabularyRequest | CancelVocabulary
 """What the view may send."""

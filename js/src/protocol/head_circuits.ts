@@ -14,6 +14,8 @@ export interface CircuitSpec {
   heads: number[];
   offset: number;
   positions: "rotary" | "added" | "none";
+  /** The tokens' ids, as lines of code have them. */
+  ids: string;
   /** Whether Python looks through the whole vocabulary when it is asked to. */
   answers: boolean;
 }
@@ -32,6 +34,8 @@ export interface CircuitArrays {
   by_offset: WireArray;
   /** Why something is not there. */
   missing: Record<string, string>;
+  /** The lines that compute both circuits of a head, by layer: templates of `ids` and `head`, empty where none do. */
+  code: string[];
   provenance: string[];
 }
 
@@ -51,6 +55,13 @@ export interface WireExtremes {
   lowest: WireTokenPair[];
 }
 
+/** How far looking through the whole vocabulary for a head's strongest entries is. */
+export interface WireLook {
+  layer: number;
+  head: number;
+  job: JobStatus;
+}
+
 /** The head that is shown, and the token that is attended to, as its place on the axes. */
 export interface CircuitChoice {
   layer: number;
@@ -63,6 +74,8 @@ export interface CircuitState extends ViewState {
   spec: CircuitSpec;
   arrays: CircuitArrays;
   extremes: WireExtremes[];
+  /** Null before somebody asked. */
+  looking: WireLook | null;
   /** Null shows the head that copies most. */
   selected: CircuitChoice | null;
   /** What the small maps show. */
@@ -72,7 +85,7 @@ export interface CircuitState extends ViewState {
   theme: Theme;
 }
 
-/** To Python: look through the whole vocabulary for a head's strongest entries; the answer comes when it is done. */
+/** To Python: look through the whole vocabulary for a head's strongest entries; `looking` tells how far that is. */
 export interface VocabularyRequest {
   kind: "request";
   id: string;
@@ -81,5 +94,10 @@ export interface VocabularyRequest {
   head: number;
 }
 
+/** To Python: look no further through the whole vocabulary. */
+export interface CancelVocabulary {
+  kind: "cancel_vocabulary";
+}
+
 /** What the view may send. */
-export type CircuitToPython = CancelMessage | ResyncMessage | HtmlRequest | VocabularyRequest;
+export type CircuitToPython = CancelMessage | ResyncMessage | HtmlRequest | VocabularyRequest | CancelVocabulary;

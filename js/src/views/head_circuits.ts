@@ -1,3 +1,4 @@
+import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { formatNumber } from "../core/format";
@@ -10,6 +11,7 @@ import { Pattern, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
 import { Segmented } from "../core/segmented";
+import { substitute } from "../core/template";
 import { Tooltip } from "../core/tooltip";
 import type { CircuitName, CircuitScale, CircuitState, CircuitToPython } from "../protocol/head_circuits";
 import { CircuitData, type Head } from "./head_circuits/data";
@@ -23,7 +25,10 @@ import css from "./head_circuits/style.css";
 import { TableView } from "./head_circuits/table_view";
 import { copyingOf, meaningOf, nameOf, spokenCell, spokenHead, UNITS } from "./head_circuits/words";
 
-const TRAITS = ["spec", "arrays", "extremes", "job", "selected", "small", "color_scale", "theme", "links"] as const;
+const TRAITS = [
+  ...(["spec", "arrays", "extremes", "looking", "job"] as const),
+  ...(["selected", "small", "color_scale", "theme", "links"] as const),
+] as const;
 const LABEL = "head circuits";
 const GAP = 34;
 const BETWEEN = 26;
@@ -118,6 +123,7 @@ class HeadCircuits {
   readonly #facts = new Facts();
   readonly #readout: Readout;
   readonly #table = new TableView();
+  readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
   readonly #name = h("div", { class: "iw-head-name" });
@@ -126,7 +132,7 @@ class HeadCircuits {
   #place: Place | null = null;
   #pointed: Head | null = null;
   #ghost: Scene["ghost"] = null;
-  #search: Scene["search"] = null;
+  #refused: Scene["refused"] = null;
   #scene: Scene | null = null;
 
   constructor(
@@ -143,7 +149,8 @@ class HeadCircuits {
     this.#scale = new Segmented<CircuitScale>("where colours end", this.#actions.setScale);
     this.#maps = new Maps(id, this.#actions, signal);
     this.#large = (["qk", "ov"] as const).map((circuit) => new LargeMap(circuit, id, this.#actions, signal));
-    this.#readout = new Readout(this.#actions);
+    this.#readout = new Readout(this.#actions, this.#messages.live);
+    this.#code = new CodeBlock("code that computes both circuits", this.#actions.announce);
     const controls = h("div", { class: "iw-controls" }, this.#small.element, this.#scale.element);
     const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
     const one = h("div", {}, this.#name, pair, this.#readout.element);
@@ -153,12 +160,13 @@ class HeadCircuits {
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       LABEL,
-      patternCss + css,
+      codeCss + patternCss + css,
       this.#header,
       this.#job.element,
       body,
       this.#table.element,
       this.#footer.element,
+      this.#code.element,
       this.#tooltip.element,
     );
     fill(el, this.#frame.element);
@@ -178,6 +186,8 @@ class HeadCircuits {
       "abort",
       observe(model, TRAITS, (name) => {
         if (name === "spec" || name === "arrays") this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
+        if (name === "looking" && model.get("looking")?.job.state === "done")
+          this.#frame.say("The whole vocabulary was looked through.");
         if (name === "job" && model.get("job").state === "done") this.#frame.say("All heads are read.");
         this.#redraw();
       }),
@@ -208,6 +218,8 @@ class HeadCircuits {
       csv: () => (this.#scene ? circuitsToCsv(this.#scene) : []),
       csvTitle: "save the numbers of all heads",
     };
+    const title = "the lines that compute both circuits of this head";
+    const code = { action: "code", title, opens: this.#code.element };
     const table = {
       action: "table",
       title: "copying scores and largest entries as tables",
@@ -217,7 +229,7 @@ class HeadCircuits {
     return new Footer(
       (text) => this.#frame.say(text),
       takeaways,
-      [table],
+      [code, table],
       () => this.#draw(),
     );
   }
@@ -249,6 +261,7 @@ class HeadCircuits {
       setSmall: (circuit) => this.#write("small", circuit),
       setScale: (scale) => this.#write("color_scale", scale),
       look: () => void this.#look(),
+      stopLook: () => this.#messages.send({ kind: "cancel_vocabulary" }),
       cancel: () => this.#messages.send({ kind: "cancel" }),
       announce: (text) => this.#frame.say(text),
     };
@@ -257,14 +270,11 @@ class HeadCircuits {
   async #look(): Promise<void> {
     const head = this.#scene?.shown;
     if (!head) return;
-    this.#search = { head, failed: null };
-    this.#redraw();
+    this.#refused = null;
     try {
       await this.#messages.request({ name: "vocabulary", ...head });
-      this.#search = null;
-      this.#frame.say("The whole vocabulary was looked through.");
     } catch (error) {
-      this.#search = { head, failed: error instanceof Error ? error.message : String(error) };
+      this.#refused = { head, why: error instanceof Error ? error.message : String(error) };
     }
     this.#redraw();
   }
@@ -312,7 +322,8 @@ class HeadCircuits {
       small: model.get("small") ?? "ov",
       scale: model.get("color_scale") ?? "own",
       live: this.#messages.live,
-      search: this.#search,
+      looking: model.get("looking") ?? null,
+      refused: this.#refused,
     };
   }
 
@@ -361,6 +372,9 @@ class HeadCircuits {
     this.#facts.update(scene);
     this.#readout.update(scene);
     this.#table.update(scene);
+    const lines = data.arrays.code[spec.layers.indexOf(shown.layer)] ?? "";
+    const filled = substitute(lines, { ids: spec.ids, head: String(shown.head) });
+    this.#code.update(`both circuits of ${nameOf(shown)}`, filled, "This layer came without code.");
     this.#footer.update(data.arrays.provenance);
     this.#frame.element.dataset.ready = "true";
   }

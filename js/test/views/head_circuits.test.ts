@@ -12,6 +12,7 @@ const spec: CircuitSpec = {
   heads: [0, 1],
   offset: 1,
   positions: "rotary",
+  ids: "[1, 2]",
   answers: false,
 };
 
@@ -23,6 +24,7 @@ const arrays: CircuitArrays = {
   eigenvalues: wire("float32", [1, 2, 1, 2], [-1, 0, Number.NaN, Number.NaN]),
   by_offset: wire("float32", [1, 2, 2], [1, 0, 0, 1]),
   missing: {},
+  code: [],
   provenance: [],
 };
 

@@ -1,9 +1,10 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
+import { JobStrip } from "../../core/job_strip";
 import { tokenElement } from "../../core/labels";
 import type { CircuitName, WireTokenPair } from "../../protocol/head_circuits";
 import { type Actions, attended, limitOf, type Scene, same } from "./scene";
-import { UNITS } from "./words";
+import { nameOf, UNITS } from "./words";
 
 const MOST = 7;
 const PAIRS = 10;
@@ -21,10 +22,15 @@ export class Readout {
   readonly #lists = h("div", { class: "iw-lists" });
   readonly #whole = h("div", { class: "iw-whole" });
   readonly #look = h("button", { type: "button", "data-action": "look" }, "Look through the whole vocabulary");
+  readonly #progress: JobStrip;
+  readonly #going: HTMLElement;
   readonly #changed = changeDetector();
 
-  constructor(actions: Actions) {
-    this.element = h("div", { class: "iw-findings" }, this.#lists, this.#whole);
+  constructor(actions: Actions, live: boolean) {
+    const { announce } = actions;
+    this.#progress = new JobStrip({ noun: "step", done: "done" }, { cancel: () => actions.stopLook(), announce }, live);
+    this.#going = h("div", { class: "iw-looking", hidden: true }, this.#progress.element);
+    this.element = h("div", { class: "iw-findings" }, this.#lists, this.#going, this.#whole);
     this.#look.addEventListener("click", () => actions.look());
     this.#lists.addEventListener("click", (event) => {
       const button = (event.target as Element).closest<HTMLElement>("[data-token]");
@@ -33,9 +39,14 @@ export class Readout {
   }
 
   update(scene: Scene): void {
-    const { spec, data, shown, scale, extremes, search, live, job, held } = scene;
+    const { spec, data, shown, scale, extremes, looking, refused, live, job, held } = scene;
     const token = attended(scene);
-    if (!this.#changed(spec, data, shown.layer, shown.head, scale, extremes, search, live, job.state, token, held))
+    this.#going.hidden = !same(looking, shown);
+    if (looking) this.#progress.update(looking.job);
+    const going = looking?.job.state;
+    if (
+      !this.#changed(spec, data, shown.layer, shown.head, scale, extremes, going, refused, live, job.state, token, held)
+    )
       return;
     fill(this.#lists, this.#list(scene, "qk", token), this.#list(scene, "ov", token));
     fill(this.#whole, ...this.#vocabulary(scene));
@@ -62,7 +73,7 @@ export class Readout {
     return section(name, UNITS[circuit], lines, limitOf(scene, circuit, shown), data.arrays.missing[circuit]);
   }
 
-  #vocabulary({ spec, shown, extremes, search, live, job }: Scene): (HTMLElement | null)[] {
+  #vocabulary({ spec, shown, extremes, looking, refused, live, job }: Scene): (HTMLElement | null)[] {
     const found = extremes.filter((one) => same(one, shown));
     const sections = found.map(({ circuit, highest }) => {
       const lines = highest.slice(0, PAIRS).map(({ first, second, value }: WireTokenPair): Line => {
@@ -73,14 +84,15 @@ export class Readout {
       const name = circuit === "qk" ? "Whole vocabulary: who attends to whom" : "Whole vocabulary: what is promoted";
       return section([name], UNITS[circuit], lines, limit);
     });
-    const mine = search && same(search.head, shown) ? search : null;
-    const failed = mine?.failed ? h("p", { class: "iw-note", role: "alert" }, `Not found: ${mine.failed}`) : null;
-    this.#look.disabled = search !== null && search.failed === null;
+    const why = same(refused?.head ?? null, shown) ? refused?.why : null;
+    const failed = why ? h("p", { class: "iw-note", role: "alert" }, `Not looked through: ${why}`) : null;
+    const going = looking?.job.state === "running" ? looking : null;
+    this.#look.disabled = going !== null;
     fill(
       this.#look,
-      this.#look.disabled ? "Looking through the whole vocabulary…" : "Look through the whole vocabulary",
+      going ? `Looking through the whole vocabulary for ${nameOf(going)}…` : "Look through the whole vocabulary",
     );
-    const asks = found.length === 0 && spec.answers && live && job.state !== "running";
+    const asks = found.length === 0 && spec.answers && live && job.state !== "running" && !same(going, shown);
     return [...sections, failed, asks ? this.#look : null];
   }
 }

@@ -1,7 +1,7 @@
 import type { Look } from "../../core/frame";
 import { niceLimit } from "../../core/scales";
 import type { JobStatus } from "../../protocol/common";
-import type { CircuitName, CircuitScale, CircuitSpec, WireExtremes } from "../../protocol/head_circuits";
+import type { CircuitName, CircuitScale, CircuitSpec, WireExtremes, WireLook } from "../../protocol/head_circuits";
 import type { CircuitData, Head } from "./data";
 
 /** What the reader points at: a token that is attended to, and the other one of a map; null for all of them. */
@@ -29,8 +29,10 @@ export interface Scene extends Look {
   scale: CircuitScale;
   /** Whether Python answers. */
   live: boolean;
-  /** Why the whole vocabulary was not looked through, or that it is being. */
-  search: { head: Head; failed: string | null } | null;
+  /** How far looking through the whole vocabulary is. */
+  looking: WireLook | null;
+  /** Why that was refused. */
+  refused: { head: Head; why: string } | null;
 }
 
 /** What a reader can do. */
@@ -44,6 +46,7 @@ export interface Actions {
   setScale(scale: CircuitScale): void;
   /** Looks through the whole vocabulary. */
   look(): void;
+  stopLook(): void;
   cancel(): void;
   announce(text: string): void;
 }
