@@ -72,6 +72,20 @@ def test_resid_pre_has_the_layers_below_it_and_the_embedding_has_none(model, ask
         view.drill("parts", {"site": "resid_pre", "layer": 0, "pos": 9})
 
 
+def test_what_is_between_attention_and_mlp_was_not_written_by_the_mlp_after_it(model, asked):
+    view = show_patching(model, **asked, sites="resid_mid", layers=(0, 1))
+    last = view.partial.length - 1
+    parts = view.drill("parts", {"site": "resid_mid", "layer": 1, "pos": last}).result
+    assert [(panel.site, panel.layers) for panel in parts.panels] == [
+        ("z", (0, 1)),
+        ("attn_out", (0, 1)),
+        ("mlp_out", (0,)),
+    ]
+    mlp = run_patching(model, **asked, sites="mlp_out", layers=0, positions=last)
+    np.testing.assert_allclose(parts.value()[0, 2, 0, 0], mlp.value()[0, 0, 0, last], atol=1e-6)
+    assert view.drill("parts", {"site": "resid_mid", "layer": 0, "pos": last}).result.sites == ("z", "attn_out")
+
+
 def test_a_pattern_is_that_of_the_prompts_of_the_pair(model, asked, view):
     last = view.partial.length - 1
     parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})

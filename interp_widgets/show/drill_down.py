@@ -173,5 +173,10 @@ def _summands(site: str, layer: int) -> dict[str, Any]:
         raise SelectionError(
             "resid_pre of layer 0 is the embedding: nothing has written to it yet. Choose a later layer, or resid_post."
         )
-    sites = ("z", "attn_out", "mlp_out")
-    return {"sites": sites, "layers": range(upto), "by": {"attn_out": "layer", "mlp_out": "layer"}}
+    sites = ["z", "attn_out", "mlp_out"]
+    layers = dict.fromkeys(sites, range(upto))
+    if site == "resid_mid":  # its own layer's MLP reads it
+        layers["mlp_out"] = range(layer)
+    sites = [writer for writer in sites if layers[writer]]
+    layers = {writer: layers[writer] for writer in sites}
+    return {"sites": sites, "layers": layers, "by": {writer: "layer" for writer in sites if writer != "z"}}
