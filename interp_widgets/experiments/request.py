@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 from interp_widgets.experiments.cells import Cells, Roles, Span, plan_panels
 from interp_widgets.experiments.metrics import Metric, Metrics
@@ -20,8 +20,6 @@ from interp_widgets.results.errors import AnswerError, SelectionError, SiteError
 from interp_widgets.results.panel import COLUMNS, Columns, Panel
 from interp_widgets.results.terms import Site, parse_site
 from interp_widgets.results.tokens import Tokens
-
-T = TypeVar("T")
 
 RolesLike: TypeAlias = "Mapping[str, int | Span] | Sequence[Mapping[str, int | Span]] | None"
 """For each pair, or for all of them, role to position or to (start, stop), as in `teaching.prompts`."""
@@ -184,7 +182,7 @@ def _layers(layers: LayersLike, sites: Sequence[Site], n_layers: int) -> dict[Si
     return {site: chosen_numbers(chosen, "layers", n_layers) for site, chosen in named.items()}
 
 
-def _by_site(name: str, given: Mapping[Site, T] | T | None, sites: Sequence[Site]) -> dict[Site, T | None]:
+def _by_site(name: str, given: object, sites: Sequence[Site]) -> dict[Site, Any]:
     """Return what is given of each site, whether it is given of all at once or of some by name."""
     if not isinstance(given, Mapping):
         return dict.fromkeys(sites, given)
