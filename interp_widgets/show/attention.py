@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from interp_widgets.experiments.attention import MAX_BYTES, attention, run_attention
 from interp_widgets.experiments.head_scores import head_scores
 from interp_widgets.models.answers import Answers, parse_answers
+from interp_widgets.models.numbers import kind_of
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.attention import AttentionResult
-from interp_widgets.results.errors import AnswerError
+from interp_widgets.results.errors import AnswerError, ResultError
 from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.scored_attention import ScoredAttention
 from interp_widgets.show.readers import ELSEWHERE, OF_MANY, from_attention, of_attention
@@ -70,6 +71,11 @@ def show_attention(
         >>> view.result.pattern(layer, head).shape  # (query, key)
         (14, 14)
     """
+    if not isinstance(scores, (bool, HeadScores)):
+        raise ResultError(
+            f"scores={scores!r} is {kind_of(scores)}. Pass what run_head_scores returned, True to compute "
+            "them, or False."
+        )
     asked = scores is True
     if not asked and (answer is not None or wrong_answer is not None):
         raise AnswerError(
