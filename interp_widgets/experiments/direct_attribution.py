@@ -143,7 +143,7 @@ def _targets(prompts: Sequence[Tokens], positions: Sequence[int] | int | None) -
     )
 
 
-def _heads(access: Access, by_source: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _heads(access: Access, by_source: object) -> tuple[tuple[int, int], ...]:
     """Check heads that are named by layer and number."""
     found = []
     if not isinstance(by_source, Iterable) or isinstance(by_source, (str, bytes)):
