@@ -12,7 +12,10 @@ from interp_widgets import (
     run_lens,
     run_patching,
     show_ablation,
+    show_attention,
+    show_attribution,
     show_causal_trace,
+    show_lens,
     show_patching,
     show_path_patching,
     teaching,
@@ -72,6 +75,20 @@ def test_resid_pre_has_the_layers_below_it_and_the_embedding_has_none(model, ask
         view.drill("parts", {"site": "resid_pre", "layer": 0, "pos": 9})
 
 
+def test_what_is_between_attention_and_mlp_was_not_written_by_the_mlp_after_it(model, asked):
+    view = show_patching(model, **asked, sites="resid_mid", layers=(0, 1))
+    last = view.partial.length - 1
+    parts = view.drill("parts", {"site": "resid_mid", "layer": 1, "pos": last}).result
+    assert [(panel.site, panel.layers) for panel in parts.panels] == [
+        ("z", (0, 1)),
+        ("attn_out", (0, 1)),
+        ("mlp_out", (0,)),
+    ]
+    mlp = run_patching(model, **asked, sites="mlp_out", layers=0, positions=last)
+    np.testing.assert_allclose(parts.value()[0, 2, 0, 0], mlp.value()[0, 0, 0, last], atol=1e-6)
+    assert view.drill("parts", {"site": "resid_mid", "layer": 0, "pos": last}).result.sites == ("z", "attn_out")
+
+
 def test_a_pattern_is_that_of_the_prompts_of_the_pair(model, asked, view):
     last = view.partial.length - 1
     parts = view.drill("parts", {"site": "resid_post", "layer": 1, "pos": last})
@@ -122,6 +139,13 @@ def test_the_pattern_of_a_pair_is_of_its_own_prompts(model):
     assert second.result.prompts[0][0].ids == view.partial.pairs[1].clean.ids
     with pytest.raises(SelectionError, match="no prompt 2: this grid has pairs 0 to 1"):
         view.drill("pattern", {"site": "z", "layer": 1, "head": 2, "prompt": 2})
+    # And so is what opens from there.
+    lens = second.drill("lens", {"layer": 1, "head": 2, "pos": 9})
+    assert lens.result.prompts[0].ids == view.partial.pairs[1].clean.ids
+    attribution = lens.drill("attribution")
+    assert attribution.result.prompts[0].ids == view.partial.pairs[1].clean.ids
+    assert attribution.result.answers[0].id == view.partial.pairs[1].answer.id
+    assert second._origin.trail[:2] == ("patching", "z, layer 1, head 2, prompt 1")
 
 
 def test_other_experiments_open_their_own_kind(model, asked):
@@ -138,6 +162,64 @@ def test_other_experiments_open_their_own_kind(model, asked):
 
     path = show_path_patching(model, asked["clean"], asked["corrupt"], **names, receivers=Receiver("final"))
     assert [way.name for way in path.ways] == ["pattern", "lens", "attribution"]
+
+
+def test_a_pattern_leads_on_where_no_grid_led_to_it(model, asked):
+    names = asked["answer"], asked["wrong_answer"]
+    view = show_attention(model, asked["clean"], corrupt=asked["corrupt"], answer=names[0], wrong_answer=names[1])
+    lens = view.drill("lens", {"layer": 1, "head": 2, "pos": 9})
+    alone = run_lens(model, asked["clean"], names, corrupt=asked["corrupt"])
+    assert (lens.result.prompts, lens.result.answers) == (alone.prompts, alone.answers)
+    assert (lens.selected["layer"], lens.selected["pos"]) == (1, 9)
+    attribution = view.drill("attribution", {"layer": 1, "head": 2})
+    alone = run_attribution(model, asked["clean"], *names)
+    np.testing.assert_allclose(attribution.result.contributions, alone.contributions, atol=1e-5)
+    many = show_attention(model, [asked["clean"], asked["corrupt"]], scores=False)
+    with pytest.raises(ResultError, match="it is the mean of several prompts, and what opens from a view is of one"):
+        many.drill("lens", {"layer": 1, "head": 2, "pos": 9})
+
+
+def test_a_lens_leads_on_where_no_grid_led_to_it(model, asked):
+    view = show_lens(model, asked["clean"], [asked["answer"], asked["wrong_answer"]], corrupt=asked["corrupt"])
+    view.selected = {"site": "resid_post", "layer": 1, "pos": 9}
+    pattern = view.drill("pattern")
+    assert (pattern.selected["layer"], pattern.selected["pos"]) == (1, 9)
+    read = run_attention(model, asked["clean"], corrupt=asked["corrupt"])
+    np.testing.assert_array_equal(pattern.result.pattern(1, 0, side=1), read.pattern(1, 0, side=1))
+    attribution = view.drill("attribution").result
+    alone = run_attribution(model, asked["clean"], asked["answer"], asked["wrong_answer"])
+    np.testing.assert_allclose(attribution.contributions, alone.contributions, atol=1e-5)
+    token = " / ".join(view._words(9))
+    assert pattern._origin.trail == ("lens", f"resid_post, layer 1, {token} (9)", "pattern")
+    # Without answers of yours the model's own is taken apart.
+    own = show_lens(model, asked["clean"]).drill("attribution", {"layer": 0}).result
+    assert own.answers == run_attribution(model, asked["clean"]).answers
+
+
+def test_an_attribution_leads_on_from_the_prompt_and_the_token_that_it_is_of(model):
+    pairs = teaching.prompts("ioi", n=2)
+    answers = [[pair.answer for pair in pairs], [pair.wrong_answer for pair in pairs]]
+    view = show_attribution(model, [pair.clean for pair in pairs], *answers, positions=[5, -1])
+    view.prompt, view.target, view.selected = 1, 0, {"site": "z", "layer": 2, "head": 1}
+    pattern = view.drill("pattern")
+    assert pattern.selected == {"layer": 2, "head": 1, "pos": 5}
+    assert pattern.result.prompts[0][0].ids == view.result.prompts[1].ids
+    view.target = 1
+    lens = view.drill("lens")
+    assert (lens.selected["layer"], lens.selected["pos"]) == (2, len(view.result.prompts[1]) - 1)
+    assert [token.id for token in lens.result.answers] == [
+        view.result.answers[1].id,
+        view.result.wrong_answers[1].id,
+    ]
+    with pytest.raises(SelectionError, match="no prompt 2: this view has prompts 0 to 1"):
+        view.drill("lens", {"site": "z", "layer": 2, "head": 1, "prompt": 2})
+
+
+def test_an_attribution_that_opens_from_a_neuron_shows_its_mlp(model, asked):
+    names = {name: asked[name] for name in ("answer", "wrong_answer")}
+    view = show_ablation(model, asked["clean"], **names, sites="mlp_post", layers=1, neurons=[3])
+    opened = view.drill("attribution", {"site": "mlp_post", "layer": 1, "neuron": 3})
+    assert opened.selected == {"site": "mlp_out", "layer": 1, "head": None}
 
 
 def test_what_the_example_says_is_so(model, asked):
@@ -163,7 +245,8 @@ def test_what_the_example_says_is_so(model, asked):
 
 
 def test_a_view_of_a_model_on_a_server_says_why_nothing_opens(model):
-    from interp_widgets.show.drill_down import ELSEWHERE, Asked, with_ways
+    from interp_widgets.show.drill_down import Asked, with_ways
+    from interp_widgets.show.readers import ELSEWHERE
     from interp_widgets.views.patching_grid import PatchingGrid
     from tests import made
 

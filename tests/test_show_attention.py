@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interp_widgets import run_attention, run_head_scores, show_attention, teaching
-from interp_widgets.results.errors import AnswerError, PromptError
+from interp_widgets.results.errors import AnswerError, PromptError, ResultError
 
 MODEL = teaching.load()
 TEXT = "When Mary and John went to the store, John gave a drink to"
@@ -28,6 +28,8 @@ def test_scores_are_left_out_or_given() -> None:
     assert show_attention(MODEL, TEXT, scores=False).scores is None
     given = run_head_scores(MODEL, copying=False, n_sequences=4)
     assert show_attention(MODEL, TEXT, scores=given).scores is given
+    with pytest.raises(ResultError, match=r"scores='all' is a str\. Pass what run_head_scores returned, True to"):
+        show_attention(MODEL, TEXT, scores="all")
     with pytest.raises(AnswerError, match=r"scores= says not to"):
         show_attention(MODEL, TEXT, scores=False, answer=" Mary", wrong_answer=" John")
     with pytest.raises(PromptError, match="does not hold its answer"):

@@ -18,7 +18,16 @@ from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
-from interp_widgets.experiments.request import By, Grouping, Reader, RolesLike, parse_options, parse_seed, parse_sites
+from interp_widgets.experiments.request import (
+    By,
+    Grouping,
+    LayersLike,
+    Reader,
+    RolesLike,
+    parse_options,
+    parse_seed,
+    parse_sites,
+)
 from interp_widgets.experiments.sweep import Hosts, default_rows
 from interp_widgets.models.access import Access
 from interp_widgets.models.answers import Answers
@@ -48,7 +57,7 @@ def ablation(
     wrong_answer: Answers = None,
     sites: Site | Sequence[Site] = ("z", "mlp_out"),
     metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
+    layers: LayersLike = None,
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
@@ -130,7 +139,7 @@ def run_ablation(steps: Steps) -> PatchingResult:
         sites: what is ablated, one or more, named as for `run_patching`; `z` by head and `mlp_out` by position as
             default.
         metric: as for `run_patching`. `kl` is the divergence from the intact run's predictions.
-        layers: layers to ablate; all by default.
+        layers: layers to ablate, as for `run_patching`; all by default.
         positions: positions to ablate; all by default.
         heads: heads to ablate; all by default.
         neurons: neurons to ablate; by default the 32 of each layer with the largest estimates, as for `run_patching`.

@@ -60,6 +60,8 @@ def attention(
     """
     if not (is_whole(max_bytes) and max_bytes >= 1):
         raise ValueError(f"max_bytes={max_bytes!r} must be a whole number from 1 on.")
+    if value_weighted not in (True, False):
+        raise ValueError(f"value_weighted={value_weighted!r} must be True or False.")
     opened = open_model(model, tokenizer)
     sides = [_parsed(opened, prompt, "clean")]
     if corrupt is not None:

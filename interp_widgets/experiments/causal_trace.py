@@ -25,6 +25,7 @@ from interp_widgets.experiments.remote import Steps, runs_remotely
 from interp_widgets.experiments.request import (
     By,
     Grouping,
+    LayersLike,
     Reader,
     RolesLike,
     chosen_numbers,
@@ -68,7 +69,7 @@ def causal_trace(
     sites: Site | Sequence[Site] = ("resid_post",),
     window: int = 1,
     metric: Metric = "prob",
-    layers: Sequence[int] | int | None = None,
+    layers: LayersLike = None,
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
@@ -144,7 +145,7 @@ def run_causal_trace(steps: Steps) -> PatchingResult:
             with `window=10` `mlp_out` and `attn_out`.
         window: how many layers a cell restores together, around its own and clipped at both ends.
         metric: as for `run_patching`.
-        layers: layers to restore; all by default.
+        layers: layers to restore, as for `run_patching`; all by default.
         positions: positions to restore; all by default.
         heads: heads to restore, of sites that have them; all by default.
         neurons: neurons to restore, of mlp_post; by default the 32 of each layer with the largest estimates.

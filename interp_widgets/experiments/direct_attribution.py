@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,9 +143,11 @@ def _targets(prompts: Sequence[Tokens], positions: Sequence[int] | int | None) -
     )
 
 
-def _heads(access: Access, by_source: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _heads(access: Access, by_source: object) -> tuple[tuple[int, int], ...]:
     """Check heads that are named by layer and number."""
     found = []
+    if not isinstance(by_source, Iterable) or isinstance(by_source, (str, bytes)):
+        raise SelectionError(f"by_source={by_source!r} is no list of heads. Name them, such as [(9, 6)].")
     for pair in by_source:
         place = tuple(as_plain(pair)) if isinstance(as_plain(pair), (tuple, list)) else ()
         if not (len(place) == 2 and all(map(is_whole, place))):

@@ -11,7 +11,7 @@ from interp_widgets.experiments.gridrun import GridRun
 from interp_widgets.experiments.metrics import Metric
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import Steps, runs_remotely
-from interp_widgets.experiments.request import By, Grouping, Reader, RolesLike, parse_options, parse_sites
+from interp_widgets.experiments.request import By, Grouping, LayersLike, Reader, RolesLike, parse_options, parse_sites
 from interp_widgets.models.answers import Answers
 from interp_widgets.models.opening import ModelLike
 from interp_widgets.models.prompts import Prompts
@@ -34,7 +34,7 @@ def patching(
     sites: Site | Sequence[Site] = ("resid_pre",),
     direction: Direction = "denoising",
     metric: Metric = "logit_diff",
-    layers: Sequence[int] | int | None = None,
+    layers: LayersLike = None,
     positions: Sequence[int] | int | None = None,
     heads: Sequence[int] | int | None = None,
     neurons: Sequence[int] | int | None = None,
@@ -105,7 +105,8 @@ def run_patching(steps: Steps) -> PatchingResult:
         metric: the number in front: "logit_diff", "prob", "logprob", "kl", "rank" or "loss" (all six are kept), or a
             function from logits (row, d_vocab) at the last position to (row,), with a `MetricContext` as its second
             argument if it takes two.
-        layers: layers to patch, one or more, negative ones counted from the end; all by default.
+        layers: layers to patch, one or more, negative ones counted from the end; all by default. Or a mapping from
+            sites to these, for those of them that are not to have all.
         positions: positions to patch, one or more; all by default. Cells of other positions have the status `LEFT_OUT`;
             where columns are no positions, a cell replaces these positions together.
         heads: heads to patch; all by default.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +200,7 @@ def run_probe(steps: Generator[ProbeResult, None, ProbeResult]) -> ProbeResult:
 
 
 def _kinds(kinds: Kind | Sequence[Kind]) -> tuple[Kind, ...]:
-    listed = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    listed = tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, str) else (kinds,)
     for kind in listed:
         if kind not in KINDS:
             raise unknown_name("kind of probe", kind, KINDS)

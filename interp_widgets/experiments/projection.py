@@ -20,7 +20,7 @@ from interp_widgets.experiments.named_directions import NamedDirections, parse_d
 from interp_widgets.experiments.neighbours import WIDTH, Map, mapping, settings_of
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import runs_remotely
-from interp_widgets.experiments.request import chosen_numbers
+from interp_widgets.experiments.request import chosen_numbers, parse_seed
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.places import width_of
 from interp_widgets.models.numbers import as_plain, is_whole
@@ -83,6 +83,7 @@ def projection(
         raise SelectionError(
             f"{NAMES[method]} has no axes that directions could be. Leave out method=, or directions=."
         )
+    seed = parse_seed(seed)
     mapped = None if method == "pca" else mapping(method, n_components, seed)
     opened = open_model(model, tokenizer)
     named = parse_site(site)

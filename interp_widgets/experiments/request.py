@@ -27,6 +27,9 @@ RolesLike: TypeAlias = "Mapping[str, int | Span] | Sequence[Mapping[str, int | S
 By: TypeAlias = "Columns | Mapping[Site, Columns] | None"
 """What columns are, of all sites or of those that are named; None for what suits a site."""
 
+LayersLike: TypeAlias = "Sequence[int] | int | Mapping[Site, Sequence[int] | int] | None"
+"""Which layers the cells are of, of all sites or of those that are named; None for all."""
+
 _NEURONS = 32
 """Neurons of a layer that are run exactly where none are chosen: all of them would take hours."""
 
@@ -49,7 +52,7 @@ class Grouping:
     """Which activations make a cell, as a user says it."""
 
     sites: Site | Sequence[Site] = ("resid_pre",)
-    layers: Sequence[int] | int | None = None
+    layers: LayersLike = None
     positions: Sequence[int] | int | None = None
     heads: Sequence[int] | int | None = None
     neurons: Sequence[int] | int | None = None
@@ -134,9 +137,9 @@ class Reader:
         sites = parse_sites(grouping.sites)
         n_layers = self.opened.config.num_hidden_layers
         by = _columns(grouping.by, sites)
+        layers = _layers(grouping.layers, sites, n_layers)
         if not (is_whole(grouping.window) and 1 <= grouping.window <= n_layers):
             raise SelectionError(f"window={grouping.window!r} must be a number of layers from 1 to {n_layers}.")
-        layers = chosen_numbers(grouping.layers, "layers", n_layers)
         positions = grouping.positions
         if positions is not None:
             positions = chosen_numbers(positions, "positions", len(pairs[0].clean))
@@ -150,7 +153,7 @@ class Reader:
             for panel in plan_panels(
                 access,
                 (site,),
-                layers,
+                layers[site],
                 by=by[site],
                 heads=_listed(grouping.heads, "heads"),
                 neurons=_listed(grouping.neurons, "neurons"),
@@ -166,17 +169,27 @@ class Reader:
 
 def _columns(by: By, sites: Sequence[Site]) -> dict[Site, Columns | None]:
     """Return what the columns of each site are, as far as that is said."""
-    if isinstance(by, Mapping):
-        for site in by:
-            if site not in sites:
-                raise unknown_name("site in by", site, sites)
-        named = {site: by.get(site) for site in sites}
-    else:
-        named = dict.fromkeys(sites, by)
+    named = _by_site("by", by, sites)
     for columns in named.values():
         if columns is not None and columns not in COLUMNS:
             raise unknown_name("by", columns, COLUMNS)
     return named
+
+
+def _layers(layers: LayersLike, sites: Sequence[Site], n_layers: int) -> dict[Site, tuple[int, ...]]:
+    """Return the layers of each site."""
+    named = _by_site("layers", layers, sites)
+    return {site: chosen_numbers(chosen, "layers", n_layers) for site, chosen in named.items()}
+
+
+def _by_site(name: str, given: object, sites: Sequence[Site]) -> dict[Site, Any]:
+    """Return what is given of each site, whether it is given of all at once or of some by name."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(sites, given)
+    for site in given:
+        if site not in sites:
+            raise unknown_name(f"site in {name}", site, sites)
+    return {site: given.get(site) for site in sites}
 
 
 def _at(panel: Panel, positions: Sequence[int]) -> Panel:

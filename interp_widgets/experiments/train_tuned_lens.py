@@ -17,7 +17,7 @@ from interp_widgets.experiments.over import over
 from interp_widgets.experiments.request import parse_seed
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.finite import check_finite
-from interp_widgets.models.numbers import is_whole
+from interp_widgets.models.numbers import is_real, is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.tail import check_tail, tail
 from interp_widgets.models.texts import Corpus, Cutter, Window, batches
@@ -139,7 +139,7 @@ def _recipe(steps: int, batch: int, rate: float, held_out: float, seed: int) -> 
     for name, number in (("steps", steps), ("batch", batch)):
         if not (is_whole(number) and number >= 1):
             raise ValueError(f"{name}={number!r} must be a whole number from 1 on.")
-    if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
+    if not (is_real(rate) and 0 < rate < math.inf):
         raise ValueError(f"rate={rate!r} must be a number above 0.")
     if not (isinstance(held_out, (int, float)) and 0 < held_out < 1):
         raise ValueError(f"held_out={held_out!r} must be a share between 0 and 1.")

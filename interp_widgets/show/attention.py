@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from interp_widgets.experiments.attention import MAX_BYTES, attention, run_attention
 from interp_widgets.experiments.head_scores import head_scores
-from interp_widgets.models.answers import Answers
-from interp_widgets.models.opening import ModelLike
+from interp_widgets.models.answers import Answers, parse_answers
+from interp_widgets.models.numbers import kind_of
+from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.attention import AttentionResult
-from interp_widgets.results.errors import AnswerError
+from interp_widgets.results.errors import AnswerError, ResultError
 from interp_widgets.results.head_scores import HeadScores
 from interp_widgets.results.scored_attention import ScoredAttention
+from interp_widgets.show.readers import ELSEWHERE, OF_MANY, from_attention, of_attention
 from interp_widgets.views.attention_heads import AttentionView
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ def show_attention(
 
     Returns:
         The view. Of long prompts it asks for what is looked at, and a saved page keeps 4 MiB of that. Where patterns
-        are kept in blocks (see `max_bytes` of `run_attention`), `view.read()` reads one layer token by token.
+        are kept in blocks (see `max_bytes` of `run_attention`), `view.read()` reads one layer token by token. Of one
+        prompt, `view.drill("lens")` and `view.drill("attribution")` open below it.
 
     Raises:
         InterpWidgetsError: see `run_attention` and `run_head_scores`.
@@ -68,6 +71,11 @@ def show_attention(
         >>> view.result.pattern(layer, head).shape  # (query, key)
         (14, 14)
     """
+    if not isinstance(scores, (bool, HeadScores)):
+        raise ResultError(
+            f"scores={scores!r} is {kind_of(scores)}. Pass what run_head_scores returned, True to compute "
+            "them, or False."
+        )
     asked = scores is True
     if not asked and (answer is not None or wrong_answer is not None):
         raise AnswerError(
@@ -86,7 +94,7 @@ def show_attention(
     )
     given = scores if isinstance(scores, HeadScores) else None
     if remote:
-        return AttentionView(steps, scores=given)
+        return AttentionView(steps, scores=given)._refuse_to_open(ELSEWHERE)
 
     def read_anew(layer: int, head: int) -> AttentionResult:
         def read(some: Iterable[int] | int | None) -> AttentionResult:
@@ -120,7 +128,14 @@ def show_attention(
         view = AttentionView(_scored(steps, scoring), read_anew=read_anew)
     else:
         view = AttentionView(steps, scores=given, read_anew=read_anew)
-    return view
+    if len(view.partial.prompts[0]) > 1:
+        return view._refuse_to_open(OF_MANY)
+    opened = open_model(model, tokenizer)
+    (first,), (second,) = (
+        parse_answers(token, name, 1, tokenizer=opened.tokenizer, n_vocab=opened.n_answers)
+        for token, name in ((answer, "answer"), (wrong_answer, "wrong_answer"))
+    )
+    return from_attention(view, of_attention(view, model, tokenizer, (first, second)))
 
 
 def _scored(

@@ -9,15 +9,18 @@ from typing import Any, NamedTuple, ParamSpec
 from interp_widgets.experiments.attribution_parts import Parts, parts_on_request
 from interp_widgets.experiments.direct_attribution import direct_attribution
 from interp_widgets.experiments.over import over
+from interp_widgets.show.readers import ELSEWHERE, from_attribution, of_attribution
 from interp_widgets.views.attribution import AttributionView, Steps
 
 P = ParamSpec("P")
 
 
 class _Started(NamedTuple):
-    """An experiment that was started, and what takes its components further apart; of a model on a server, nothing."""
+    """An experiment that was started on a model, and what takes its components further apart; on a server, nothing."""
 
     steps: Steps
+    model: Any
+    tokenizer: Any
     parts: Parts | None
 
 
@@ -27,10 +30,9 @@ def _with_parts(experiment: Callable[P, Steps]) -> Callable[P, _Started]:
     @wraps(experiment)
     def start(*args: P.args, **kwargs: P.kwargs) -> _Started:
         steps = experiment(*args, **kwargs)
-        if kwargs.get("remote"):
-            return _Started(steps, None)
         model: Any = args[0] if args else kwargs["model"]
-        return _Started(steps, parts_on_request(model, kwargs.get("tokenizer")))
+        tokenizer = kwargs.get("tokenizer")
+        return _Started(steps, model, tokenizer, None if kwargs.get("remote") else parts_on_request(model, tokenizer))
 
     return start
 
@@ -47,7 +49,8 @@ def show_attribution(started: _Started) -> AttributionView:
         The view. Colour is what a component adds to the logit difference by itself, in logits: warm is for the answer,
         cool against it. Beside it the sum grows from layer to layer up to the model's own difference. A head that is
         chosen shows what it brings from each token (`view.by_source(9, 6)`), an MLP its neurons (`view.neurons(9)`);
-        both are found out then. Of a model on a server they are not: ask for them with `by_source` and `neurons`.
+        both are found out then. `view.drill("pattern")` of a head and `view.drill("lens")` open below it. Of a model on
+        a server none of this is there: ask for it with `by_source` and `neurons`.
 
     Raises:
         InterpWidgetsError: see `run_attribution`.
@@ -66,5 +69,6 @@ def show_attribution(started: _Started) -> AttributionView:
         'Lucy'
     """
     if started.parts is None:
-        return AttributionView(started.steps)
-    return AttributionView(started.steps, sources_of=started.parts.by_source, neurons_of=started.parts.neurons)
+        return AttributionView(started.steps)._refuse_to_open(ELSEWHERE)
+    view = AttributionView(started.steps, sources_of=started.parts.by_source, neurons_of=started.parts.neurons)
+    return from_attribution(view, of_attribution(view, started.model, started.tokenizer))

@@ -14,6 +14,7 @@ from interp_widgets.models.tuned_lens import TunedLensLike
 from interp_widgets.results.errors import SiteError
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.terms import Site
+from interp_widgets.show.readers import ELSEWHERE, from_lens, of_lens
 from interp_widgets.views.lens_table import LensView
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def show_lens(
     Returns:
         The view. A cell has the likeliest token there; a bar under it says that this is the token that follows in the
         prompt. Colour is its probability, or whatever is chosen; lines show the followed tokens through the layers.
+        `view.drill("pattern")` and `view.drill("attribution")` open below it.
 
     Raises:
         InterpWidgetsError: see `run_lens`.
@@ -85,7 +87,8 @@ def show_lens(
             remote=remote,
         )
 
-    return LensView(steps(answers, top_k), follows=lambda token: steps(token, 1))
+    view = LensView(steps(answers, top_k), follows=lambda token: steps(token, 1))
+    return view._refuse_to_open(ELSEWHERE) if remote else from_lens(view, of_lens(view, model, tokenizer))
 
 
 def _default_sites(model: ModelLike, tokenizer: Any | None, *, tuned: TunedLensLike | None) -> tuple[Site, ...]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound="Opens")
 
 NO_MODEL = (
-    "views open from the cells of a grid that show_patching, show_ablation, show_causal_trace or show_path_patching "
-    "returned, since these know the model. A result that was loaded, or computed by a run function, has none."
+    "views open from what a show function returned, such as show_patching or show_attention, since that knows the "
+    "model. A result that was loaded, or computed by a run function, has none; and not every view leads on to others."
 )
 
 

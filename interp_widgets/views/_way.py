@@ -92,7 +92,7 @@ def place_in_words(spot: Mapping[str, Any], words: Sequence[str]) -> str:
         words: the tokens at its position.
     """
     said = [SITE_TERMS[spot["site"]].label] if spot.get("site") in SITE_TERMS else []
-    said += [f"{key} {spot[key]}" for key in ("layer", "head", "neuron", "latent") if key in spot]
+    said += [f"{key} {spot[key]}" for key in ("layer", "head", "neuron", "latent", "prompt") if key in spot]
     if "pos" in spot:
         token = " / ".join(words)
         said.append(f"{token} ({spot['pos']})" if token else f"position {spot['pos']}")

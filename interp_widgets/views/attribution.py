@@ -64,6 +64,7 @@ class AttributionView(View):
     _esm = STATIC / "attribution.js"
     _page_writes = frozenset({"selected", "prompt", "target", "color_limit", "theme"})
     _shares = ("site", "layer", "head")
+    _called = "attribution"
     _page_state = ("spec", "arrays", "sources", "neuron_parts", "job", *sorted(_page_writes))
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
@@ -246,12 +247,27 @@ class AttributionView(View):
     def _title(self) -> str:
         return question(self._raw, self.prompt)
 
+    def _spot(self) -> Spot | None:
+        spot = super()._spot()
+        if spot is not None and self.prompt is not None:
+            spot["prompt"] = self.prompt
+        return spot
+
+    def _place(self, given: Mapping[str, Any] | None) -> Spot:
+        """The place that is meant, at the token whose prediction is taken apart where it names none."""
+        place = super()._place(given)
+        number = place.get("prompt", 0)
+        if type(number) is int and 0 <= number < len(self._raw.prompts):
+            place.setdefault("pos", int(self._raw.targets[number, self.target]))
+        return place
+
     def _go(self, spot: Spot) -> bool:
         """Select the head, the attention or the MLP that is meant, whatever of it is selected elsewhere."""
         if "layer" not in spot:
             return False
         place: dict[str, Any] = {"layer": spot["layer"]}
-        place |= {"site": "z", "head": spot["head"]} if "head" in spot else {"site": spot.get("site")}
+        site = "mlp_out" if spot.get("site") == "mlp_post" else spot.get("site")
+        place |= {"site": "z", "head": spot["head"]} if "head" in spot else {"site": site}
         try:
             self.set_trait("selected", place)
         except traitlets.TraitError:

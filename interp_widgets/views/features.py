@@ -33,6 +33,7 @@ from interp_widgets.views._features_wire import (
 from interp_widgets.views._job import Job
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
+from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.features import LatentChoice, TokensMessage
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class FeatureView(View):
     """
 
     _esm = STATIC / "features.js"
+    _shares = ("latent", "pos")
     _page_writes = frozenset({"selected", "pinned", "sort", "color_limit", "names", "notes", "theme"})
     _page_state = ("spec", "arrays", "cards", "dial", "job", *sorted(_page_writes))
 
@@ -401,6 +403,37 @@ class FeatureView(View):
             job.drain()
         else:
             job.start(self._loop)
+
+    def _spot(self) -> Spot | None:
+        if not self.selected:
+            return None
+        spot: Spot = {"latent": self.selected["latent"]}
+        if self._counts_positions() and self.selected["token"] is not None:
+            spot["pos"] = self.selected["token"]
+        return spot
+
+    def _go(self, spot: Spot) -> bool:
+        """Show a latent and hold the token at a position; of a position alone, the latent that is shown stays."""
+        held = spot.get("pos") if self._counts_positions() else None
+        latent = spot.get("latent", self._shown_or_none())
+        if latent is None or ("latent" not in spot and held is None):
+            return False
+        if held is None and self.selected:
+            held = self.selected["token"]
+        try:
+            self.set_trait("selected", {"latent": latent, "token": held})
+        except traitlets.TraitError:
+            return False
+        return True
+
+    def _words(self, pos: int) -> Sequence[str]:
+        if not self._counts_positions():
+            return ()
+        return self._raw.texts[0].labels[pos : pos + 1]
+
+    def _counts_positions(self) -> bool:
+        """Whether a token is at the position of its number, as it is where there is one text."""
+        return len(self._raw.texts) == 1
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Mapping[str, Any]) -> LatentChoice | None:

@@ -54,6 +54,7 @@ class LensView(View):
     _page_writes = frozenset({"selected", "answer", "metric", "rows", "pinned", "trajectory", "theme"})
     _page_state = ("spec", "arrays", "job", *sorted(_page_writes))
     _shares = ("site", "layer", "pos")
+    _called = "lens"
 
     spec = traitlets.Dict(help="All that is shown apart from numbers.").tag(sync=True)
     arrays = traitlets.Instance(LensResult, allow_none=True, help="The result whose numbers the page holds.").tag(

@@ -20,6 +20,13 @@ NAMES, COMMA, ONCE, STORE = made.NAMES, made.COMMA, made.ONCE, made.STORE
 SHOWN = "t => getComputedStyle(t.querySelector('.iw-strip-text')).backgroundColor"
 
 
+TELL = """detail => globalThis.dispatchEvent(new CustomEvent("iw-link", { detail: { from: "other", ...detail } }))"""
+HEAR = """() => {
+    globalThis.heard = [];
+    globalThis.addEventListener("iw-link", ({ detail }) => globalThis.heard.push([detail.kind, detail.spot]));
+}"""
+
+
 @pytest.fixture
 def open_features(open_page, tmp_path):
     """Export a result as a page and open it."""
@@ -388,3 +395,29 @@ def test_the_png_of_a_long_text_is_a_part_of_it(open_features):
     assert has(first, strong) > 500
     page.locator(".iw-strip").first.evaluate("s => { s.scrollTop = s.scrollHeight / 2 }")
     assert has(picture(page), strong) < 500
+
+
+def test_linked_views_share_the_latent_and_the_token(open_features):
+    group = {"group": "g", "by": ["latent", "pos"], "same_tokens": True, "empties": True}
+    page = open_features(links=[group])
+    page.evaluate(HEAR)
+    token(page, 3).hover()
+    token(page, 9).click()
+    shown = latents(page, ".iw-row[aria-selected=true]")[0]
+    word = {"latent": shown, "pos": 9, "words": ["␣John"]}
+    heard = page.evaluate("globalThis.heard")
+    assert ["point", {"latent": shown, "pos": 3, "words": ["␣John"]}] in heard
+    assert heard[-1] == ["go", word]
+
+    page.evaluate(TELL, {"group": "g", "kind": "point", "spot": {"pos": 1, "words": ["␣Mary"], "latent": STORE}})
+    ghosts = "els => els.map(el => el.dataset.token)"
+    assert page.locator(".iw-tok-ghost").evaluate_all(ghosts) == ["1"]
+    assert latents(page, ".iw-row-ghost") == [STORE]
+    page.evaluate(TELL, {"group": "g", "kind": "point", "spot": {"pos": 1, "words": ["␣Anna"]}})
+    expect(page.locator(".iw-tok-ghost, .iw-row-ghost")).to_have_count(0)
+    page.evaluate(TELL, {"group": "g", "kind": "go", "spot": {"latent": STORE, "pos": 7, "words": ["␣store"]}})
+    assert latents(page, ".iw-row[aria-selected=true]") == [STORE]
+    expect(token(page, 7)).to_have_attribute("aria-selected", "true")
+    page.evaluate(TELL, {"group": "g", "kind": "go", "spot": {"latent": 10**6, "pos": 2, "words": ["␣and"]}})
+    page.evaluate(TELL, {"group": "another", "kind": "go", "spot": {"latent": NAMES}})
+    assert latents(page, ".iw-row[aria-selected=true]") == [STORE]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests import made
+from interp_widgets.views._way import Way
+from interp_widgets.views.attribution import AttributionView
+from interp_widgets.views.lens_table import LensView
+from tests import made, made_attribution, made_lens
 from tests.browser.conftest import Grid, violations
 from tests.made_ways import CELL, HEAD, grid
 
@@ -119,3 +122,26 @@ def test_a_loaded_result_says_why_nothing_opens(open_grid):
     page = open_grid(selected=CELL)
     page.locator(".iw-ways button").press("Enter")
     expect(page.locator(".iw-ways [role=alert]")).to_contain_text("Nothing opens from here: views open from the cells")
+
+
+def test_a_lens_and_an_attribution_lead_on_in_the_page(open_page, tmp_path):
+    lens, attribution = LensView(made_lens.result()), AttributionView(made_attribution.result())
+    last = LensView(made_lens.result())
+    attribution._offer(Way("lens", "a lens", "l", lambda _: last, needs=("layer",), by=("layer",)))
+    lens._offer(Way("attribution", "what adds up", "a", lambda _: attribution, needs=("layer",), by=("layer",)))
+    layer = lens.result.rows[-1].layer
+    lens.selected = {"site": lens.result.rows[-1].site, "layer": layer, "pos": 1}
+    lens.drill("attribution")
+    attribution.selected = attribution.result.strongest(1)[0][0].cell
+    attribution.drill("lens")
+    page = open_page(lens.to_html(tmp_path / "view.html"))
+    inner = "[data-way=attribution].iw-nested [data-way=lens].iw-nested"
+    page.wait_for_selector(f"{inner} .iw-view[data-ready=true]")
+    page.locator(".iw-grid").first.focus()
+    page.keyboard.press("a")
+    assert page.evaluate("() => document.querySelector('.iw-nested').contains(document.activeElement)")
+    expect(page.locator(".iw-ways button[data-way=attribution]")).to_have_attribute("aria-expanded", "true")
+    page.locator(".iw-ways button[data-way=lens]").click()
+    expect(page.locator(f"{inner} .iw-strip").first).to_be_focused()
+    page.locator(".iw-crumbs ol").last.locator("button", has_text="lens").click()
+    expect(page.locator(".iw-grid").first).to_be_focused()

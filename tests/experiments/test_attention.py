@@ -302,6 +302,8 @@ def test_what_cannot_be_read_is_refused_in_words() -> None:
         run_attention(MODEL, TEXT, corrupt="")
     with pytest.raises(PromptError, match="context holds 64"):
         run_attention(MODEL, [5] * 65)
+    with pytest.raises(ValueError, match="value_weighted='no' must be True or False"):
+        run_attention(MODEL, TEXT, value_weighted="no")
     with pytest.raises(SelectionError, match="heads holds 4, but they run from 0 to 3"):
         run_attention(MODEL, TEXT, heads=4)
     with pytest.raises(SelectionError, match="layers is empty"):

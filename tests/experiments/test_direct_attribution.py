@@ -282,6 +282,8 @@ def test_nan_is_refused_where_it_comes_from() -> None:
         ({"answer": 4, "wrong_answer": 4}, AnswerError, "the same token"),
         ({"answer": 99}, AnswerError, "answer=99 is no token id"),
         ({"prompt": [IDS, IDS], "answer": 4, "wrong_answer": [5]}, AnswerError, "1 value of `wrong_answer` for 2"),
+        ({"by_source": 5}, SelectionError, "by_source=5 is no list of heads. Name them, such as"),
+        ({"by_source": "ab"}, SelectionError, "by_source='ab' is no list of heads"),
         ({"positions": 9}, SelectionError, "they run from 0 to 6"),
         ({"positions": []}, SelectionError, "positions is empty"),
     ],

@@ -378,6 +378,7 @@ TEXTS, LABELS = hot_and_cold(20)
         ({"layers": 7}, SelectionError, "layers holds 7"),
         ({"sites": "pattern"}, SiteError, "no probe can read it"),
         ({"kinds": "svm"}, UnknownNameError, "unknown kind of probe 'svm'"),
+        ({"kinds": 5}, UnknownNameError, "unknown kind of probe 5"),
         ({"kinds": ()}, ValueError, "kinds is empty"),
         ({"control": "types"}, SelectionError, "control='types' gives each kind of token a label"),
         ({"control": "random"}, UnknownNameError, "unknown control 'random'"),

@@ -199,6 +199,7 @@ def test_layers_come_one_by_one():
         ({"method": "mds"}, UnknownNameError, "mds"),
         ({"site": "pattern"}, SiteError, "pattern has no numbers of single tokens"),
         ({"site": "nowhere"}, UnknownNameError, "nowhere"),
+        ({"seed": -1}, ValueError, "seed=-1 must be a whole number from 0 on"),
         ({"layers": 99}, SelectionError, "layers holds 99"),
         ({"positions": 5}, SelectionError, "positions holds 5, but the shortest prompt has 3 tokens"),
         ({"positions": -1, "first": True}, SelectionError, "first= is about all positions"),

@@ -132,6 +132,7 @@ def test_an_interrupt_keeps_what_was_trained(monkeypatch: pytest.MonkeyPatch) ->
     [
         ({"steps": 0}, ValueError, "steps=0 must be a whole number from 1"),
         ({"batch": 2.5}, ValueError, "batch=2.5 must be a whole number"),
+        ({"rate": True}, ValueError, "rate=True must be a number above 0"),
         ({"rate": -1}, ValueError, "rate=-1 must be a number above 0"),
         ({"held_out": 1}, ValueError, "held_out=1 must be a share between 0 and 1"),
         ({"texts": [IDS]}, PromptError, "Pass two or more"),

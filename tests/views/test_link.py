@@ -2,9 +2,9 @@
 
 import pytest
 
-from interp_widgets import PatchingGrid, Superposition, link
+from interp_widgets import FeatureView, PatchingGrid, Superposition, link
 from interp_widgets.results.errors import SelectionError, UnknownNameError
-from tests import made, made_toys
+from tests import made, made_features, made_toys
 
 STREAM = {"site": "resid_pre", "layer": 2, "pos": 4}
 
@@ -113,6 +113,45 @@ def test_a_click_in_the_page_selects_in_the_other_view():
     one.set_state({"selected": STREAM, "links": []})
     assert two.selected == STREAM
     assert len(one.links) == 1  # which the page may not write
+
+
+def test_features_share_their_latent_and_of_one_text_the_token_as_a_position():
+    one, two = FeatureView(made_features.result()), FeatureView(made_features.result())
+    link(one, two)
+    one.selected = {"latent": made_features.STORE, "token": 3}
+    assert two.selected == {"latent": made_features.STORE, "token": 3}
+    two.selected = {"latent": made_features.NAMES, "token": None}
+    assert one.selected == {"latent": made_features.NAMES, "token": 3}
+    grid, features = streams(), FeatureView(made_features.result())
+    link(grid, features, by=("pos",))
+    grid.selected = STREAM
+    assert features.selected == {"latent": features._shown_or_none(), "token": 4}
+    features.selected = {"latent": made_features.STORE, "token": 6}
+    assert grid.selected == {**STREAM, "pos": 6}
+    features.selected = {"latent": made_features.COMMA, "token": 7}
+    grid.selected = None
+    assert features.selected is None
+    assert not features._go({"layer": 1})
+    assert not features._go({"latent": 10**6})
+
+
+def test_a_text_with_another_token_there_does_not_take_the_position():
+    grid, features = streams(), FeatureView(made_features.result())
+    link(grid, features)
+    same = [pos for pos in range(9) if set(grid._words(pos)) & set(features._words(pos))]
+    assert 0 < len(same) < 9
+    for pos in range(9):
+        grid.selected = {**STREAM, "pos": pos}
+        held = None if features.selected is None else features.selected["token"]
+        assert (held == pos) is (pos in same)
+
+
+def test_two_texts_have_no_positions_to_share():
+    one, two = FeatureView(made_features.result(two=True)), FeatureView(made_features.result(two=True))
+    link(one, two)
+    two.selected = {"latent": made_features.STORE, "token": 1}
+    one.selected = {"latent": made_features.NAMES, "token": 12}
+    assert two.selected == {"latent": made_features.NAMES, "token": 1}
 
 
 def test_what_cannot_be_linked_is_refused_in_words():

@@ -8,6 +8,7 @@ from interp_widgets.views.protocol.common import (
     JobStatus,
     Theme,
     ToPython,
+    ViewState,
     WireArray,
     WirePrediction,
     WireText,
@@ -221,7 +222,7 @@ class WireReading(TypedDict):
     text_after: str
 
 
-class FeatureState(TypedDict):
+class FeatureState(ViewState):
     """The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards`, `dial` and
     `job`."""
 

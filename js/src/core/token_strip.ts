@@ -73,6 +73,7 @@ export class TokenStrip {
   #ink = "";
   #font = "";
   #cursor: number | null = null;
+  #ghost: number | null = null;
 
   constructor(
     private readonly id: string,
@@ -139,6 +140,13 @@ export class TokenStrip {
     this.#ink = getComputedStyle(this.#overview).color;
     this.#render();
     for (const line of this.#lines.keys()) this.#paint(line);
+  }
+
+  /** Outlines a token that is pointed at elsewhere, or none; it is not brought into sight. */
+  ghost(token: number | null): void {
+    this.#ghost = token;
+    for (const other of this.#inner.querySelectorAll(".iw-tok-ghost")) other.classList.remove("iw-tok-ghost");
+    if (token !== null) this.#elementOf(token)?.classList.add("iw-tok-ghost");
   }
 
   /** Brings a token into sight. */
@@ -255,7 +263,7 @@ export class TokenStrip {
       const element = h(
         "span",
         {
-          class: `iw-tok${cut ? " iw-tok-cut" : ""}`,
+          class: `iw-tok${cut ? " iw-tok-cut" : ""}${token === this.#ghost ? " iw-tok-ghost" : ""}`,
           role: "option",
           id: `${this.id}-${token}`,
           "data-token": token,

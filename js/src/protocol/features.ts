@@ -1,5 +1,5 @@
 // Written by tools/protocol.py from interp_widgets/views/protocol/features.py; edit that file instead.
-import type { JobStatus, Theme, ToPython, WireArray, WirePrediction, WireText, WireValues } from "./common";
+import type { JobStatus, Theme, ToPython, ViewState, WireArray, WirePrediction, WireText, WireValues } from "./common";
 
 /** What is done with a latent's activation: so much of it is taken out, it is multiplied, replaced, or added to. */
 export type DialMode = "ablate" | "scale" | "clamp" | "add";
@@ -198,7 +198,7 @@ export interface WireReading {
  * The synchronised state of a view of features. Both sides write all but `spec`, `arrays`, `cards`, `dial` and
  * `job`.
  */
-export interface FeatureState {
+export interface FeatureState extends ViewState {
   spec: FeatureSpec;
   arrays: FeatureArrays;
   /** By the latent's number. */

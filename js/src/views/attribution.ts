@@ -6,6 +6,7 @@ import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe } from "../core/model";
+import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
 import { stripCss } from "../core/token_strip";
@@ -49,6 +50,7 @@ class Attribution {
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #links: Links;
+  readonly #nested: Nested;
   readonly #asked = new Map<string, Asked>();
   #data: AttributionData;
   #scheduled = 0;
@@ -75,13 +77,17 @@ class Attribution {
     const main = h("div", { class: "iw-main" }, this.#plot.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#ranking.element);
     const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
+    const say = (text: string) => this.#frame.say(text);
+    const place = () => this.#place();
+    this.#nested = new Nested(model, this.#messages, { place, home: () => this.#plot.element.focus(), say }, signal);
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       "direct logit attribution",
-      stripCss + codeCss + css,
-      ...[this.#header.element, this.#job.element, this.#text.element, body, this.#table.element],
-      ...[this.#footer.element, this.#code.element, this.#plot.tooltip.element],
+      stripCss + codeCss + nestedCss + css,
+      ...[this.#header.element, this.#job.element, this.#text.element, body, this.#nested.bar, this.#table.element],
+      ...[this.#footer.element, this.#code.element, this.#nested.element, this.#plot.tooltip.element],
     );
+    this.#nested.listen(this.#frame.element, signal);
     const linked = {
       point: (spot: Spot | null) => this.#plot.mark(spot && this.#find(spot)),
       go: (spot: Spot | null) => this.#go(spot),
@@ -188,11 +194,20 @@ class Attribution {
     return { site, ...(layer === null ? {} : { layer }), ...(head === null ? {} : { head }) };
   }
 
+  /** The place that views open from: the chosen component, at the token whose prediction is taken apart. */
+  #place(): Spot | null {
+    if (!this.#scene || this.#scene.selected === null) return null;
+    const { selected, prompt, target, data } = this.#scene;
+    const pos = data.position(prompt ?? 0, target);
+    return { ...this.#spot(selected), pos, ...(prompt === null ? {} : { prompt }) };
+  }
+
   /** The component at a place of another view; null where there is none. */
   #find({ site, layer, head }: Spot): number | null {
     if (layer === undefined) return null;
     if (head !== undefined) return this.#data.find({ site: "z", layer, head });
-    return site === undefined ? null : this.#data.find({ site, layer, head: null });
+    const whole = site === "mlp_post" ? "mlp_out" : site;
+    return whole === undefined ? null : this.#data.find({ site: whole, layer, head: null });
   }
 
   #go(spot: Spot | null): void {
@@ -253,6 +268,7 @@ class Attribution {
     const why = "There are no lines for this component.";
     this.#code.update(nameOf(scene, shown), codeOf(scene, shown), why);
     if (scene.selected !== null) this.#ask(scene.selected, true);
+    this.#nested.update();
     this.#frame.element.dataset.ready = "true";
   }
 

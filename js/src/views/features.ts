@@ -3,12 +3,14 @@ import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
+import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe } from "../core/model";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
+import type { Spot } from "../protocol/common";
 import type { FeatureState, FeatureToPython, TokensMessage } from "../protocol/features";
 import { Card } from "./features/card";
 import { FeatureData } from "./features/data";
@@ -49,6 +51,7 @@ class Features {
   readonly #table = new TableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
+  readonly #links: Links;
   readonly #asked = new Map<number, Asked>();
   readonly #columns = new Map<number, number>();
   #data: FeatureData;
@@ -93,6 +96,12 @@ class Features {
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(...frame, this.#table.element, this.#footer.element, this.#code.element);
     fill(el, this.#frame.element);
+    const linked = {
+      point: (spot: Spot | null) => this.#mark(spot),
+      go: (spot: Spot | null) => this.#go(spot),
+      words: (pos: number) => (this.#hasPositions ? model.get("spec").texts[0].labels.slice(pos, pos + 1) : []),
+    };
+    this.#links = new Links(model, linked, signal);
     this.#connect();
     this.#draw();
     if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
@@ -141,17 +150,19 @@ class Features {
     const held = () => this.#scene?.held ?? null;
     return {
       choose: (latent) => {
-        this.#write("selected", { latent, token: held() });
+        this.#select(latent, held());
         if (this.#scene) this.#frame.say(`Shown: ${nameOf(this.#scene, latent)}.`);
       },
       hold: (token) => {
         const shown = this.#scene?.shown ?? null;
         if (shown === null || (token === null && held() === null)) return;
-        this.#write("selected", { latent: shown, token });
+        this.#select(shown, token);
         if (token !== null && this.#scene) this.#frame.say(`Held: ${spoken(this.#scene, token)}.`);
       },
       point: (token) => {
         this.#pointed = token;
+        const shown = this.#scene?.shown ?? null;
+        this.#links.point(token === null || shown === null ? null : this.#spot(shown, token));
         if (this.#scene) this.#token.show(this.#scene, this.#pointed ?? this.#scene.held);
       },
       step: (direction) => this.#step(direction),
@@ -175,6 +186,42 @@ class Features {
       cancel: () => this.#messages.send({ kind: "cancel" }),
       announce: (text) => this.#frame.say(text),
     };
+  }
+
+  #select(latent: number, token: number | null): void {
+    this.#write("selected", { latent, token });
+    this.#links.select(this.#spot(latent, token));
+  }
+
+  /** Whether a token is at the position of its number, as it is where there is one text. */
+  get #hasPositions(): boolean {
+    const { texts } = this.model.get("spec");
+    return texts.length === 1 && texts[0].starts.length === 1;
+  }
+
+  /** A latent at a token in words that other views share. */
+  #spot(latent: number, token: number | null): Spot {
+    return token !== null && this.#hasPositions ? { latent, pos: token } : { latent };
+  }
+
+  /** Marks where the reader is in another view. */
+  #mark(spot: Spot | null): void {
+    this.#strips.ghost(this.#hasPositions ? (spot?.pos ?? null) : null);
+    this.#list.ghost(spot?.latent ?? null);
+  }
+
+  /** Selects what was selected in another view, as far as it is here. */
+  #go(spot: Spot | null): void {
+    const { shown = null, held = null, data, spec } = this.#scene ?? {};
+    if (!spot) {
+      this.#write("selected", null);
+      return;
+    }
+    const latent = spot.latent ?? shown;
+    const pos = this.#hasPositions ? spot.pos : undefined;
+    if (latent === null || !data || !spec || latent >= spec.dictionary.n_latents) return;
+    if (pos === undefined && spot.latent === undefined) return;
+    if (pos === undefined || pos < data.count) this.#write("selected", { latent, token: pos ?? held });
   }
 
   #write<Name extends keyof FeatureState & string>(name: Name, value: FeatureState[Name]): void {

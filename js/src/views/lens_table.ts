@@ -8,6 +8,7 @@ import { layerGridCss } from "../core/layer_grid";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
 import { type Model, observe, type RenderProps } from "../core/model";
+import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
@@ -55,6 +56,7 @@ class LensTable {
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
   readonly #links: Links;
+  readonly #nested: Nested;
   readonly #newHeader = changeDetector();
   readonly #newRows = changeDetector();
   readonly #newScale = changeDetector();
@@ -91,18 +93,29 @@ class LensTable {
     const side = h("div", { class: "iw-lens-side" }, this.#cell.element, this.#chart.element);
     const body = h("div", { class: "iw-lens-body" }, main, side);
     const shown = h("div", {}, this.#prompts.element, this.#controls.element, body);
+    const say = (text: string) => this.#frame.say(text);
+    const place = () => this.#place();
+    this.#nested = new Nested(
+      model,
+      this.#messages,
+      { place, home: () => this.#grids.grids[0]?.element.focus(), say },
+      signal,
+    );
+    shown.append(this.#nested.bar);
     this.#footer = this.#makeFooter(shown);
     this.#frame = new Frame(
       "lens",
-      stripCss + layerGridCss + codeCss + css,
+      stripCss + layerGridCss + codeCss + nestedCss + css,
       this.#header,
       this.#job.element,
       shown,
       this.#table.element,
       this.#footer.element,
       this.#code.element,
+      this.#nested.element,
       this.#tooltip.element,
     );
+    this.#nested.listen(this.#frame.element, signal);
     fill(el, this.#frame.element);
     this.#links = new Links(
       model,
@@ -196,6 +209,12 @@ class LensTable {
     };
   }
 
+  /** The place that views open from: what is selected. */
+  #place(): Spot | null {
+    const { spec, selected } = this.#scene ?? {};
+    return spec && selected ? spotOf(nameCell(spec, selected)) : null;
+  }
+
   /** Follows the pointer without drawing what it does not change. */
   #point(cell: Cell | null): void {
     this.#pointed = cell;
@@ -270,6 +289,7 @@ class LensTable {
     this.#footer.update(spec.provenance);
     this.#drawCode(scene);
     this.#drawTip(scene);
+    this.#nested.update();
     this.#frame.element.dataset.ready = "true";
   }
 

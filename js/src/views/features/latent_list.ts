@@ -36,6 +36,7 @@ export class LatentList {
   #scene: Scene | null = null;
   #found: Ranked[] = [];
   #cursor = 0;
+  #ghost: number | null = null;
   #frame = 0;
 
   constructor(
@@ -90,6 +91,19 @@ export class LatentList {
     );
     if (this.#newOrder(order, names, notes, sort)) this.#refresh();
     else this.#draw();
+  }
+
+  /** Outlines the row of a latent that is pointed at in another view, or none. */
+  ghost(latent: number | null): void {
+    this.#ghost = latent;
+    for (const row of this.#rows.children) this.#markGhost(row);
+  }
+
+  #markGhost(row: Element): void {
+    row.classList.toggle(
+      "iw-row-ghost",
+      this.#ghost !== null && row.getAttribute("data-latent") === String(this.#ghost),
+    );
   }
 
   #refresh(): void {
@@ -157,6 +171,7 @@ export class LatentList {
     const { sort, shown, pinned, order, names, cards, data, version, palette, limit } = scene;
     const looks = [latent, score, sort, latent === shown, pinned.includes(latent), order[0]?.score, names[latent]];
     if (row.changed(...looks, cards[latent])) this.#fillRow(row.element, scene, at);
+    this.#markGhost(row.element);
     const spark = row.element.querySelector("canvas");
     if (spark && row.drawn(spark, data, version, palette, limit)) this.#drawSpark(scene, spark, latent);
     return row.element;

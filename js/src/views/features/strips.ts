@@ -32,6 +32,13 @@ export class Strips {
     found?.strip.reveal(token - found.from);
   }
 
+  /** Outlines a token that is pointed at in another view, or none. */
+  ghost(token: number | null): void {
+    const found = token === null ? undefined : this.#stripOf(token);
+    for (const { strip, from } of this.#strips)
+      strip.ghost(strip === found?.strip && token !== null ? token - from : null);
+  }
+
   /** The first token in sight of each text. */
   get firstSeen(): number[] {
     return this.#strips.map(({ strip }) => strip.firstSeen);
