@@ -1,5 +1,4 @@
 import { fill, h } from "./dom";
-import { frameCss } from "./frame";
 import type { Model, RenderProps } from "./model";
 import { type Awaited, isWaiting, Waiting } from "./waiting";
 
@@ -27,7 +26,7 @@ export function rendering<State extends Awaited>(
       }
     };
     if (isWaiting(model)) {
-      shown = new Waiting(model, el, { label, css: frameCss }, () => {
+      shown = new Waiting(model, el, label, () => {
         shown.destroy();
         show();
       });

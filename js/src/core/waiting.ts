@@ -1,7 +1,7 @@
 import type { JobStatus, Theme } from "../protocol/common";
 import { fill, h } from "./dom";
+import { Frame } from "./frame";
 import { type Model, observe } from "./model";
-import { applyPalette, hostTheme, palettes } from "./theme";
 
 /** The part of a view's state that says whether there is something to draw. */
 export interface Awaited {
@@ -16,25 +16,23 @@ export class Waiting<State extends Awaited> {
   readonly #text = h("span", { role: "status" });
   readonly #cancel = h("button", { type: "button", class: "iw-cancel" }, "Cancel");
   readonly #strip = h("div", { class: "iw-job" }, this.#text, this.#cancel);
-  readonly #root: HTMLElement;
+  readonly #frame: Frame;
   readonly #unobserve: () => void;
 
   /** Calls `ready` once, when the view can be drawn. */
   constructor(
     private readonly model: Model<State>,
     el: HTMLElement,
-    { label, css }: { label: string; css: string },
+    label: string,
     ready: () => void,
   ) {
-    this.#root = h("div", { class: "iw-view", role: "group", "aria-label": label }, h("style", {}, css));
+    this.#frame = new Frame(label, "", this.#strip);
     this.#cancel.addEventListener("click", () => {
       this.#cancel.disabled = true;
       model.send({ kind: "cancel" });
     });
-    this.#root.append(this.#strip);
-    fill(el, this.#root);
-    const theme: Theme = model.get("theme") ?? "auto";
-    applyPalette(this.#root, palettes[theme === "auto" ? hostTheme(this.#root) : theme], theme);
+    fill(el, this.#frame.element);
+    this.#frame.look(model.get("theme") ?? "auto");
     this.#unobserve = observe(model, ["spec", "arrays", "job"], () => {
       if (!isWaiting(model)) ready();
       else this.#update();
@@ -44,7 +42,7 @@ export class Waiting<State extends Awaited> {
 
   destroy(): void {
     this.#unobserve();
-    this.#root.remove();
+    this.#frame.element.remove();
   }
 
   #update(): void {

@@ -1,18 +1,18 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { type Linked, Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { Pattern, type PatternPlace, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { Tooltip } from "../core/tooltip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { AttentionState, AttentionToPython, HeadChoice } from "../protocol/attention_heads";
 import type { Spot } from "../protocol/common";
 import { Controls } from "./attention_heads/controls";
@@ -419,30 +419,9 @@ function spotOf({ layer, head, pos }: HeadChoice): Spot {
   return pos === null ? { layer, head } : { layer, head, pos };
 }
 
-function render({ model, el, signal }: RenderProps<AttentionState>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: LABEL, css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new AttentionHeads(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `These heads cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
+const render = rendering<AttentionState>(
+  { label: LABEL, subject: "These heads" },
+  (model, el) => new AttentionHeads(model, el),
+);
 
 export default { render };

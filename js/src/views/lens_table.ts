@@ -2,18 +2,18 @@ import type { Bytes } from "../core/array";
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
 import { Footer } from "../core/footer";
-import { Frame, frameCss } from "../core/frame";
+import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { layerGridCss } from "../core/layer_grid";
 import { Links } from "../core/links";
 import { Messages, uuid } from "../core/messages";
-import { type Model, observe, type RenderProps } from "../core/model";
+import { type Model, observe } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
+import { rendering } from "../core/render";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { Tooltip } from "../core/tooltip";
-import { isWaiting, Waiting } from "../core/waiting";
 import type { Spot } from "../protocol/common";
 import type { LensCellsMessage, LensQuantity, LensState, LensToPython } from "../protocol/lens_table";
 import { CellPanel, cellContent } from "./lens_table/cell_panel";
@@ -358,30 +358,6 @@ function spotOf({ site, layer, pos }: { site: string; layer: number; pos: number
   return { site, layer, pos };
 }
 
-function render({ model, el, signal }: RenderProps<LensState>): () => void {
-  let destroy = () => {};
-  const show = () => {
-    destroy();
-    destroy = isWaiting(model) ? wait() : open();
-  };
-  const wait = () => {
-    const waiting = new Waiting(model, el, { label: "lens", css: frameCss }, show);
-    return () => waiting.destroy();
-  };
-  const open = () => {
-    try {
-      const view = new LensTable(model, el);
-      return () => view.destroy();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      fill(el, h("p", { role: "alert" }, `This lens cannot be shown: ${reason}`));
-      return () => fill(el);
-    }
-  };
-  show();
-  const close = () => destroy();
-  signal?.addEventListener("abort", close, { once: true });
-  return close;
-}
+const render = rendering<LensState>({ label: "lens", subject: "This lens" }, (model, el) => new LensTable(model, el));
 
 export default { render };
