@@ -18,7 +18,7 @@ def wilson(share: NDArray[np.float64], count: NDArray[np.float64]) -> Bounds:
     """Wilson's 95% score interval of a share of `count` independent trials, (low, high).
 
     >>> low, high = wilson(np.array(1.0), np.array(10.0))
-    >>> round(float(low), 3), float(high)
+    >>> round(float(low), 3), round(float(high), 3)
     (0.722, 1.0)
     """
     centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)

@@ -28,12 +28,13 @@ def notebook(jupyterlab):
 
 def test_a_lasso_arrives_in_python_and_a_selection_in_the_page(notebook):
     page = notebook.page
+    page.emulate_media(reduced_motion="reduce")  # points are at their places at once
     expect(page.locator(".iw-job")).to_contain_text("Done", timeout=60_000)
     expect(page.locator(".iw-title")).to_have_text("Does the residual stream tell harmful from harmless?")
     expect(page.locator(".iw-layer[data-here=true]")).to_have_count(4)
     page.get_by_role("slider", name="layer").press("End")
     page.get_by_role("radio", name="box").click()
-    page.wait_for_timeout(600)
+    page.locator(".iw-area").evaluate("area => area.scrollIntoView({ block: 'center', behavior: 'instant' })")
     box = page.locator(".iw-area").bounding_box()
     # The two kinds are on either side of the middle.
     page.mouse.move(box["x"] + 50, box["y"] + 4)
@@ -52,3 +53,4 @@ def test_a_lasso_arrives_in_python_and_a_selection_in_the_page(notebook):
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell
     expect(page.locator(".iw-view")).to_be_visible()
+    page.emulate_media(reduced_motion="no-preference")
