@@ -38,6 +38,7 @@ class Map:
         self.page = page
         self.result = result or projection()
         self.area = page.locator(".iw-area")
+        page.emulate_media(reduced_motion="reduce")  # points are at their places at once
 
     def place(self, point, layer=1, align=True):
         """Where a point is, in CSS pixels from the corner of the plot's element."""
@@ -58,8 +59,8 @@ class Map:
         return tuple(pixel[:3])
 
     def settle(self):
-        """Wait until points have arrived."""
-        self.page.wait_for_timeout(520)
+        """Wait until what was asked for is painted."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def drag(self, *places, shift=False):
         box = self.area.bounding_box()
@@ -161,12 +162,12 @@ def test_it_zooms_and_pans_and_comes_back(open_map):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -60)
     page.keyboard.up("Control")
-    page.wait_for_timeout(60)
+    chart.settle()
     after = chart.place(5)
     assert after == pytest.approx(at, abs=1.5), "the place under the pointer stays"
     assert chart.place(20) != pytest.approx(at)
     chart.drag((300, 200), (340, 230))
-    page.wait_for_timeout(60)
+    chart.settle()
     assert chart.place(5) == pytest.approx({"x": at["x"] + 40, "y": at["y"] + 30}, abs=2)
     chart.area.press("0")
     expect(page.locator("canvas.iw-points")).to_have_attribute("data-frame", frame)
@@ -177,7 +178,7 @@ def test_a_kind_can_be_hidden(open_map):
     page = chart.page
     page.locator(".iw-kind", has_text="right").click()
     expect(page.locator(".iw-kind", has_text="right")).to_have_attribute("aria-pressed", "false")
-    page.wait_for_timeout(60)
+    chart.settle()
     assert not any(chart.color(point) == COOL for point in range(48))
     chart.area.hover(position=chart.place(5))
     expect(page.locator(".iw-tooltip")).not_to_contain_text("prompt 1\n")
