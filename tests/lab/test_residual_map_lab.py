@@ -43,7 +43,10 @@ def test_a_lasso_arrives_in_python_and_a_selection_in_the_page(notebook):
     page.mouse.up()
     expect(page.locator(".iw-selection-head")).to_contain_text("30 points selected")
     asked = "import json; print(json.dumps([view.layer, sorted({view.result.label(n) for n in view.selected})]))"
-    layer, labels = state(notebook.kernel(asked))
+    for _ in range(200):  # changes travel one after another, so the last of several takes a while to arrive
+        layer, labels = state(notebook.kernel(asked))
+        if layer == 3 and labels:
+            break
     assert layer == 3
     assert len(labels) == 1
     notebook.kernel("view.layer = 1; view.selected = view.result.find(prompt=3)")
