@@ -121,7 +121,9 @@ def test_every_width_and_theme_is_in_order(open_chain, width, scheme):
 def test_a_loaded_result_says_why_nothing_opens(open_grid):
     page = open_grid(selected=CELL)
     page.locator(".iw-ways button").press("Enter")
-    expect(page.locator(".iw-ways [role=alert]")).to_contain_text("Nothing opens from here: views open from what a show function returned")
+    expect(page.locator(".iw-ways [role=alert]")).to_contain_text(
+        "Nothing opens from here: views open from what a show function returned"
+    )
 
 
 def test_a_lens_and_an_attribution_lead_on_in_the_page(open_page, tmp_path):

@@ -119,7 +119,7 @@ def test_what_cannot_be_opened_is_refused_in_words():
         view.drill("parts", {**CELL, "pos": -1})
     assert asked == []
     loaded = PatchingGrid(made.result())
-    with pytest.raises(ResultError, match=r"nothing opens from here: views open from the cells of a grid that show_p"):
+    with pytest.raises(ResultError, match=r"nothing opens from here: views open from what a show function returned"):
         loaded.drill("parts")
     with pytest.raises(ResultError, match="nothing opens from here: it is far away"):
         loaded._refuse_to_open("it is far away").drill("parts")
