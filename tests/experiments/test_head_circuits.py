@@ -107,7 +107,7 @@ def test_scores_are_those_of_the_models_own_attention(name: str) -> None:
 
 
 def test_a_copying_head_made_by_hand_has_the_copying_circuit() -> None:
-    model = zoo.model("gpt2")
+    model = zoo.build("gpt2")
     block = model.transformer.h[1].attn
     with torch.no_grad():
         # Head 2 hands on eight directions of the stream as they are, and head 3 turned around.
@@ -158,7 +158,7 @@ def test_the_largest_entries_of_the_vocabulary_are_those_that_sorting_all_finds(
 
 def test_a_head_of_the_token_before_is_seen_by_offset() -> None:
     """Each position holds a code of its own and the code before; queries read the second and keys the first."""
-    model = zoo.model("gpt2")
+    model = zoo.build("gpt2")
     block = model.transformer.h[0]
     generator = torch.Generator().manual_seed(1)
     codes = functional.normalize(torch.randn(65, 8, generator=generator), dim=-1)
