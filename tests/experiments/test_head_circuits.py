@@ -241,7 +241,7 @@ def test_a_model_without_heads_and_one_with_nan_are_refused() -> None:
     mamba = MambaForCausalLM(MambaConfig(**size, bos_token_id=0, eos_token_id=0, pad_token_id=0)).eval()
     with pytest.raises(ModelError, match="The circuits of MambaForCausalLM cannot be read off its weights"):
         run_head_circuits(mamba, IDS)
-    broken = zoo.model("gpt2")
+    broken = zoo.build("gpt2")
     with torch.no_grad():
         broken.transformer.h[1].attn.c_proj.weight[0, 0] = float("nan")
     with pytest.raises((NonFiniteError, ModelError)):
