@@ -99,7 +99,7 @@ def pattern(
 ) -> Way:
     """From a head to where it looks."""
 
-    def open_pattern(spot: Spot) -> View:
+    def open_pattern(spot: Spot) -> View[Any]:
         from interp_widgets.show.attention import show_attention
 
         asked = of(spot)
@@ -121,7 +121,7 @@ def pattern(
 def lens(of: Of, *, needs: tuple[str, ...] = ("pos",)) -> Way:
     """From a token to what the model would say there after each layer."""
 
-    def open_lens(spot: Spot) -> View:
+    def open_lens(spot: Spot) -> View[Any]:
         from interp_widgets.show.lens import show_lens
 
         asked = of(spot)
@@ -143,7 +143,7 @@ def lens(of: Of, *, needs: tuple[str, ...] = ("pos",)) -> Way:
 def attribution(of: Of) -> Way:
     """From a component to what it and all others add to the answer."""
 
-    def open_attribution(spot: Spot) -> View:
+    def open_attribution(spot: Spot) -> View[Any]:
         from interp_widgets.show.attribution import show_attribution
 
         asked = of(spot)

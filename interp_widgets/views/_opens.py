@@ -41,7 +41,7 @@ class Opens(Linked):
         sync=True, to_json=_ways
     )
     no_ways = traitlets.Unicode(NO_MODEL, help="Why nothing opens, where nothing does.").tag(sync=True)
-    opened: tuple[View, ...] = traitlets.Tuple(help="Views that were opened from this one, in that order.").tag(  # type: ignore[assignment]
+    opened: tuple[View[Any], ...] = traitlets.Tuple(help="Views that were opened from this one, in that order.").tag(  # type: ignore[assignment]
         sync=True, to_json=_opened
     )
 
@@ -58,7 +58,7 @@ class Opens(Linked):
     _tie: Link | None = None
     """Its link with that view."""
 
-    def drill(self, way: str, place: Mapping[str, Any] | None = None) -> View:
+    def drill(self, way: str, place: Mapping[str, Any] | None = None) -> View[Any]:
         """Open another view of a place, which is shown below this one and shares hovering and selection with it.
 
         In the page it is a button under the pinned cell, or its key. What is open already is shown again, not run

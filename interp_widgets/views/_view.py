@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import traitlets
 
@@ -17,7 +17,8 @@ from interp_widgets.views._opens import Opens
 from interp_widgets.views._page import Frozen, Snapshot, page
 from interp_widgets.views.protocol.common import JobStatus, ReplyMessage
 
-V = TypeVar("V", bound="View")
+R = TypeVar("R")
+V = TypeVar("V", bound="View[Any]")
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -29,7 +30,7 @@ def _job_to_json(job: Job[Any], _view: object) -> JobStatus:
     return job.status()
 
 
-class View(Opens):
+class View(Opens, Generic[R]):
     """A live view of one result, which may still be computed.
 
     A subclass says which bundle draws it (`_esm`), how its result becomes synchronised state, and how to draw it on
@@ -91,25 +92,36 @@ class View(Opens):
         """The view as a matplotlib figure, for print, which shows itself as the value of a cell."""
 
     @property
-    def result(self) -> Any:
-        """The complete result: finishes the work if there is some left.
+    def result(self) -> R:
+        """The complete result, with what was added to it in the view: finishes the work if there is some left.
 
         After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
         raised; `partial` still has what was computed.
         """
-        return self.job.finish()
+        return self._enriched(self.job.finish())
 
     @property
-    def partial(self) -> Any:
+    def partial(self) -> R:
         """What is computed so far, without computing more.
 
         Raises:
             ResultError: nothing has come from the server yet.
         """
+        return self._enriched(self._raw)
+
+    def _enriched(self, result: Any) -> R:
+        """A result with what was written or asked for in the view since. A view where that can be says what it is."""
+        whole: R = result
+        return whole
+
+    @property
+    def _raw(self) -> R:
+        """What the work has come to, as it is."""
         if self.job.partial is None:
             how = self.job.note or self.job.error or self.job.state
             raise ResultError(f"there is no result yet ({how}). `view.result` waits for it.")
-        return self.job.partial
+        raw: R = self.job.partial
+        return raw
 
     def snapshot(self) -> Snapshot:
         """The view as it is now, frozen: shows in any notebook as a picture that still answers, without a kernel.

@@ -32,7 +32,7 @@ class Way:
     name: str
     meaning: str
     key: str
-    open: Callable[[Spot], View]
+    open: Callable[[Spot], View[Any]]
     needs: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from interp_widgets.views._attention_heads_wire import (
     wire_layer,
     wire_scores,
 )
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol.attention_heads import (
@@ -54,7 +55,7 @@ _RATE = 8e6
 """Bytes a second that go to the page while layers are read."""
 
 
-class AttentionView(View):
+class AttentionView(View[AttentionResult]):
     """Where every head looks: small pictures of all, one of them large and linked to the text.
 
     Rows of a picture are queries, the tokens that look; columns are keys, what they look at. Both Python and the page
@@ -116,32 +117,12 @@ class AttentionView(View):
         self._layers: dict[int, WireLayer] = {}
         self._seen: OrderedDict[str, list[NDArray[np.float32]]] = OrderedDict()
         self._due = 0.0
-        if isinstance(source, AttentionResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"an AttentionView shows an AttentionResult, or the steps of one; {type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> AttentionResult:
-        """The complete patterns: finishes the work, with its scores, if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return _whole(super().result).attention
-
-    @property
-    def partial(self) -> AttentionResult:
-        """What is read so far, without reading more."""
-        return self._part.attention
+        super().__init__(steps_of(source, AttentionResult, "AttentionView"))
 
     @property
     def scores(self) -> HeadScores | None:
         """What every head does: finishes the work if there is some left. None where no scores were asked for."""
-        return _whole(super().result).scores or self._given
+        return _whole(self.job.finish()).scores or self._given
 
     def read(self, layer: int | None = None, head: int | None = None) -> AttentionResult:
         """Read a layer with a number for each token, where the whole was read in blocks, and show it so.
@@ -209,9 +190,12 @@ class AttentionView(View):
             return f"AttentionView({self.job.note or self.job.state})"
         return f"AttentionView({self.partial!r}, {self.job.state})"
 
+    def _enriched(self, result: Part) -> AttentionResult:
+        return _whole(result).attention
+
     @property
     def _part(self) -> ScoredAttention:
-        return _whole(super().partial)
+        return _whole(self._raw)
 
     def _known_scores(self) -> HeadScores | None:
         return self._part.scores or self._given
@@ -481,9 +465,3 @@ def _wire_kept(key: str, arrays: list[NDArray[np.float32]]) -> WireKept:
 
 def _raised(error: BaseException) -> str:
     raise error
-
-
-def _finished(result: AttentionResult) -> Generator[AttentionResult, None, AttentionResult]:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

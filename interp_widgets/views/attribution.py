@@ -23,6 +23,7 @@ from interp_widgets.views._attribution_wire import (
     wire_sources,
 )
 from interp_widgets.views._job import Job
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views.protocol.attribution import AttributionChoice
 from interp_widgets.views.protocol.common import Spot
@@ -45,7 +46,7 @@ _SAVED_HEADS, _SAVED_MLPS = 6, 3
 """How many of the strongest heads and MLPs are taken apart for a saved page."""
 
 
-class AttributionView(View):
+class AttributionView(View[AttributionResult]):
     """What each component adds to a logit difference directly, layer by layer, and what heads and MLPs are made of.
 
     Both Python and the page write the traits below, and `view.observe(handler, "selected")` tells of clicks.
@@ -100,28 +101,7 @@ class AttributionView(View):
         self._finding: dict[Part, Job[Any]] = {}
         self._waiting: dict[Part, list[str]] = {}
         self._due = 0.0
-        if isinstance(source, AttributionResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"an AttributionView shows an AttributionResult, or the steps of one; {type(source).__name__} was "
-                "given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> AttributionResult:
-        """The complete result, with the heads and MLPs that were taken apart: finishes what is left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return self._with_parts(super().result)
-
-    @property
-    def partial(self) -> AttributionResult:
-        """What is computed so far, without computing more."""
-        return self._with_parts(super().partial)
+        super().__init__(steps_of(source, AttributionResult, "AttributionView"))
 
     def by_source(self, layer: int | None = None, head: int | None = None) -> HeadSources:
         """What a head brings from each token that it attends to; it is found out now if it was not yet.
@@ -201,12 +181,7 @@ class AttributionView(View):
             job.cancel()
         super().close()
 
-    @property
-    def _raw(self) -> AttributionResult:
-        """What is computed so far, without what was found out on request."""
-        return cast("AttributionResult", super().partial)
-
-    def _with_parts(self, result: AttributionResult) -> AttributionResult:
+    def _enriched(self, result: AttributionResult) -> AttributionResult:
         return replace(result, sources=dict(self.sources), neurons=dict(self.neuron_parts))
 
     def _chosen(self) -> Component | None:
@@ -440,9 +415,3 @@ def _outcome(job: Job[Any]) -> str:
 
 def _raised(error: BaseException) -> str:
     raise error
-
-
-def _finished(result: AttributionResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

@@ -31,6 +31,7 @@ from interp_widgets.views._features_wire import (
     wire_reading,
 )
 from interp_widgets.views._job import Job
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol.common import Spot
@@ -67,7 +68,7 @@ def _to_page(texts: Mapping[int, str], _view: object) -> dict[str, str]:
     return {str(latent): text for latent, text in texts.items()}
 
 
-class FeatureView(View):
+class FeatureView(View[FeatureResult]):
     """Which latents of a dictionary fire on a text, where, and what they are.
 
     Tokens are coloured by one latent; pinned latents are drawn as rows under the text. Both Python and the page write
@@ -130,27 +131,7 @@ class FeatureView(View):
         self._sent_fires: NDArray[np.int64] = np.zeros((0, 0), np.int64)
         self._seq = 0
         self._taken = 0.0
-        if isinstance(source, FeatureResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"a FeatureView shows a FeatureResult, or the steps of one; {type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> FeatureResult:
-        """The complete result, with your names and notes and the cards that were found: finishes what is left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return self._annotated(super().result)
-
-    @property
-    def partial(self) -> FeatureResult:
-        """What is computed so far, without computing more."""
-        return self._annotated(super().partial)
+        super().__init__(steps_of(source, FeatureResult, "FeatureView"))
 
     def turn(self, latent: int, mode: Mode = "ablate", strength: float = 1.0, token: int | None = None) -> DialReading:
         """Turn a latent, and show in its card what that does to what the model says next.
@@ -235,12 +216,7 @@ class FeatureView(View):
             job.cancel()
         super().close()
 
-    @property
-    def _raw(self) -> FeatureResult:
-        """What is computed so far, without what people wrote."""
-        return cast("FeatureResult", super().partial)
-
-    def _annotated(self, result: FeatureResult) -> FeatureResult:
+    def _enriched(self, result: FeatureResult) -> FeatureResult:
         return replace(result, names=dict(self.names), notes=dict(self.notes), cards=dict(self.cards))
 
     def _watched(self) -> set[int]:
@@ -549,9 +525,3 @@ def _is_whole(number: object) -> bool:
 
 def _one_line(text: Any) -> Any:
     return " ".join(text.split()) if isinstance(text, str) else text
-
-
-def _finished(result: FeatureResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

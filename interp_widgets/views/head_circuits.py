@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import traitlets
@@ -15,6 +15,7 @@ from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.results.head_circuits import Extremes, HeadCircuits
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.views._job import Job
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol.head_circuits import (
@@ -36,7 +37,7 @@ _TOLD = 0.2
 """Seconds between two states of a look through the vocabulary."""
 
 
-class HeadCircuitView(View):
+class HeadCircuitView(View[HeadCircuits]):
     """Which token each head attends to from which (QK), and what attending to it promotes (OV), by weights alone.
 
     Rows of both large maps are the token that is attended to; columns are the tokens that attend, on the left, and the
@@ -82,27 +83,7 @@ class HeadCircuitView(View):
         self._found: dict[tuple[int, int], tuple[Extremes, ...]] = {}
         self._search: tuple[tuple[int, int], Job[HeadCircuits]] | None = None
         self._told = 0.0
-        if isinstance(source, HeadCircuits):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"a HeadCircuitView shows HeadCircuits, or the steps of them; {type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> HeadCircuits:
-        """The complete result, with what was found in the whole vocabulary: finishes the work if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return self._with_found(cast("HeadCircuits", super().result))
-
-    @property
-    def partial(self) -> HeadCircuits:
-        """What is computed so far, without computing more."""
-        return self._with_found(cast("HeadCircuits", super().partial))
+        super().__init__(steps_of(source, HeadCircuits, "HeadCircuitView"))
 
     def vocabulary(self, layer: int | None = None, head: int | None = None) -> tuple[Extremes, ...]:
         """Look through the whole vocabulary for a head's strongest entries, and show them.
@@ -214,7 +195,7 @@ class HeadCircuitView(View):
         if self._search is not None:
             self._search[1].drain()
 
-    def _with_found(self, result: HeadCircuits) -> HeadCircuits:
+    def _enriched(self, result: HeadCircuits) -> HeadCircuits:
         more = tuple(found for extremes in self._found.values() for found in extremes)
         return replace(result, extremes=(*result.extremes, *more)) if more else result
 
@@ -250,7 +231,7 @@ class HeadCircuitView(View):
         with self.hold_sync():
             if result.positions != self.spec["positions"]:
                 self.set_trait("spec", circuit_spec(result, answers=self._look is not None))
-            self.set_trait("extremes", wire_extremes(self._with_found(result)))
+            self.set_trait("extremes", wire_extremes(self._enriched(result)))
             if result is self.arrays:
                 self.send_state("arrays")
             else:
@@ -294,7 +275,7 @@ class HeadCircuitView(View):
             return None
         try:
             # Before a server has sent anything, whether there is such a head is not known: `_open` sees to it.
-            return plain(given) if self.job.partial is None else checked(cast("HeadCircuits", super().partial), given)
+            return plain(given) if self.job.partial is None else checked(self._raw, given)
         except SelectionError as error:
             raise traitlets.TraitError(str(error)) from error
 
@@ -399,9 +380,3 @@ def _provenance(source: Provenance) -> list[str]:
     versions = " · ".join(f"{name} {version}" for name, version in source.versions.items())
     settings = [f"{name}: {said}" for name, said in source.settings.items()]
     return [*settings, source.model, f"{source.dtype}, weights {source.fingerprint}", versions]
-
-
-def _finished(result: HeadCircuits) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

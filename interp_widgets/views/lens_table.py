@@ -15,6 +15,7 @@ from interp_widgets.results.lens import LensResult
 from interp_widgets.results.terms import HEAD_SITES
 from interp_widgets.views._job import Job
 from interp_widgets.views._lens_wire import Vocabulary, lens_arrays, lens_cells, lens_spec
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.lens_table import LensCell, LensCellsMessage, LensPin
@@ -32,7 +33,7 @@ _MANY_ROWS = 26
 """Of more places than these only those between layers are shown at first."""
 
 
-class LensView(View):
+class LensView(View[LensResult]):
     """What the model would say if it had to after each layer: a table of layers by tokens.
 
     Both Python and the page write the traits below, and `view.observe(handler, "selected")` tells of clicks.
@@ -79,25 +80,7 @@ class LensView(View):
         self._follows = follows
         self._more: list[LensResult] = []
         self._seq = 0
-        if isinstance(source, LensResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(f"a LensView shows a LensResult, or the steps of one; {type(source).__name__} was given.")
-        super().__init__(source)
-
-    @property
-    def result(self) -> LensResult:
-        """The complete result, with the tokens that were followed later: finishes what is left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return self._whole(super().result)
-
-    @property
-    def partial(self) -> LensResult:
-        """What is computed so far, without computing more."""
-        return self._whole(super().partial)
+        super().__init__(steps_of(source, LensResult, "LensView"))
 
     def follow(self, answer: str | int) -> int:
         """Follow one more token through the layers, and show it.
@@ -141,7 +124,7 @@ class LensView(View):
         result = self.partial
         return f"LensView({result.lens}, {len(result.prompts[0])} tokens, {len(result.rows)} places, {self.job.state})"
 
-    def _whole(self, result: LensResult) -> LensResult:
+    def _enriched(self, result: LensResult) -> LensResult:
         for more in self._more:
             result = result.following(more)
         return result
@@ -219,7 +202,7 @@ class LensView(View):
 
     def _commit(self, result: LensResult) -> None:
         self._note(result)
-        whole = self._whole(result)
+        whole = self._enriched(result)
         if whole == self.arrays:
             self.send_state("arrays")
         else:
@@ -335,9 +318,3 @@ def _number(name: str, number: object) -> int:
 
 def _raised(error: BaseException) -> str:
     raise error
-
-
-def _finished(result: LensResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from interp_widgets.results.panel import Panel
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.views._color_limit import WHOLE, default_limit
 from interp_widgets.views._grid_wire import grid_arrays, grid_spec, grid_status, measured
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._strips import MOST_STRIPS, Steps, Strip, wire_strips
 from interp_widgets.views._view import STATIC, View, at_rest
 from interp_widgets.views._wire import wire_array
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class PatchingGrid(View):
+class PatchingGrid(View[PatchingResult]):
     """What each patch does to the model's answer, as a grid with one panel a site: layers by tokens, heads or neurons.
 
     Colour is the effect: 0 is the host run unchanged, 1 the other run in full (see `PatchingResult.effect`). Both
@@ -89,29 +90,9 @@ class PatchingGrid(View):
         self._estimates: Estimates | None = None
         self._sent: np.ndarray[Any, Any] | None = None
         self._seq = 0
-        if isinstance(source, PatchingResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"a PatchingGrid shows a PatchingResult, or what `patching` returns; {type(source).__name__} was given."
-            )
-        super().__init__(source)
+        super().__init__(steps_of(source, PatchingResult, "PatchingGrid"))
         if self.job.state != "running":
             self._fit_limit(self.partial)
-
-    @property
-    def result(self) -> PatchingResult:
-        """The complete result: finishes the work if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return cast("PatchingResult", super().result)
-
-    @property
-    def partial(self) -> PatchingResult:
-        """What is computed so far, without computing more."""
-        return cast("PatchingResult", super().partial)
 
     def code(self, cell: Cell | None = None) -> str:
         """The lines of nnsight that compute one cell and print its value; they run as they are printed.
@@ -418,9 +399,3 @@ def question(result: PatchingResult) -> str:
     if title != result.story.question_of_several or len(result.pairs) == 1:
         return title
     return f"{title} Mean of {len(result.pairs)} {result.story.noun}s"
-
-
-def _finished(result: PatchingResult) -> Generator[PatchingResult, None, PatchingResult]:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

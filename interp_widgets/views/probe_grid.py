@@ -13,6 +13,7 @@ from interp_widgets.results.directions import Directions
 from interp_widgets.results.errors import ResultError, SelectionError
 from interp_widgets.results.probe import KINDS, MEASURES, Kind, ProbeResult
 from interp_widgets.views._probe_wire import probe_arrays, probe_spec, question
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.probe_grid import ProbeChoice
@@ -27,7 +28,7 @@ _REST = 5
 """How much longer than sending the last state took it is until the next is sent."""
 
 
-class ProbeView(View):
+class ProbeView(View[ProbeResult]):
     """Where in a model labels can be read by a linear probe: a grid of layers by positions, and the chosen cell.
 
     Beside the grid are the layers as a line with its interval, the control task and what a probe that knows nothing
@@ -72,27 +73,7 @@ class ProbeView(View):
             source: a finished result, or the steps of one.
         """
         self._due = 0.0
-        if isinstance(source, ProbeResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"a ProbeView shows a ProbeResult, or the steps of one; {type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> ProbeResult:
-        """The complete result: finishes the work if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was computed until then. If the experiment failed, its error is
-        raised; `partial` still has what was computed.
-        """
-        return cast("ProbeResult", super().result)
-
-    @property
-    def partial(self) -> ProbeResult:
-        """What is computed so far, without computing more."""
-        return cast("ProbeResult", super().partial)
+        super().__init__(steps_of(source, ProbeResult, "ProbeView"))
 
     def direction(self, label: str | None = None) -> Directions:
         """Return the direction of the selected cell's probe, fitted to all examples.
@@ -223,9 +204,3 @@ class ProbeView(View):
         except SelectionError as error:
             raise traitlets.TraitError(str(error)) from error
         return cast("ProbeChoice", self.partial.place(cell))
-
-
-def _finished(result: ProbeResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

@@ -18,6 +18,7 @@ from interp_widgets.views._residual_map_wire import (
     travelling,
     wire_layer,
 )
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views.protocol.common import Spot
 from interp_widgets.views.protocol.residual_map import ColorBy, LayerMessage
@@ -32,7 +33,7 @@ Steps: TypeAlias = "Generator[ProjectionResult, None, ProjectionResult]"
 COLORS: tuple[ColorBy, ...] = get_args(ColorBy)
 
 
-class ProjectionView(View):
+class ProjectionView(View[ProjectionResult]):
     """Where tokens lie in the residual stream: a scatter with a slider through layers.
 
     Points are counted through all prompts, and are the same in every layer. Both Python and the page write the traits
@@ -76,27 +77,7 @@ class ProjectionView(View):
         """
         self._sent: set[int] = set()
         self._seq = 0
-        if isinstance(source, ProjectionResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                f"a ProjectionView shows a ProjectionResult, or the steps of one; {type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> ProjectionResult:
-        """The complete result: finishes the work if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was placed until then. If the experiment failed, its error is
-        raised; `partial` still has what was placed.
-        """
-        return cast("ProjectionResult", super().result)
-
-    @property
-    def partial(self) -> ProjectionResult:
-        """What is placed so far, without placing more."""
-        return cast("ProjectionResult", super().partial)
+        super().__init__(steps_of(source, ProjectionResult, "ProjectionView"))
 
     def code(self, layer: int | None = None) -> str:
         """The lines of nnsight that compute a layer's coordinates and print them; they run as printed.
@@ -261,9 +242,3 @@ class ProjectionView(View):
                 "given."
             )
         return [int(axis) for axis in axes]
-
-
-def _finished(result: ProjectionResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

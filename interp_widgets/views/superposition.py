@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import traitlets
 
-from interp_widgets.results.errors import ResultError, SelectionError
+from interp_widgets.results.errors import SelectionError
 from interp_widgets.results.shapes import LANDMARKS, Shape, in_words
 from interp_widgets.results.superposition import SuperpositionResult
+from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
 from interp_widgets.views.protocol.superposition import (
@@ -31,7 +32,7 @@ _RATE = 4e6
 """Bytes a second that go to the page while models are trained."""
 
 
-class Superposition(View):
+class Superposition(View[SuperpositionResult]):
     """Toy models of superposition, a picture for each sparsity and one of them large, and their dimensionalities.
 
     In two dimensions a picture has an arrow for each feature, its direction W_i; in more it is WᵀW. Both Python and the
@@ -69,28 +70,7 @@ class Superposition(View):
                 returns.
         """
         self._due = 0.0
-        if isinstance(source, SuperpositionResult):
-            source = _finished(source)
-        elif not isinstance(source, Generator):
-            raise ResultError(
-                "a Superposition view shows a SuperpositionResult, or what `superposition` returns; "
-                f"{type(source).__name__} was given."
-            )
-        super().__init__(source)
-
-    @property
-    def result(self) -> SuperpositionResult:
-        """The complete result: finishes the training if there is some left.
-
-        After `job.cancel()` or an interrupt it is what was trained until then. If the training failed, its error is
-        raised; `partial` still has what was trained.
-        """
-        return cast("SuperpositionResult", super().result)
-
-    @property
-    def partial(self) -> SuperpositionResult:
-        """What is trained so far, without training more."""
-        return cast("SuperpositionResult", super().partial)
+        super().__init__(steps_of(source, SuperpositionResult, "Superposition"))
 
     def code(self, sparsity: int | None = None) -> str:
         """The lines of torch that train one model by itself and print what came of it; they run as they are printed.
@@ -200,9 +180,3 @@ def superposition_arrays(result: SuperpositionResult) -> SuperpositionArrays:
 
 def _shape(shape: Shape) -> WireShape:
     return {"name": shape.name, "features": list(shape.features)}
-
-
-def _finished(result: SuperpositionResult) -> Steps:
-    """The steps of work that is already done."""
-    yield from ()
-    return result

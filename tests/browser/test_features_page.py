@@ -309,8 +309,7 @@ def test_tokens_names_and_notes_that_mean_harm_are_text(open_features):
     assert page.locator("img").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 760, 1400])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (760, "dark"), (1400, "light"), (1400, "dark")])
 def test_nothing_is_wrong_for_assistive_technology(open_features, width, scheme):
     page = open_features(
         made.result(two=True),

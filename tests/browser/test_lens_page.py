@@ -113,6 +113,7 @@ def test_keys_move_select_and_pin_and_a_screen_reader_hears_the_cell(open_lens):
     expect(lines.nth(1)).to_contain_text("␣Mary after When (0)")
     lines.nth(2).get_by_role("button").click()
     expect(page.locator(".iw-lens-legend-list [aria-pressed=true]")).to_have_count(2)
+    expect(page.locator(".iw-lens-pin").nth(2)).to_be_focused()  # though the list was written anew
     page.locator("[data-action=code]").click()
     expect(page.locator(".iw-code pre")).to_have_count(1)
 

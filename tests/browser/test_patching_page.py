@@ -281,8 +281,7 @@ def test_values_beyond_the_scale_are_counted_in_the_legend(open_grid):
     expect(page.locator(".iw-view")).to_contain_text("1.50")
 
 
-@pytest.mark.parametrize("width", [400, 760, 1300, 2000])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (760, "dark"), (1300, "light"), (2000, "dark")])
 def test_every_width_fits_and_is_accessible(open_grid, width, scheme):
     whole = made.result(sites=("resid_pre", "attn_out", "mlp_out"), layers=12, pairs=(made.pair(), made.pair()))
     page = open_grid(whole, width=width, scheme=scheme, selected={"site": "mlp_out", "layer": 3, "pos": 8})
@@ -422,8 +421,7 @@ def test_the_png_of_every_kind_has_its_strongest_cell(open_grid, maker, cell):
     assert (np.abs(picture[..., 0] - picture[..., 2]) > 0.25).sum() > 100
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1200])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1200, "light")])
 def test_an_estimate_is_striped_until_it_is_exact(open_grid, scheme, width):
     whole = made.estimated(made.heads_by_position(12, 12), slice(0, 70))
     page = open_grid(whole, width=width, scheme=scheme)

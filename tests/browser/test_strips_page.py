@@ -154,8 +154,7 @@ def test_a_strip_that_failed_is_an_alert_and_the_grid_stays(open_page, tmp_path)
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("width", [400, 760, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (760, "dark"), (1400, "light")])
 def test_strips_fit_and_are_accessible(open_strips, width, scheme):
     page = open_strips(width=width, scheme=scheme, selected={**HEADS[0], "pos": 5})
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")

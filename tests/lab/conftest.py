@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,17 @@ class Notebook:
     def kernel(self, code: str) -> str:
         """Run code in the kernel beside the cells, and return what it printed."""
         return self.page.evaluate(_IN_KERNEL, code).strip()
+
+    def value(self, expression: str) -> object:
+        """What an expression is worth in the kernel, as JSON has it."""
+        return json.loads(self.kernel(f"import json; print(json.dumps({expression}))"))
+
+    def comes_to(self, expression: str, wanted: object) -> None:
+        """Wait until an expression is worth this in the kernel: what a page changes arrives there a little later."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while (found := self.value(expression)) != wanted and time.monotonic() < deadline:
+            pass
+        assert found == wanted
 
 
 @dataclass
@@ -180,8 +192,3 @@ def open_notebook7(browser: Browser, server: Server, name: str, *cells: str) -> 
     page.goto(f"{server.url}/notebooks/{name}?token={TOKEN}")
     page.wait_for_function(_CONNECTED, arg=name)
     return Notebook(page)
-
-
-def state(printed: str) -> object:
-    """What the kernel printed, as a value."""
-    return json.loads(printed)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 IOI = """
 import torch
 
@@ -27,16 +25,6 @@ view = AttentionView(attention(600, layers=1, heads=2))  # too much to be sent a
 view
 """
 
-READ = "import json; print(json.dumps(view.selected))"
-
-
-def expect_selected(notebook, wanted):
-    """Changes travel one after another, so the last of several takes a while to arrive."""
-    for _ in range(200):
-        if (found := state(notebook.kernel(READ))) == wanted:
-            return
-    assert found == wanted
-
 
 def test_heads_are_read_scored_and_chosen(jupyterlab):
     notebook = jupyterlab.open("attention.ipynb", IOI)
@@ -53,10 +41,10 @@ def test_heads_are_read_scored_and_chosen(jupyterlab):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.locator(".iw-head-name")).to_contain_text("head 2.0")
-    expect_selected(notebook, {"layer": 2, "head": 0, "pos": None})
-    assert notebook.kernel("print(view.score, view.order)") == "induction score"
+    notebook.comes_to("view.selected", {"layer": 2, "head": 0, "pos": None})
+    notebook.comes_to("[view.score, view.order]", ["induction", "score"])
     page.locator("[data-token='9']").first.click()
-    expect_selected(notebook, {"layer": 2, "head": 0, "pos": 9})
+    notebook.comes_to("view.selected", {"layer": 2, "head": 0, "pos": 9})
     page.mouse.move(5, 5)  # what is pointed at comes before what is held
     notebook.kernel("view.selected = {'layer': 0, 'head': 2, 'pos': 4}")
     expect(page.locator(".iw-head-name")).to_contain_text("previous token")
@@ -77,5 +65,4 @@ def test_a_long_prompt_is_asked_for_piece_by_piece(jupyterlab):
     page.locator("[data-token='9']").first.click()
     expect(page.locator(".iw-lists")).to_contain_text("When 80.75")
     expect(page.locator(".iw-lists")).to_contain_text("is looked at by␣and 100.75")
-    kept = "print(sorted({key.split('/')[0] for key in view._seen}))"
-    assert notebook.kernel(kept) == "['lines', 'tile']"
+    notebook.comes_to("sorted({key.split('/')[0] for key in view._seen})", ["lines", "tile"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 SHOWN = """
 from interp_widgets import show_attribution, teaching
 
@@ -26,9 +24,8 @@ def test_a_head_and_an_mlp_are_opened_by_a_click_and_kept(jupyterlab):
     expect(page.locator(".iw-strip-caption")).to_contain_text("What head 3.3 brings from each token")
     page.locator(".iw-rank", has_text="MLP 3").first.click()
     expect(page.locator(".iw-card")).to_contain_text("500 others together")
-    opened = "import json; print(json.dumps([view.selected, len(view.sources), list(view.result.neurons)]))"
     mlp = {"site": "mlp_out", "layer": 3, "head": None}
-    assert state(notebook.kernel(opened)) == [mlp, 1, [3]]
+    notebook.comes_to("[view.selected, len(view.sources), list(view.result.neurons)]", [mlp, 1, [3]])
     notebook.kernel("view.selected = {'layer': 2, 'head': 0}; view.prompt = 1")
     expect(page.locator(".iw-strip-caption")).to_contain_text("What head 2.0 brings")
     page.get_by_role("listbox", name="components with").focus()

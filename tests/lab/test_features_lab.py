@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 TEACHING = """
 from interp_widgets import show_features, teaching
 model = teaching.load()
@@ -51,7 +49,7 @@ def test_the_card_of_the_latent_that_leads_is_found_by_the_kernel(lab):
     expect(lab.page.locator(".iw-card")).to_contain_text("Promotes")
     expect(lab.page.locator(".iw-examples li")).to_have_count(10)
     shown = lab.page.locator(".iw-card-number").inner_text().split()[1]
-    assert lab.kernel("print([*view.result.cards])") == f"[{shown}]"
+    assert lab.value("[*view.result.cards]") == [int(shown)]
 
 
 def test_every_token_has_the_room_of_its_text(lab):
@@ -68,7 +66,7 @@ def test_a_click_arrives_in_python_and_python_moves_the_page(lab):
     lab.page.locator(".iw-tok[data-token='3']").click()
     expect(lab.page.locator(".iw-tok[data-token='3']")).to_have_attribute("aria-selected", "true")
     lab.page.wait_for_function("() => document.querySelectorAll('.iw-examples li').length === 10")
-    assert state(lab.kernel("import json; print(json.dumps(view.selected))")) == {"latent": latent, "token": 3}
+    lab.comes_to("view.selected", {"latent": latent, "token": 3})
     lab.kernel("view.selected = {'latent': 7, 'token': None}; view.pinned = [5, 9]; view.sort = 'density'")
     expect(lab.page.locator(".iw-card-number")).to_have_text("Neuron 7")
     expect(lab.page.locator(".iw-strip-name")).to_have_text(["5", "9"])
@@ -86,8 +84,8 @@ def test_the_dial_is_turned_by_key_and_the_kernel_answers(lab):
     sides = lab.page.locator(".iw-dial-sides")
     expect(sides).to_be_visible()
     expect(lab.page.locator(".iw-dial-reading")).to_have_attribute("aria-busy", "false")
-    turned = state(lab.kernel("import json; print(json.dumps(view.dial))"))
-    assert (turned["latent"], turned["mode"], turned["strength"]) == (7, "ablate", 1)
+    lab.comes_to("[view.dial[name] for name in ('latent', 'mode', 'strength')]", [7, "ablate", 1])
+    turned = lab.value("view.dial")
     again = float(lab.kernel("print(view.turn(7, mode='ablate', strength=1.0).kl)"))
     assert turned["kl"] == pytest.approx(again, abs=1e-6)
     expect(sides).to_contain_text(turned["before"][0]["label"])
@@ -104,9 +102,8 @@ def test_what_is_typed_is_saved_with_the_result_and_edits_no_notebook(lab):
     lab.page.keyboard.type("dd\nsecond line")
     note.blur()
     lab.page.wait_for_function("() => document.querySelector('.iw-card textarea').value.includes('second')")
-    assert lab.kernel("print(view.result.names, view.result.notes)") == (
-        "{7: 'dd <b>added</b> xx'} {7: 'dd\\nsecond line'}"
-    )
+    written = [[[7, "dd <b>added</b> xx"]], [[7, "dd\nsecond line"]]]
+    lab.comes_to("[[*view.result.names.items()], [*view.result.notes.items()]]", written)
     for focused in (".iw-strip", ".iw-list", "[data-action=table]"):
         lab.page.locator(focused).focus()
         lab.page.keyboard.press("d")

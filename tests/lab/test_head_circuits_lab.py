@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 CODE = """
 from interp_widgets import show_head_circuits, teaching
 
@@ -23,12 +21,10 @@ def test_heads_are_chosen_on_either_side_and_the_vocabulary_comes_when_asked_for
     page.locator(".iw-maps").focus()
     page.keyboard.press("ArrowUp")
     expect(page.locator(".iw-head-name")).to_contain_text("head 2.1")
-    selected = "import json; print(json.dumps(view.selected))"
-    assert state(notebook.kernel(selected)) == {"layer": 2, "head": 1, "token": None}
+    notebook.comes_to("view.selected", {"layer": 2, "head": 1, "token": None})
     notebook.kernel("view.selected = {'layer': 3, 'head': 2, 'token': 1}")
     expect(page.locator(".iw-head-name")).to_contain_text("head 3.2")
     page.locator("[data-action=look]").click()
     expect(page.locator(".iw-whole")).to_contain_text("Whole vocabulary: what is promoted", timeout=120_000)
     expect(page.locator(".iw-looking")).to_contain_text("Done in")
-    found = "import json; print(json.dumps(len(view.result.extremes)))"
-    assert state(notebook.kernel(found)) == 2
+    assert notebook.value("len(view.result.extremes)") == 2

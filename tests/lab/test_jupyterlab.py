@@ -7,8 +7,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 TEACHING = """
 from interp_widgets import show_patching, teaching
 model = teaching.load()
@@ -64,11 +62,7 @@ def lab(jupyterlab):
 def test_a_click_arrives_in_python_and_python_moves_the_pin(lab):
     click_cell(lab.page, "resid_pre", layer=1, pos=3)
     lab.page.wait_for_function("() => document.querySelector('.iw-readout')?.textContent.includes('layer 1')")
-    assert state(lab.kernel("import json; print(json.dumps(view.selected))")) == {
-        "site": "resid_pre",
-        "layer": 1,
-        "pos": 3,
-    }
+    lab.comes_to("view.selected", {"site": "resid_pre", "layer": 1, "pos": 3})
     lab.kernel("view.selected = {'site': 'resid_pre', 'layer': 2, 'pos': 5}")
     expect(lab.page.locator(".iw-readout").first).to_contain_text("layer 2")
 
@@ -78,7 +72,7 @@ def test_the_metric_switch_reaches_python(lab):
     lab.page.wait_for_function(
         "() => document.querySelector('[data-metric=prob]').matches('[aria-checked=true], :checked, :has(:checked)')"
     )
-    assert lab.kernel("print(view.metric)") == "prob"
+    lab.comes_to("view.metric", "prob")
     lab.kernel("view.metric = 'logit_diff'")
 
 
@@ -95,7 +89,7 @@ def test_keys_typed_on_the_view_do_not_edit_the_notebook(lab):
     lab.page.keyboard.press("ArrowLeft")
     lab.page.keyboard.press("Enter")
     expect(lab.page.locator(".iw-readout").first).to_contain_text("position")
-    assert lab.kernel("print(view.selected is not None)") == "True"
+    lab.comes_to("view.selected is not None", True)
 
 
 def test_the_dark_theme_is_followed(lab):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 TEACHING = """
 from interp_widgets import show_lens, teaching
 model, pair = teaching.load(), teaching.prompts("ioi", n=1)[0]
@@ -47,8 +45,7 @@ def lab(jupyterlab):
 def test_a_click_arrives_in_python_and_python_moves_the_page(lab):
     lab.page.locator(".iw-tok[data-token='3']").click()
     expect(lab.page.locator(".iw-tok[data-token='3']")).to_have_attribute("aria-selected", "true")
-    chosen = state(lab.kernel("import json; print(json.dumps(view.selected))"))
-    assert chosen == {"site": "resid_post", "layer": 3, "pos": 3, "prompt": 0}
+    lab.comes_to("view.selected", {"site": "resid_post", "layer": 3, "pos": 3, "prompt": 0})
     lab.kernel("view.selected = {'site': 'resid_mid', 'layer': 2}; view.metric = 'entropy'")
     expect(lab.page.locator(".iw-lens-cell")).to_contain_text("after attention of layer 2")
     expect(lab.page.locator("[data-metric=entropy]")).to_have_attribute("aria-checked", "true")
@@ -59,7 +56,7 @@ def test_a_typed_token_is_read_by_the_kernel_and_shown(lab):
     box.fill("the")
     box.press("Enter")
     expect(lab.page.get_by_role("radio", name="␣the")).to_have_attribute("aria-checked", "true")
-    assert lab.kernel("print(view.answer, view.result.answers[2].label)") == "2 ␣the"
+    lab.comes_to("[view.answer, view.result.answers[2].label]", [2, "␣the"])
     expect(lab.page.locator(".iw-lens-legend-list")).to_contain_text("␣the")
     box.fill("two words")
     box.press("Enter")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Grid
-from tests.lab.conftest import PATIENCE, state
+from tests.lab.conftest import PATIENCE
 
 BOXED = """
 from ipywidgets import HBox, Layout, VBox
@@ -68,8 +68,8 @@ def test_a_click_in_one_view_selects_in_the_other_on_both_sides(boxed):
     expect(page.locator(".iw-readout").nth(1)).to_contain_text("layer 1 · head 3")
     Grid(page).click(3, 6)
     expect(page.locator(".iw-readout").nth(1)).to_contain_text("layer 3 · head 3")
-    selected = state(boxed.kernel("import json; print(json.dumps([one.selected, two.selected]))"))
-    assert selected == [{"site": "resid_pre", "layer": 3, "pos": 6}, {"site": "z", "layer": 3, "head": 3}]
+    chosen = [{"site": "resid_pre", "layer": 3, "pos": 6}, {"site": "z", "layer": 3, "head": 3}]
+    boxed.comes_to("[one.selected, two.selected]", chosen)
     boxed.kernel("one.selected = {'site': 'resid_pre', 'layer': 0, 'pos': 2}")
     expect(page.locator(".iw-readout").nth(1)).to_contain_text("layer 0 · head 3")
 
@@ -87,12 +87,11 @@ def test_keys_and_clicks_lead_from_a_patched_stream_to_a_pattern(jupyterlab):
     page.locator(f"{PARTS} .iw-ways button[data-way=pattern]").first.click()
     expect(page.locator(f"{PATTERN} .iw-view[data-ready=true]")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(f"{PATTERN} .iw-crumbs ol")).to_contain_text("z, layer 0, head 1")
-    chosen = "view.opened[0].opened[0].selected"
-    assert state(notebook.kernel(f"print(json.dumps({chosen}))")) == {"layer": 0, "head": 1, "pos": 13}
+    notebook.comes_to("view.opened[0].opened[0].selected", {"layer": 0, "head": 1, "pos": 13})
     cells = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length")
     page.locator(f"{PATTERN} [tabindex='0']").first.focus()
     page.keyboard.type("dd")  # which deletes the cell where the notebook takes the keys
     assert page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length") == cells
     page.locator(f"{PARTS} > .iw-crumbs .iw-close").click()
     expect(page.locator(PARTS)).to_have_count(0)
-    assert notebook.kernel("print(view.opened)") == "()"
+    notebook.comes_to("len(view.opened)", 0)

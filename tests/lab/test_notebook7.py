@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.lab.conftest import open_notebook7, state
+from tests.lab.conftest import open_notebook7
 from tests.lab.test_jupyterlab import click_cell
 
 MADE = """
@@ -20,9 +20,5 @@ def test_it_renders_and_a_click_arrives(browser, server):
     notebook.run_all()
     click_cell(notebook.page, "resid_pre", layer=2, pos=4)
     expect(notebook.page.locator(".iw-readout").first).to_contain_text("layer 2")
-    assert state(notebook.kernel("import json; print(json.dumps(view.selected))")) == {
-        "site": "resid_pre",
-        "layer": 2,
-        "pos": 4,
-    }
+    notebook.comes_to("view.selected", {"site": "resid_pre", "layer": 2, "pos": 4})
     notebook.page.context.close()

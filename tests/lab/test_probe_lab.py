@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 CODE = """
 from interp_widgets import show_probe, teaching
 
@@ -33,11 +31,10 @@ def test_probes_come_in_and_selection_goes_both_ways(notebook):
     chart = page.locator(".iw-chart canvas")
     chart.click(position={"x": chart.bounding_box()["width"] - 134, "y": 60})
     expect(page.locator(".iw-detail")).to_contain_text("layer 3")
-    selected = state(notebook.kernel("import json; print(json.dumps(view.selected))"))
-    assert selected["layer"] == 3
+    notebook.comes_to("view.selected['layer']", 3)
     notebook.kernel("view.selected, view.kind = {'layer': 1, 'pos': 6}, 'means'")
     expect(page.locator(".iw-detail")).to_contain_text("layer 1 · [␣I] (position 6)difference of means")
-    assert state(notebook.kernel("print(list(view.direction().vectors.shape))")) == [1, 1, 128]
+    assert notebook.value("view.direction().vectors.shape") == [1, 1, 128]
     page.get_by_role("grid").focus()
     page.keyboard.press("d")
     page.keyboard.press("d")  # would delete the cell

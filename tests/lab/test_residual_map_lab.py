@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 CODE = """
 import torch
 torch.set_num_threads(1)
@@ -42,13 +40,7 @@ def test_a_lasso_arrives_in_python_and_a_selection_in_the_page(notebook):
     page.mouse.move(box["x"] + 46 + (box["width"] - 46) / 2, box["y"] + box["height"] - 42, steps=5)
     page.mouse.up()
     expect(page.locator(".iw-selection-head")).to_contain_text("30 points selected")
-    asked = "import json; print(json.dumps([view.layer, sorted({view.result.label(n) for n in view.selected})]))"
-    for _ in range(200):  # changes travel one after another, so the last of several takes a while to arrive
-        layer, labels = state(notebook.kernel(asked))
-        if layer == 3 and labels:
-            break
-    assert layer == 3
-    assert len(labels) == 1
+    notebook.comes_to("[view.layer, len({view.result.label(n) for n in view.selected})]", [3, 1])
     notebook.kernel("view.layer = 1; view.selected = view.result.find(prompt=3)")
     expect(page.locator(".iw-selection-head")).to_contain_text("1 point selected")
     expect(page.get_by_role("slider", name="layer")).to_have_attribute("aria-valuenow", "1")

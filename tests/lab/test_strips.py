@@ -7,8 +7,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 HEADS = """
 import numpy as np
 from interp_widgets import run_patching, show_patching, teaching
@@ -65,14 +63,12 @@ def test_the_button_of_a_pinned_head_runs_it_by_position(heads):
     expect(strip).to_be_visible()
     expect(heads.page.locator(".iw-strip-list li button")).to_have_text("×")
     expect(heads.page.locator("[data-action=by-position]")).to_have_count(0)
-    effect = """
-    import json
-    head = view.strips[0].cell
-    alone = run_patching(model, **asked, sites="z", layers=head["layer"], heads=head["head"], by="pos")
-    assert alone == view.strips[0].result
-    print(json.dumps(alone.effect()[0, 0, 0].tolist()))
-    """
-    assert numbers(heads.page) == pytest.approx(state(heads.kernel(effect.replace("\n    ", "\n"))), abs=0.00501)
+    heads.kernel(
+        "head = view.strips[0].cell\n"
+        "alone = run_patching(model, **asked, sites='z', layers=head['layer'], heads=head['head'], by='pos')"
+    )
+    assert heads.value("alone == view.strips[0].result") is True
+    assert numbers(heads.page) == pytest.approx(heads.value("alone.effect()[0, 0, 0].tolist()"), abs=0.00501)
 
 
 def test_a_key_opens_the_head_at_the_cursor_and_its_positions_are_pinned_in_python(heads):
@@ -85,18 +81,17 @@ def test_a_key_opens_the_head_at_the_cursor_and_its_positions_are_pinned_in_pyth
     heads.page.keyboard.press("End")
     heads.page.keyboard.press("Enter")
     expect(heads.page.locator(".iw-readout")).to_contain_text(re.compile(r"z · layer \d, head \d .*position"))
-    selected = state(heads.kernel("import json; print(json.dumps(view.selected))"))
-    assert set(selected) == {"site", "layer", "head", "pos"}
+    heads.comes_to("sorted(view.selected)", ["head", "layer", "pos", "site"])
     heads.page.keyboard.press("Escape")
     expect(heads.page.locator(".iw-readout")).not_to_contain_text("position")
-    assert "pos" not in state(heads.kernel("print(json.dumps(view.selected))"))
+    heads.comes_to("sorted(view.selected)", ["head", "layer", "site"])
 
 
 def test_strips_are_taken_away_and_come_from_python_too(heads):
-    before = heads.kernel("print(len(view.strips))")
+    before = heads.value("len(view.strips)")
     heads.page.locator(".iw-strip-list li button").first.click()
-    expect(heads.page.locator(".iw-strip-list li")).to_have_count(int(before) - 1)
-    assert heads.kernel("print(len(view.strips))") == str(int(before) - 1)
+    expect(heads.page.locator(".iw-strip-list li")).to_have_count(before - 1)
+    heads.comes_to("len(view.strips)", before - 1)
     heads.kernel("view.by_position({'site': 'q', 'layer': 3, 'head': 0})")
     expect(heads.page.locator(".iw-strip-list")).to_contain_text("q 3.0")
 
@@ -134,4 +129,4 @@ def test_a_strip_is_cancelled_and_one_that_fails_leaves_the_grid_as_it_was(gated
     gated.kernel("gate['open'] = 1; view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
     page.locator("[data-action=by-position]").click()
     expect(page.locator(".iw-strip-list li button").first).to_have_text("×")
-    assert gated.kernel("print(view.strips[0].job.state, len(view.strips))") == "done 2"
+    gated.comes_to("[view.strips[0].job.state, len(view.strips)]", ["done", 2])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.lab.conftest import state
-
 GATED = """
 from interp_widgets import Superposition
 from tests.made_toys import toys, untrained
@@ -43,8 +41,7 @@ def test_training_is_watched_and_selection_goes_both_ways(notebook):
     expect(page.locator(".iw-readout")).to_contain_text("5 of 5 features in 2 dimensions (pentagon)")
     page.get_by_role("radio").nth(1).click()
     expect(page.locator(".iw-large-head")).to_contain_text("2 antipodal pairs")
-    selected = "import json; print(json.dumps(view.selected))"
-    assert state(notebook.kernel(selected)) == {"sparsity": 1, "feature": None}
+    notebook.comes_to("view.selected", {"sparsity": 1, "feature": None})
     notebook.kernel("view.selected = {'sparsity': 2, 'feature': 3}")
     expect(page.locator(".iw-where")).to_have_text("feature 3 on 4% of the time")
     page.get_by_role("listbox").focus()

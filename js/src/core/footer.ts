@@ -2,11 +2,14 @@ import { changeDetector, fill, h } from "./dom";
 import { download } from "./download";
 
 /** A part of a view that a button opens, and what it takes the place of. */
-export interface Toggle {
-  action: string;
+export interface Panel {
   title: string;
   opens: HTMLElement;
   closes?: HTMLElement;
+}
+
+interface Toggle extends Panel {
+  action: string;
 }
 
 /** What a footer can take away; each is made when it is asked for. */

@@ -13,7 +13,7 @@ export function uuid(): string {
 type Question<Request> = Request extends { kind: "request" } ? Omit<Request, "kind" | "id"> : never;
 
 /** What arrives a piece at a time, in order. */
-interface Streamed {
+export interface Streamed {
   kind: string;
   seq: number;
 }

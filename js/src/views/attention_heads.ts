@@ -1,15 +1,15 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { type Linked, Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { Pattern, type PatternPlace, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { Tooltip } from "../core/tooltip";
@@ -31,10 +31,7 @@ import { Text } from "./attention_heads/text";
 import { tipOf } from "./attention_heads/tip";
 import { nameOf, spokenCell, spokenHead } from "./attention_heads/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "scored", "close_up", "kept", "job", "selected", "side", "weighted"] as const),
-  ...(["score", "order", "color_scale", "theme"] as const),
-];
+const TRAITS = ["scored", "close_up", "kept", "selected", "side", "weighted", "score", "order", "color_scale"] as const;
 const NUMBERS: ReadonlySet<string> = new Set(["spec", "arrays", "close_up", "kept"]);
 const GAP = 30;
 const LISTS = 236;
@@ -43,8 +40,7 @@ const LABEL = "attention heads";
 
 /** One view of attention heads in one element of a page. */
 class AttentionHeads {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<AttentionState, AttentionToPython>;
+  readonly #stage: Stage<AttentionState, AttentionToPython>;
   readonly #actions: Actions;
   readonly #frame: Frame;
   readonly #header: Header;
@@ -67,7 +63,6 @@ class AttentionHeads {
   #data: HeadData;
   #scores: Scores;
   #version = 0;
-  #scheduled = 0;
   #spot: PatternPlace | null = null;
   #pointed: Head | null = null;
   #ghost: Scene["ghost"] = null;
@@ -78,18 +73,26 @@ class AttentionHeads {
     private readonly model: Model<AttentionState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages<AttentionState, AttentionToPython>(model, () => {});
+    this.#stage = new Stage<AttentionState, AttentionToPython>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (NUMBERS.has(name)) {
+          this.#data = this.#makeData();
+          this.#version++;
+        }
+        if (name === "scored" || name === "spec") this.#scores = this.#makeScores();
+      },
+    });
     this.#data = this.#makeData();
     this.#scores = this.#makeScores();
     this.#actions = this.#makeActions();
-    const { signal } = this.#stop;
+    const { id, signal } = this.#stage;
     this.#links = new Links(model, this.#linked(), signal);
     const home = () => this.#pattern.element.focus();
-    const say = (text: string) => this.#frame.say(text);
-    this.#nested = new Nested(model, this.#messages, { place: () => this.#place(), home, say }, signal);
-    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
-    this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#messages.live);
+    const say = (text: string) => this.#stage.say(text);
+    this.#nested = new Nested(model, this.#stage.messages, { place: () => this.#place(), home, say }, signal);
+    this.#header = new Header(this.#stage.heading);
+    this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#stage.live);
     this.#controls = new Controls(this.#actions);
     this.#text = new Text(id, this.#actions, signal);
     this.#pictures = new Pictures(id, this.#actions, signal);
@@ -124,22 +127,16 @@ class AttentionHeads {
       this.#tooltip.element,
     );
     this.#nested.listen(this.#frame.element, signal);
-    fill(el, this.#frame.element);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "All heads are read.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeData(): HeadData {
     const { model } = this;
-    const ask: Ask = this.#messages.live ? (asked) => this.#messages.ask(asked) : null;
+    const ask: Ask = this.#stage.live ? (asked) => this.#stage.messages.ask(asked) : null;
     return new HeadData(
       model.get("spec"),
       model.get("arrays"),
@@ -149,7 +146,7 @@ class AttentionHeads {
       () => {
         this.#pattern.refresh();
         this.#version++;
-        this.#redraw();
+        this.#stage.redraw();
       },
     );
   }
@@ -165,7 +162,6 @@ class AttentionHeads {
         const shown = this.#scene?.shown;
         return `attention${shown ? `-${shown.layer}-${shown.head}` : ""}`;
       },
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => {
         if (!this.#scene) return Promise.resolve(null);
         return attentionToPng(this.#scene, { fonts: fontsOf(this.#text.face), firstSeen: this.#text.firstSeen });
@@ -173,47 +169,27 @@ class AttentionHeads {
       csv: () => (this.#scene ? attentionToCsv(this.#scene) : []),
       csvTitle: this.model.get("spec").whole ? "save all numbers" : "save the numbers of the large head that are here",
     };
-    const code = { action: "code", title: "the lines of nnsight that compute this pattern", opens: this.#code.element };
+    const code = { title: "the lines of nnsight that compute this pattern", opens: this.#code.element };
     const table = {
-      action: "table",
       title: "scores and attention as tables",
       opens: this.#table.element,
       closes: body,
     };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (NUMBERS.has(name)) {
-        this.#data = this.#makeData();
-        this.#version++;
-      }
-      if (name === "scored" || name === "spec") this.#scores = this.#makeScores();
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All heads are read.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #makeActions(): Actions {
     return {
       choose: (head) => {
         this.#select({ ...head, pos: this.#scene?.held ?? null });
-        if (this.#scene) this.#frame.say(`Shown: ${spokenHead(this.#scene, head)}.`);
+        if (this.#scene) this.#stage.say(`Shown: ${spokenHead(this.#scene, head)}.`);
       },
       pointHead: (head, beside, all) => {
         this.#pointed = head;
         const scene = this.#scene;
         if (!scene) return;
         this.#links.point(head && { ...head });
-        this.#draw();
+        this.#stage.draw();
         if (head && beside && all) this.#tooltip.show(tipOf(scene, head), beside, all, this.#frame.element);
         else this.#tooltip.hide();
       },
@@ -221,22 +197,22 @@ class AttentionHeads {
         this.#spot = spot;
         const shown = this.#scene?.shown;
         this.#links.point(spot && shown && spot.query !== null ? { ...shown, pos: spot.query } : null);
-        this.#redraw();
+        this.#stage.redraw();
       },
       hold: (query) => {
         const scene = this.#scene;
         if (!scene?.shown || (query === null && scene.held === null)) return;
         this.#select({ ...scene.shown, pos: query });
-        if (query !== null) this.#frame.say(`Held: ${scene.data.labels(scene.kind.side)[query]}, position ${query}.`);
+        if (query !== null) this.#stage.say(`Held: ${scene.data.labels(scene.kind.side)[query]}, position ${query}.`);
       },
-      setSide: (side) => this.#write("side", side),
-      setWeighted: (weighted) => this.#write("weighted", weighted),
-      setScore: (score) => this.#write("score", score),
-      setOrder: (order) => this.#write("order", order),
-      setScale: (scale) => this.#write("color_scale", scale),
+      setSide: (side) => this.#stage.write("side", side),
+      setWeighted: (weighted) => this.#stage.write("weighted", weighted),
+      setScore: (score) => this.#stage.write("score", score),
+      setOrder: (order) => this.#stage.write("order", order),
+      setScale: (scale) => this.#stage.write("color_scale", scale),
       read: () => void this.#read(),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
   }
 
@@ -245,7 +221,7 @@ class AttentionHeads {
     return {
       point: (spot) => {
         this.#ghost = spot && { layer: spot.layer ?? null, head: spot.head ?? null, pos: spot.pos ?? null };
-        this.#redraw();
+        this.#stage.redraw();
       },
       go: (spot) => this.#go(spot),
       words: (pos) => [
@@ -258,18 +234,18 @@ class AttentionHeads {
   #go(spot: Spot | null): void {
     const scene = this.#scene;
     if (!spot) {
-      this.#write("selected", null);
+      this.#stage.write("selected", null);
       return;
     }
     const { layer, head, pos } = { ...scene?.shown, pos: scene?.held ?? undefined, ...spot };
     const { layers, heads, sides } = this.model.get("spec");
     const there = layer !== undefined && head !== undefined && layers.includes(layer) && heads.includes(head);
     const longest = Math.max(...sides.map(({ labels }) => labels.length));
-    if (there && (pos === undefined || pos < longest)) this.#write("selected", { layer, head, pos: pos ?? null });
+    if (there && (pos === undefined || pos < longest)) this.#stage.write("selected", { layer, head, pos: pos ?? null });
   }
 
   #select(choice: HeadChoice): void {
-    this.#write("selected", choice);
+    this.#stage.write("selected", choice);
     this.#links.select(spotOf(choice));
   }
 
@@ -284,27 +260,15 @@ class AttentionHeads {
     if (!shown) return;
     this.#reading = true;
     this.#failed.hidden = true;
-    this.#redraw();
+    this.#stage.redraw();
     try {
-      await this.#messages.request({ name: "read", ...shown });
+      await this.#stage.messages.request({ name: "read", ...shown });
     } catch (error) {
       this.#failed.hidden = false;
       fill(this.#failed, `Not read: ${error instanceof Error ? error.message : String(error)}`);
     }
     this.#reading = false;
-    this.#redraw();
-  }
-
-  #write<Name extends keyof AttentionState & string>(name: Name, value: AttentionState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
+    this.#stage.redraw();
   }
 
   #makeScene(): Scene {
@@ -337,7 +301,7 @@ class AttentionHeads {
       score: this.#scores.terms.some(({ name }) => name === score) ? score : null,
       order: model.get("order") ?? "layer",
       scale: model.get("color_scale") ?? "shared",
-      live: this.#messages.live,
+      live: this.#stage.live,
       reading: this.#reading,
     };
   }
@@ -364,7 +328,6 @@ class AttentionHeads {
     this.#table.update(scene);
     this.#footer.update(spec.provenance);
     this.#drawCode(scene);
-    this.#frame.element.dataset.ready = "true";
   }
 
   #drawLarge(scene: Scene, width: number): void {

@@ -1,14 +1,14 @@
 import { CodeBlock, codeCss } from "../core/code_block";
-import { fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import { h } from "../core/dom";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { stripCss } from "../core/token_strip";
 import type { AttributionState, AttributionToPython } from "../protocol/attribution";
 import type { Spot } from "../protocol/common";
@@ -26,17 +26,13 @@ import { TableView } from "./attribution/table_view";
 import { TextStrip } from "./attribution/text_strip";
 import { codeOf, nameOf, spoken } from "./attribution/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "sources", "neuron_parts", "job", "selected"] as const),
-  ...(["prompt", "target", "color_limit", "theme"] as const),
-];
+const TRAITS = ["sources", "neuron_parts", "selected", "prompt", "target", "color_limit"] as const;
 const SIDE = 340;
 const GAP = 30;
 
 /** One view of an attribution in one element of a page. */
 class Attribution {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<AttributionState, AttributionToPython>;
+  readonly #stage: Stage<AttributionState, AttributionToPython>;
   readonly #actions: Actions;
   readonly #frame: Frame;
   readonly #header: Header;
@@ -53,7 +49,6 @@ class Attribution {
   readonly #nested: Nested;
   readonly #asked = new Map<string, Asked>();
   #data: AttributionData;
-  #scheduled = 0;
   #pointed: Spot | null = null;
   #scene: Scene | null = null;
 
@@ -61,13 +56,18 @@ class Attribution {
     private readonly model: Model<AttributionState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    const { signal } = this.#stop;
-    this.#messages = new Messages<AttributionState, AttributionToPython>(model, () => {});
+    this.#stage = new Stage<AttributionState, AttributionToPython>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name === "arrays" || name === "spec")
+          this.#data = new AttributionData(model.get("spec"), model.get("arrays"));
+      },
+    });
+    const { id, signal } = this.#stage;
     this.#data = new AttributionData(model.get("spec"), model.get("arrays"));
     this.#actions = this.#makeActions();
-    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" }, this.#actions);
-    this.#job = new JobStrip({ noun: "prompt", done: "taken apart" }, this.#actions, this.#messages.live);
+    this.#header = new Header(this.#stage.heading, this.#actions);
+    this.#job = new JobStrip({ noun: "prompt", done: "taken apart" }, this.#actions, this.#stage.live);
     this.#text = new TextStrip(id, this.#actions, (position) => this.#pointAt(position), signal);
     this.#plot = new Plot(id, this.#actions, signal);
     this.#legend = new Legend(this.#actions);
@@ -77,9 +77,14 @@ class Attribution {
     const main = h("div", { class: "iw-main" }, this.#plot.element, this.#legend.element);
     const side = h("div", { class: "iw-side-panel" }, this.#ranking.element);
     const body = h("div", { class: "iw-body" }, main, side, this.#card.element);
-    const say = (text: string) => this.#frame.say(text);
+    const say = (text: string) => this.#stage.say(text);
     const place = () => this.#place();
-    this.#nested = new Nested(model, this.#messages, { place, home: () => this.#plot.element.focus(), say }, signal);
+    this.#nested = new Nested(
+      model,
+      this.#stage.messages,
+      { place, home: () => this.#plot.element.focus(), say },
+      signal,
+    );
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
       "direct logit attribution",
@@ -94,55 +99,31 @@ class Attribution {
       words: (pos: number) => this.#words(pos),
     };
     this.#links = new Links(model, linked, signal);
-    fill(el, this.#frame.element);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "All prompts are taken apart.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(body: HTMLElement): Footer {
     const takeaways = {
       stem: () => "attribution",
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => (this.#scene ? attributionToPng(this.#scene, this.#look()) : Promise.resolve(null)),
       csv: () => (this.#scene ? attributionToCsv(this.#scene) : []),
       csvTitle: "save every contribution",
     };
-    const table = { action: "table", title: "contributions as tables", opens: this.#table.element, closes: body };
+    const table = { title: "contributions as tables", opens: this.#table.element, closes: body };
     const code = {
-      action: "code",
       title: "the lines of nnsight that compute the chosen one",
       opens: this.#code.element,
     };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #look() {
     const { content: strip, firstSeen, element } = this.#text;
     return { fonts: fontsOf(element), strip, firstSeen };
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec")
-        this.#data = new AttributionData(this.model.get("spec"), this.model.get("arrays"));
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All prompts are taken apart.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
   }
 
   #makeActions(): Actions {
@@ -151,32 +132,25 @@ class Attribution {
         if (component === null && this.#scene?.selected === null) return;
         this.#select(component);
         this.#links.select(component === null ? null : this.#spot(component));
-        if (component !== null && this.#scene) this.#frame.say(`Chosen: ${spoken(this.#scene, component)}.`);
+        if (component !== null && this.#scene) this.#stage.say(`Chosen: ${spoken(this.#scene, component)}.`);
       },
       point: (component) => {
         this.#ranking.mark(component);
         this.#plot.mark(component);
         this.#tell(component === null ? null : this.#spot(component));
       },
-      setPrompt: (prompt) => this.#write("prompt", prompt),
-      setTarget: (target) => this.#write("target", target),
-      setLimit: (limit) => this.#write("color_limit", limit),
+      setPrompt: (prompt) => this.#stage.write("prompt", prompt),
+      setTarget: (target) => this.#stage.write("target", target),
+      setLimit: (limit) => this.#stage.write("color_limit", limit),
       retry: (component) => this.#ask(component),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
   }
 
   #select(component: number | null): void {
     const part = component === null ? null : this.#data.components[component];
-    this.#write("selected", part && { site: part.site, layer: part.layer, head: part.head });
-  }
-
-  #write<Name extends keyof AttributionState & string>(name: Name, value: AttributionState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
+    this.#stage.write("selected", part && { site: part.site, layer: part.layer, head: part.head });
   }
 
   #tell(spot: Spot | null): void {
@@ -225,11 +199,6 @@ class Attribution {
     return [...new Set(labels)];
   }
 
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
-  }
-
   #draw(): void {
     const data = this.#data;
     const prompt = this.model.get("prompt") ?? null;
@@ -251,7 +220,7 @@ class Attribution {
       target,
       limit: ownLimit ?? limitOf(values),
       ownLimit,
-      live: this.#messages.live,
+      live: this.#stage.live,
     };
     this.#scene = scene;
     const width = scene.size === "wide" ? scene.width - SIDE - GAP : scene.width;
@@ -269,7 +238,6 @@ class Attribution {
     this.#code.update(nameOf(scene, shown), codeOf(scene, shown), why);
     if (scene.selected !== null) this.#ask(scene.selected, true);
     this.#nested.update();
-    this.#frame.element.dataset.ready = "true";
   }
 
   /** Asks Python what a component is made of, where that is not here; what it finds comes with the state. */
@@ -281,17 +249,17 @@ class Attribution {
     if (layer === null || scene.sources[key] || (scene.neurons[String(layer)] && kind === "mlp")) return;
     if (this.#asked.get(key) === "waiting" || (once && this.#asked.has(key))) return;
     this.#asked.set(key, "waiting");
-    this.#redraw();
+    this.#stage.redraw();
     const question =
       kind === "mlp" ? ({ name: "neurons", layer } as const) : ({ name: "sources", layer, head: head ?? 0 } as const);
-    this.#messages.request(question).then(
+    this.#stage.messages.request(question).then(
       () => {
         this.#asked.delete(key);
-        this.#redraw();
+        this.#stage.redraw();
       },
       (error) => {
         this.#asked.set(key, { error: error instanceof Error ? error.message : String(error) });
-        this.#redraw();
+        this.#stage.redraw();
       },
     );
   }

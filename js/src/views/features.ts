@@ -1,13 +1,13 @@
 import { CodeBlock, codeCss } from "../core/code_block";
-import { fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import { h } from "../core/dom";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import type { Spot } from "../protocol/common";
@@ -27,18 +27,14 @@ import { TableView } from "./features/table_view";
 import { TokenPanel } from "./features/token_panel";
 import { canComplete, nameOf, noun, spoken } from "./features/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "cards", "dial", "job", "selected", "pinned", "sort", "color_limit"] as const),
-  ...(["names", "notes", "theme"] as const),
-];
+const TRAITS = ["cards", "dial", "selected", "pinned", "sort", "color_limit", "names", "notes"] as const;
 const MOST_PINNED = 12;
 const SIDE = 372;
 const GAP = 28;
 
 /** One view of features on text in one element of a page. */
 class Features {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<FeatureState, FeatureToPython, TokensMessage>;
+  readonly #stage: Stage<FeatureState, FeatureToPython, TokensMessage>;
   readonly #actions: Actions;
   readonly #frame: Frame;
   readonly #header: Header;
@@ -58,7 +54,6 @@ class Features {
   #order: Ranked[] = [];
   #ordered: unknown[] = [];
   #version = 0;
-  #scheduled = 0;
   #pointed: number | null = null;
   #scene: Scene | null = null;
 
@@ -66,17 +61,24 @@ class Features {
     private readonly model: Model<FeatureState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages<FeatureState, FeatureToPython, TokensMessage>(model, (message, buffers) => {
-      this.#data.apply(message, buffers);
-      this.#version++;
-      this.#redraw();
+    this.#stage = new Stage<FeatureState, FeatureToPython, TokensMessage>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name !== "arrays" && name !== "spec") return;
+        this.#data = new FeatureData(model.get("spec"), model.get("arrays"));
+        this.#columns.clear();
+        this.#version++;
+      },
+      arrived: (message, buffers) => {
+        this.#data.apply(message, buffers);
+        this.#version++;
+      },
     });
     this.#data = new FeatureData(model.get("spec"), model.get("arrays"));
     this.#actions = this.#makeActions();
-    const { signal } = this.#stop;
-    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
-    this.#job = new JobStrip({ noun: "token", done: "read" }, this.#actions, this.#messages.live);
+    const { id, signal } = this.#stage;
+    this.#header = new Header(this.#stage.heading);
+    this.#job = new JobStrip({ noun: "token", done: "read" }, this.#actions, this.#stage.live);
     this.#strips = new Strips(id, this.#actions, signal);
     this.#legend = new Legend(this.#actions);
     this.#token = new TokenPanel(this.#actions);
@@ -95,55 +97,29 @@ class Features {
     ] as const;
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(...frame, this.#table.element, this.#footer.element, this.#code.element);
-    fill(el, this.#frame.element);
     const linked = {
       point: (spot: Spot | null) => this.#mark(spot),
       go: (spot: Spot | null) => this.#go(spot),
       words: (pos: number) => (this.#hasPositions ? model.get("spec").texts[0].labels.slice(pos, pos + 1) : []),
     };
     this.#links = new Links(model, linked, signal);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "The text is read.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(body: HTMLElement): Footer {
     const takeaways = {
       stem: () => `features-${this.model.get("spec").dictionary.name}`.replace(/[^\w-]+/g, "-"),
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => (this.#scene ? featuresToPng(this.#scene, this.#look()) : Promise.resolve(null)),
       csv: () => (this.#scene ? featuresToCsv(this.#scene) : []),
       csvTitle: "save every activation that is here",
     };
-    const table = { action: "table", title: "latents and tokens as tables", opens: this.#table.element, closes: body };
-    const code = { action: "code", title: "the lines of nnsight that read what is shown", opens: this.#code.element };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec") {
-        this.#data = new FeatureData(this.model.get("spec"), this.model.get("arrays"));
-        this.#columns.clear();
-        this.#version++;
-      }
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("The text is read.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    const table = { title: "latents and tokens as tables", opens: this.#table.element, closes: body };
+    const code = { title: "the lines of nnsight that read what is shown", opens: this.#code.element };
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #makeActions(): Actions {
@@ -151,13 +127,13 @@ class Features {
     return {
       choose: (latent) => {
         this.#select(latent, held());
-        if (this.#scene) this.#frame.say(`Shown: ${nameOf(this.#scene, latent)}.`);
+        if (this.#scene) this.#stage.say(`Shown: ${nameOf(this.#scene, latent)}.`);
       },
       hold: (token) => {
         const shown = this.#scene?.shown ?? null;
         if (shown === null || (token === null && held() === null)) return;
         this.#select(shown, token);
-        if (token !== null && this.#scene) this.#frame.say(`Held: ${spoken(this.#scene, token)}.`);
+        if (token !== null && this.#scene) this.#stage.say(`Held: ${spoken(this.#scene, token)}.`);
       },
       point: (token) => {
         this.#pointed = token;
@@ -169,27 +145,27 @@ class Features {
       pin: (latent) => {
         const pinned = this.model.get("pinned");
         if (pinned.includes(latent))
-          this.#write(
+          this.#stage.write(
             "pinned",
             pinned.filter((other) => other !== latent),
           );
-        else if (pinned.length < MOST_PINNED) this.#write("pinned", [...pinned, latent]);
-        else this.#frame.say(`At most ${MOST_PINNED} can be pinned at once.`);
+        else if (pinned.length < MOST_PINNED) this.#stage.write("pinned", [...pinned, latent]);
+        else this.#stage.say(`At most ${MOST_PINNED} can be pinned at once.`);
       },
-      setSort: (sort) => this.#write("sort", sort),
-      setLimit: (limit) => this.#write("color_limit", limit),
+      setSort: (sort) => this.#stage.write("sort", sort),
+      setLimit: (limit) => this.#stage.write("color_limit", limit),
       rename: (latent, name) => this.#annotate("names", latent, name.trim().replace(/\s+/g, " ")),
       write: (latent, note) => this.#annotate("notes", latent, note),
       ask: (latent) => void this.#ask(latent),
-      redraw: () => this.#redraw(),
-      turn: (turn) => this.#messages.request({ name: "dial", ...turn }),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      redraw: () => this.#stage.redraw(),
+      turn: (turn) => this.#stage.messages.request({ name: "dial", ...turn }),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
   }
 
   #select(latent: number, token: number | null): void {
-    this.#write("selected", { latent, token });
+    this.#stage.write("selected", { latent, token });
     this.#links.select(this.#spot(latent, token));
   }
 
@@ -214,28 +190,21 @@ class Features {
   #go(spot: Spot | null): void {
     const { shown = null, held = null, data, spec } = this.#scene ?? {};
     if (!spot) {
-      this.#write("selected", null);
+      this.#stage.write("selected", null);
       return;
     }
     const latent = spot.latent ?? shown;
     const pos = this.#hasPositions ? spot.pos : undefined;
     if (latent === null || !data || !spec || latent >= spec.dictionary.n_latents) return;
     if (pos === undefined && spot.latent === undefined) return;
-    if (pos === undefined || pos < data.count) this.#write("selected", { latent, token: pos ?? held });
-  }
-
-  #write<Name extends keyof FeatureState & string>(name: Name, value: FeatureState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
+    if (pos === undefined || pos < data.count) this.#stage.write("selected", { latent, token: pos ?? held });
   }
 
   #annotate(trait: "names" | "notes", latent: number, text: string): void {
     const texts = this.model.get(trait);
     if ((texts[latent] ?? "") === text) return;
     const { [latent]: _before, ...others } = texts;
-    this.#write(trait, text.trim() ? { ...others, [latent]: text } : others);
+    this.#stage.write(trait, text.trim() ? { ...others, [latent]: text } : others);
   }
 
   #step(direction: 1 | -1): void {
@@ -252,16 +221,16 @@ class Features {
 
   /** Asks Python what else is known of a latent; the card then comes with the state. */
   async #ask(latent: number): Promise<void> {
-    if (this.#asked.get(latent) === "waiting" || !this.#messages.live) return;
+    if (this.#asked.get(latent) === "waiting" || !this.#stage.live) return;
     this.#asked.set(latent, "waiting");
-    this.#redraw();
+    this.#stage.redraw();
     try {
-      await this.#messages.request({ name: "card", latent });
+      await this.#stage.messages.request({ name: "card", latent });
       this.#asked.delete(latent);
     } catch (error) {
       this.#asked.set(latent, { error: error instanceof Error ? error.message : String(error) });
     }
-    this.#redraw();
+    this.#stage.redraw();
   }
 
   /** Asks for all tokens of what is looked at, where only some are here; once for each state of the numbers. */
@@ -271,18 +240,13 @@ class Features {
     this.#columns.set(latent, fires);
     const data = this.#data;
     try {
-      data.complete(latent, JSON.parse(await this.#messages.request({ name: "column", latent })));
+      data.complete(latent, JSON.parse(await this.#stage.messages.request({ name: "column", latent })));
       this.#version++;
     } catch {
       this.#columns.delete(latent);
       return; // what is missing is told in the legend
     }
-    this.#redraw();
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
+    this.#stage.redraw();
   }
 
   #rank(sort: Sort): Ranked[] {
@@ -318,7 +282,7 @@ class Features {
       held: selected?.token ?? null,
       pinned: this.model.get("pinned") ?? [],
       limit: limit !== null && limit > 0 ? limit : null,
-      live: this.#messages.live,
+      live: this.#stage.live,
       asked: this.#asked,
     };
     this.#scene = scene;
@@ -335,7 +299,6 @@ class Features {
     this.#footer.update(spec.provenance);
     this.#drawCode(scene);
     this.#fetch(scene);
-    this.#frame.element.dataset.ready = "true";
   }
 
   #look(): Look {

@@ -1,16 +1,16 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { formatNumber } from "../core/format";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { Pattern, patternCss } from "../core/pattern";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
 import { Segmented } from "../core/segmented";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { Tooltip } from "../core/tooltip";
 import type { CircuitName, CircuitScale, CircuitState, CircuitToPython } from "../protocol/head_circuits";
@@ -25,10 +25,7 @@ import css from "./head_circuits/style.css";
 import { TableView } from "./head_circuits/table_view";
 import { copyingOf, meaningOf, nameOf, spokenCell, spokenHead, UNITS } from "./head_circuits/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "extremes", "looking", "job"] as const),
-  ...(["selected", "small", "color_scale", "theme", "links"] as const),
-] as const;
+const TRAITS = ["extremes", "looking", "selected", "small", "color_scale", "links"] as const;
 const LABEL = "head circuits";
 const GAP = 34;
 const BETWEEN = 26;
@@ -109,8 +106,7 @@ class LargeMap {
 
 /** One view of circuits in one element of a page. */
 class HeadCircuits {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<CircuitState, CircuitToPython>;
+  readonly #stage: Stage<CircuitState, CircuitToPython>;
   readonly #actions: Actions;
   readonly #links: Links;
   readonly #frame: Frame;
@@ -128,7 +124,6 @@ class HeadCircuits {
   readonly #tooltip = new Tooltip();
   readonly #name = h("div", { class: "iw-head-name" });
   #data: CircuitData;
-  #scheduled = 0;
   #place: Place | null = null;
   #pointed: Head | null = null;
   #ghost: Scene["ghost"] = null;
@@ -139,17 +134,23 @@ class HeadCircuits {
     private readonly model: Model<CircuitState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    const { signal } = this.#stop;
-    this.#messages = new Messages<CircuitState, CircuitToPython>(model, () => {});
+    this.#stage = new Stage<CircuitState, CircuitToPython>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name === "spec" || name === "arrays") this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
+        if (name === "looking" && model.get("looking")?.job.state === "done")
+          this.#stage.say("The whole vocabulary was looked through.");
+      },
+    });
+    const { id, signal } = this.#stage;
     this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
     this.#actions = this.#makeActions();
-    this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#messages.live);
+    this.#job = new JobStrip({ noun: "step", done: "done" }, this.#actions, this.#stage.live);
     this.#small = new Segmented<CircuitName>("what small maps show", this.#actions.setSmall);
     this.#scale = new Segmented<CircuitScale>("where colours end", this.#actions.setScale);
     this.#maps = new Maps(id, this.#actions, signal);
     this.#large = (["qk", "ov"] as const).map((circuit) => new LargeMap(circuit, id, this.#actions, signal));
-    this.#readout = new Readout(this.#actions, this.#messages.live);
+    this.#readout = new Readout(this.#actions, this.#stage.live);
     this.#code = new CodeBlock("code that computes both circuits", this.#actions.announce);
     const controls = h("div", { class: "iw-controls" }, this.#small.element, this.#scale.element);
     const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
@@ -169,45 +170,28 @@ class HeadCircuits {
       this.#code.element,
       this.#tooltip.element,
     );
-    fill(el, this.#frame.element);
     this.#links = new Links(
       model,
       {
         point: (spot) => {
           this.#ghost = spot;
-          this.#redraw();
+          this.#stage.redraw();
         },
         go: (spot) => this.#go(spot?.layer, spot?.head),
         words: () => [],
       },
       signal,
     );
-    signal.addEventListener(
-      "abort",
-      observe(model, TRAITS, (name) => {
-        if (name === "spec" || name === "arrays") this.#data = new CircuitData(model.get("spec"), model.get("arrays"));
-        if (name === "looking" && model.get("looking")?.job.state === "done")
-          this.#frame.say("The whole vocabulary was looked through.");
-        if (name === "job" && model.get("job").state === "done") this.#frame.say("All heads are read.");
-        this.#redraw();
-      }),
-    );
-    this.#frame.watch(() => this.#redraw(), signal);
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "All heads are read.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(body: HTMLElement): Footer {
     const takeaways = {
       stem: () => `circuits-${this.#scene?.shown.layer}-${this.#scene?.shown.head}`,
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => {
         const scene = this.#scene;
         if (!scene) return Promise.resolve(null);
@@ -219,26 +203,20 @@ class HeadCircuits {
       csvTitle: "save the numbers of all heads",
     };
     const title = "the lines that compute both circuits of this head";
-    const code = { action: "code", title, opens: this.#code.element };
+    const code = { title, opens: this.#code.element };
     const table = {
-      action: "table",
       title: "copying scores and largest entries as tables",
       opens: this.#table.element,
       closes: body,
     };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #makeActions(): Actions {
     return {
       choose: (head) => {
         this.#select({ ...head, token: this.#scene?.held ?? null });
-        if (this.#scene) this.#frame.say(`Shown: ${spokenHead(this.#scene, head)}.`);
+        if (this.#scene) this.#stage.say(`Shown: ${spokenHead(this.#scene, head)}.`);
       },
       pointHead: (head, beside, all) => {
         this.#pointed = head;
@@ -246,24 +224,24 @@ class HeadCircuits {
         if (head && beside && all && this.#scene)
           this.#tooltip.show(tipOf(this.#scene, head), beside, all, this.#frame.element);
         else this.#tooltip.hide();
-        this.#redraw();
+        this.#stage.redraw();
       },
       point: (place) => {
         this.#place = place;
-        this.#redraw();
+        this.#stage.redraw();
       },
       hold: (token) => {
         const scene = this.#scene;
         if (!scene || (token === null && scene.held === null)) return;
         this.#select({ ...scene.shown, token: token === scene.held ? null : token });
-        if (token !== null) this.#frame.say(`Held: ${scene.spec.labels[token]}.`);
+        if (token !== null) this.#stage.say(`Held: ${scene.spec.labels[token]}.`);
       },
-      setSmall: (circuit) => this.#write("small", circuit),
-      setScale: (scale) => this.#write("color_scale", scale),
+      setSmall: (circuit) => this.#stage.write("small", circuit),
+      setScale: (scale) => this.#stage.write("color_scale", scale),
       look: () => void this.#look(),
-      stopLook: () => this.#messages.send({ kind: "cancel_vocabulary" }),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      stopLook: () => this.#stage.messages.send({ kind: "cancel_vocabulary" }),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
   }
 
@@ -272,15 +250,15 @@ class HeadCircuits {
     if (!head) return;
     this.#refused = null;
     try {
-      await this.#messages.request({ name: "vocabulary", ...head });
+      await this.#stage.messages.request({ name: "vocabulary", ...head });
     } catch (error) {
       this.#refused = { head, why: error instanceof Error ? error.message : String(error) };
     }
-    this.#redraw();
+    this.#stage.redraw();
   }
 
   #select(choice: NonNullable<CircuitState["selected"]>): void {
-    this.#write("selected", choice);
+    this.#stage.write("selected", choice);
     this.#links.select({ layer: choice.layer, head: choice.head });
   }
 
@@ -290,19 +268,7 @@ class HeadCircuits {
     if (!spec || !shown) return;
     const to = { layer: layer ?? shown.layer, head: head ?? shown.head };
     if (!spec.layers.includes(to.layer) || !spec.heads.includes(to.head) || same(to, shown)) return;
-    this.#write("selected", { ...to, token: held ?? null });
-  }
-
-  #write<Name extends keyof CircuitState & string>(name: Name, value: CircuitState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
+    this.#stage.write("selected", { ...to, token: held ?? null });
   }
 
   #makeScene(): Scene {
@@ -321,7 +287,7 @@ class HeadCircuits {
       ghost: this.#ghost,
       small: model.get("small") ?? "ov",
       scale: model.get("color_scale") ?? "own",
-      live: this.#messages.live,
+      live: this.#stage.live,
       looking: model.get("looking") ?? null,
       refused: this.#refused,
     };
@@ -335,10 +301,9 @@ class HeadCircuits {
     const left = wide ? Math.min(460, Math.floor((width - GAP) * 0.32)) : width;
     const right = wide ? width - left - GAP : width;
     this.#frame.element.style.setProperty("--_left", `${left}px`);
-    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
     fill(
       this.#header,
-      h("div", { class: "iw-title", ...heading }, spec.title),
+      h("div", { class: "iw-title", ...this.#stage.heading }, spec.title),
       h("div", { class: "iw-subtitle" }, meaningOf(spec)),
     );
     this.#job.update(scene.job);
@@ -376,7 +341,6 @@ class HeadCircuits {
     const filled = substitute(lines, { ids: spec.ids, head: String(shown.head) });
     this.#code.update(`both circuits of ${nameOf(shown)}`, filled, "This layer came without code.");
     this.#footer.update(data.arrays.provenance);
-    this.#frame.element.dataset.ready = "true";
   }
 }
 

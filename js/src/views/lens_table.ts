@@ -1,16 +1,15 @@
-import type { Bytes } from "../core/array";
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { layerGridCss } from "../core/layer_grid";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { stripCss } from "../core/token_strip";
 import { Tooltip } from "../core/tooltip";
@@ -31,17 +30,14 @@ import css from "./lens_table/style.css";
 import { TableView } from "./lens_table/table_view";
 import { meaningOf, quantitiesOf, rowName, spoken, titleOf } from "./lens_table/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "job", "selected", "answer", "metric", "rows", "pinned", "trajectory", "theme"] as const),
-];
+const TRAITS = ["selected", "answer", "metric", "rows", "pinned", "trajectory"] as const;
 const MOST_PINNED = 12;
 const SIDE = 340;
 const GAP = 28;
 
 /** One view of a lens in one element of a page. */
 class LensTable {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<LensState, LensToPython, LensCellsMessage>;
+  readonly #stage: Stage<LensState, LensToPython, LensCellsMessage>;
   readonly #frame: Frame;
   readonly #header = h("div", { class: "iw-header" });
   readonly #job: JobStrip;
@@ -62,7 +58,6 @@ class LensTable {
   readonly #newScale = changeDetector();
   #data: LensData;
   #version = 0;
-  #scheduled = 0;
   #pointed: Cell | null = null;
   #elsewhere: Spot | null = null;
   #asked: Scene["asked"] = null;
@@ -75,14 +70,22 @@ class LensTable {
     private readonly model: Model<LensState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages<LensState, LensToPython, LensCellsMessage>(model, (message, buffers) =>
-      this.#apply(message, buffers),
-    );
+    this.#stage = new Stage<LensState, LensToPython, LensCellsMessage>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name !== "arrays" && name !== "spec") return;
+        this.#data = new LensData(model.get("spec"), model.get("arrays"));
+        this.#version++;
+      },
+      arrived: (message, buffers) => {
+        this.#data.apply(message, buffers);
+        this.#version++;
+      },
+    });
     this.#data = new LensData(model.get("spec"), model.get("arrays"));
-    const { signal } = this.#stop;
+    const { id, signal } = this.#stage;
     const actions = this.#actions();
-    this.#job = new JobStrip({ noun: "cell", done: "read" }, actions, this.#messages.live);
+    this.#job = new JobStrip({ noun: "cell", done: "read" }, actions, this.#stage.live);
     this.#prompts = new Prompts(id, actions, signal);
     this.#grids = new Grids(id, actions, signal);
     this.#controls = new Controls(actions, signal);
@@ -93,11 +96,11 @@ class LensTable {
     const side = h("div", { class: "iw-lens-side" }, this.#cell.element, this.#chart.element);
     const body = h("div", { class: "iw-lens-body" }, main, side);
     const shown = h("div", {}, this.#prompts.element, this.#controls.element, body);
-    const say = (text: string) => this.#frame.say(text);
+    const say = (text: string) => this.#stage.say(text);
     const place = () => this.#place();
     this.#nested = new Nested(
       model,
-      this.#messages,
+      this.#stage.messages,
       { place, home: () => this.#grids.grids[0]?.element.focus(), say },
       signal,
     );
@@ -116,7 +119,6 @@ class LensTable {
       this.#tooltip.element,
     );
     this.#nested.listen(this.#frame.element, signal);
-    fill(el, this.#frame.element);
     this.#links = new Links(
       model,
       {
@@ -126,16 +128,11 @@ class LensTable {
       },
       signal,
     );
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "The lens is read.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(shown: HTMLElement): Footer {
@@ -147,65 +144,38 @@ class LensTable {
     };
     const takeaways = {
       stem: () => this.model.get("spec").lens.replace(/[^\w-]+/g, "-"),
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png,
       csv: () => (this.#scene ? lensToCsv(this.#scene) : []),
       csvTitle: "save the followed tokens in every cell",
     };
-    const code = { action: "code", title: "the lines of nnsight that compute this cell", opens: this.#code.element };
-    const table = { action: "table", title: "what is said as a table", opens: this.#table.element, closes: shown };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec") this.#renew();
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("The lens is read.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
-  }
-
-  #renew(): void {
-    this.#data = new LensData(this.model.get("spec"), this.model.get("arrays"));
-    this.#version++;
-  }
-
-  #apply(message: LensCellsMessage, buffers: Bytes[]): void {
-    this.#data.apply(message, buffers);
-    this.#version++;
-    this.#redraw();
+    const code = { title: "the lines of nnsight that compute this cell", opens: this.#code.element };
+    const table = { title: "what is said as a table", opens: this.#table.element, closes: shown };
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #actions(): Actions {
     return {
       select: (cell) => {
         const spec = this.model.get("spec");
-        this.#write("selected", cell && nameCell(spec, cell));
+        this.#stage.write("selected", cell && nameCell(spec, cell));
         this.#links.select(cell && spotOf(nameCell(spec, cell)));
-        if (cell && this.#scene) this.#frame.say(`Selected: ${spoken(this.#scene, cell)}.`);
+        if (cell && this.#scene) this.#stage.say(`Selected: ${spoken(this.#scene, cell)}.`);
       },
       point: (cell) => this.#point(cell),
-      setAnswer: (answer) => this.#write("answer", answer),
-      setMetric: (metric) => this.#write("metric", metric),
-      setRows: (rows) => this.#write("rows", rows),
-      setTrajectory: (trajectory) => this.#write("trajectory", trajectory),
+      setAnswer: (answer) => this.#stage.write("answer", answer),
+      setMetric: (metric) => this.#stage.write("metric", metric),
+      setRows: (rows) => this.#stage.write("rows", rows),
+      setTrajectory: (trajectory) => this.#stage.write("trajectory", trajectory),
       pin: (pin) => {
         const pinned = this.model.get("pinned") ?? [];
         const others = pinned.filter((other) => !samePin(other, pin));
-        if (others.length < pinned.length) this.#write("pinned", others);
-        else if (pinned.length < MOST_PINNED) this.#write("pinned", [...pinned, pin]);
-        else this.#frame.say(`At most ${MOST_PINNED} lines can be pinned at once.`);
+        if (others.length < pinned.length) this.#stage.write("pinned", others);
+        else if (pinned.length < MOST_PINNED) this.#stage.write("pinned", [...pinned, pin]);
+        else this.#stage.say(`At most ${MOST_PINNED} lines can be pinned at once.`);
       },
       follow: (asked) => void this.#follow(asked),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
   }
 
@@ -220,7 +190,7 @@ class LensTable {
     this.#pointed = cell;
     const spec = this.model.get("spec");
     this.#links.point(cell && spotOf(nameCell(spec, cell)));
-    this.#redraw();
+    this.#stage.redraw();
   }
 
   /** Marks where the reader is in another view. */
@@ -232,38 +202,26 @@ class LensTable {
   /** Selects what was selected in another view, as far as it is here. */
   #go(spot: Spot | null): void {
     const spec = this.model.get("spec");
-    if (!spot) this.#write("selected", null);
+    if (!spot) this.#stage.write("selected", null);
     const here = this.#scene && current({ ...this.#scene, pointed: null });
     const cell = spot && here && cellAt(spec, spot, here);
-    if (cell) this.#write("selected", nameCell(spec, cell));
+    if (cell) this.#stage.write("selected", nameCell(spec, cell));
   }
 
   async #follow(asked: { text: string; token: number | null }): Promise<void> {
-    if (!this.#messages.live || this.#asked === "waiting") return;
+    if (!this.#stage.live || this.#asked === "waiting") return;
     this.#asked = "waiting";
-    this.#redraw();
+    this.#stage.redraw();
     try {
-      await this.#messages.request({ name: "follow", ...asked });
+      await this.#stage.messages.request({ name: "follow", ...asked });
       this.#asked = null;
-      this.#frame.say("One more token is followed.");
+      this.#stage.say("One more token is followed.");
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#asked = { error: reason };
-      this.#frame.say(`Not followed: ${reason}`);
+      this.#stage.say(`Not followed: ${reason}`);
     }
-    this.#redraw();
-  }
-
-  #write<Name extends keyof LensState & string>(name: Name, value: LensState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
+    this.#stage.redraw();
   }
 
   #draw(): void {
@@ -290,7 +248,6 @@ class LensTable {
     this.#drawCode(scene);
     this.#drawTip(scene);
     this.#nested.update();
-    this.#frame.element.dataset.ready = "true";
   }
 
   /** What is shown; what the state names is used only if there is such a thing. */
@@ -317,16 +274,15 @@ class LensTable {
       pointed: this.#pointed,
       pinned: this.model.get("pinned") ?? [],
       trajectory: this.model.get("trajectory") ?? "prob",
-      live: this.#messages.live,
+      live: this.#stage.live,
       asked: this.#asked,
     };
   }
 
   #drawHeader({ spec, data }: Scene): void {
-    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
     fill(
       this.#header,
-      h("div", { class: "iw-title", ...heading }, titleOf(spec)),
+      h("div", { class: "iw-title", ...this.#stage.heading }, titleOf(spec)),
       h("div", { class: "iw-subtitle" }, meaningOf({ spec, data })),
     );
   }

@@ -1,15 +1,15 @@
 import type { Bytes } from "../core/array";
 import { codeCss } from "../core/code_block";
-import { fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import { h } from "../core/dom";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { Nested, nestedCss } from "../core/nested";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { Tooltip } from "../core/tooltip";
 import type { Spot } from "../protocol/common";
 import type { GridSpec, GridState, GridToPython, RowsMessage } from "../protocol/patching_grid";
@@ -31,12 +31,11 @@ import { TableView } from "./patching_grid/table_view";
 import { tipContent } from "./patching_grid/tip";
 import { explain } from "./patching_grid/words";
 
-const TRAITS = ["spec", "arrays", "strips", "job", "selected", "metric", "pair", "color_limit", "theme"] as const;
+const TRAITS = ["strips", "selected", "metric", "pair", "color_limit"] as const;
 
 /** One view of a patching grid in one element of a page. */
 class PatchingGrid {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<GridState, GridToPython, RowsMessage>;
+  readonly #stage: Stage<GridState, GridToPython, RowsMessage>;
   readonly #tooltip = new Tooltip();
   readonly #frame: Frame;
   readonly #header: Header;
@@ -57,7 +56,6 @@ class PatchingGrid {
   #grid: ShownGrid;
   #version = 0;
   #wantsEach = false;
-  #scheduled = 0;
   #elsewhere: Spot | null = null;
   #scene: Scene | null = null;
 
@@ -65,8 +63,14 @@ class PatchingGrid {
     private readonly model: Model<GridState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages(model, (message, buffers) => this.#addRows(message, buffers));
+    this.#stage = new Stage<GridState, GridToPython, RowsMessage>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name === "arrays" || name === "spec") this.#data = dataOf(model);
+      },
+      arrived: (message, buffers) => this.#addRows(message, buffers),
+    });
+    const { id, signal } = this.#stage;
     this.#data = dataOf(model);
     this.#grid = this.#shown();
     this.#links = new Links(
@@ -76,26 +80,26 @@ class PatchingGrid {
         go: (spot) => this.#go(spot),
         words: (pos) => wordsAt(this.#data.spec, this.#choice().pair, pos),
       },
-      this.#stop.signal,
+      signal,
     );
     this.#nested = new Nested(
       model,
-      this.#messages,
-      { place: () => this.#place(), home: () => this.#panels.focus(), say: (text) => this.#frame.say(text) },
-      this.#stop.signal,
+      this.#stage.messages,
+      { place: () => this.#place(), home: () => this.#panels.focus(), say: (text) => this.#stage.say(text) },
+      signal,
     );
     const actions = this.#actions();
-    this.#header = new Header(this.#messages.live ? {} : { role: "heading", "aria-level": "1" });
-    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#messages.live);
-    this.#panels = new Panels(id, actions, () => this.#point(), this.#stop.signal);
+    this.#header = new Header(this.#stage.heading);
+    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#stage.live);
+    this.#panels = new Panels(id, actions, () => this.#point(), signal);
     this.#each = new EachPair(actions);
     this.#strips = new Strips(
       id,
       actions,
-      this.#messages,
-      () => this.#redraw(),
+      this.#stage.messages,
+      () => this.#stage.redraw(),
       () => this.#point(),
-      this.#stop.signal,
+      signal,
     );
     const plots = h("div", {}, this.#panels.element, this.#each.element, this.#strips.element);
     this.#readout = new Readout(actions, this.#strips);
@@ -118,86 +122,56 @@ class PatchingGrid {
       this.#nested.element,
       this.#tooltip.element,
     );
-    fill(el, this.#frame.element);
-    this.#nested.listen(this.#frame.element, this.#stop.signal);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#nested.listen(this.#frame.element, signal);
+    this.#stage.open(el, this.#frame, TRAITS, "All cells are computed.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(plots: HTMLElement): Footer {
     const takeaways = {
       stem: () => stemOf(this.#data.spec, this.#choice().metric),
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => (this.#scene ? gridToPng(this.#scene, this.#look()) : Promise.resolve(null)),
       csv: () => (this.#scene ? gridToCsv(this.#scene) : []),
       csvTitle: "save every cell, in all metrics",
     };
     const code = {
-      action: "code",
       title: "the lines of nnsight that compute the pinned cell",
       opens: this.#code.element,
     };
-    const table = { action: "table", title: "the cells as a table", opens: this.#table.element, closes: plots };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec") this.#data = dataOf(this.model);
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All cells are computed.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    const table = { title: "the cells as a table", opens: this.#table.element, closes: plots };
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #actions(): Actions {
     return {
       select: (cell) => {
-        this.#write("selected", cell && nameCell(this.#data.spec, cell));
+        this.#stage.write("selected", cell && nameCell(this.#data.spec, cell));
         this.#links.select(cell && spotOf(this.#data.spec, cell));
-        if (cell && this.#scene) this.#frame.say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
+        if (cell && this.#scene) this.#stage.say(`Pinned. ${explain({ ...this.#scene, selected: cell }, cell)}`);
       },
       pin: (cell) => {
-        this.#write("selected", cell);
+        this.#stage.write("selected", cell);
         const pinned = this.#scene && pinnedIn(this.#scene);
         if (pinned?.selected) this.#links.select(spotOf(pinned.spec, pinned.selected));
-        if (pinned?.selected) this.#frame.say(`Pinned. ${explain(pinned, pinned.selected)}`);
+        if (pinned?.selected) this.#stage.say(`Pinned. ${explain(pinned, pinned.selected)}`);
       },
       byPosition: (cell) => void this.#strips.open(cell),
-      setMetric: (metric) => this.#write("metric", this.#data.spec.metrics[metric].term.name),
+      setMetric: (metric) => this.#stage.write("metric", this.#data.spec.metrics[metric].term.name),
       setPair: (pair) => {
         this.#wantsEach = pair === "each";
-        this.#write("pair", pair === "each" ? null : pair);
+        this.#stage.write("pair", pair === "each" ? null : pair);
       },
-      setLimit: (limit) => this.#write("color_limit", limit),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
+      setLimit: (limit) => this.#stage.write("color_limit", limit),
+      cancel: () => this.#stage.cancel(),
       zoom: (factor) => {
         this.#panels.zoom(factor);
         this.#strips.panels.zoom(factor);
       },
-      announce: (text) => this.#frame.say(text),
+      announce: (text) => this.#stage.say(text),
     };
-  }
-
-  #write<Name extends keyof GridState & string>(name: Name, value: GridState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
   }
 
   /** The cell from which views open: where the keyboard is, else the pinned one. */
@@ -223,7 +197,7 @@ class PatchingGrid {
   /** Selects what was selected in another view, as far as it is here. */
   #go(spot: Spot | null): void {
     const cell = spot && cellAt(this.#data.spec, spot, this.model.get("selected"));
-    if (cell || !spot) this.#write("selected", cell);
+    if (cell || !spot) this.#stage.write("selected", cell);
   }
 
   #addRows(message: RowsMessage, buffers: Bytes[]): void {
@@ -232,7 +206,7 @@ class PatchingGrid {
       if (this.#data.has({ panel, row, column: 0 })) this.#grid.refreshRow(panel, row);
     }
     this.#version++;
-    this.#redraw();
+    this.#stage.redraw();
   }
 
   /** The metric and the pair to show; what the state names is used only if the grid has it. */
@@ -250,11 +224,6 @@ class PatchingGrid {
   #shown(): ShownGrid {
     const { metric, pair } = this.#choice();
     return new ShownGrid(this.#data, metric, pair);
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   #draw(): void {
@@ -289,7 +258,6 @@ class PatchingGrid {
     this.#nested.update();
     this.#footer.update([spec.story.label, ...spec.provenance]);
     if (this.#panels.cursor || this.#strips.panels.cursor) this.#point();
-    this.#frame.element.dataset.ready = "true";
   }
 
   #look(): Look {

@@ -2,16 +2,16 @@ import type { GridCell } from "../core/cell_frame";
 import type { Cells } from "../core/cells";
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { LayerGrid, layerGridCss } from "../core/layer_grid";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
 import { Segmented } from "../core/segmented";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { Tooltip } from "../core/tooltip";
 import type { Spot, ViewState } from "../protocol/common";
@@ -30,7 +30,7 @@ import { describe, isToken, meaningOf, nameOf, rowLabels, saidOf } from "./probe
 
 type State = ProbeState & ViewState;
 
-const TRAITS = ["spec", "arrays", "job", "selected", "kind", "measure", "theme"] as const;
+const TRAITS = ["selected", "kind", "measure"] as const;
 const SIZES = { widest: 58, row: 24, readable: 0 };
 const GAP = 34;
 const NARROWEST_CHART = 300;
@@ -39,8 +39,7 @@ const MOST_HEIGHT = 560;
 
 /** One view of probes in one element of a page. */
 class Probes {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<State>;
+  readonly #stage: Stage<State>;
   readonly #frame: Frame;
   readonly #title: HTMLElement;
   readonly #subtitle = h("div", { class: "iw-subtitle" });
@@ -63,24 +62,27 @@ class Probes {
   #cells: Cells | null = null;
   #names: { rows: string[]; columns: Parameters<LayerGrid["update"]>[0]["columns"] } | null = null;
   #pointed: GridCell | null = null;
-  #scheduled = 0;
   #scene: Scene | null = null;
 
   constructor(
     private readonly model: Model<State>,
     el: HTMLElement,
   ) {
-    const { signal } = this.#stop;
-    this.#messages = new Messages<State>(model, () => {});
+    this.#stage = new Stage<State>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name === "arrays" || name === "spec") this.#data = new ProbeData(model.get("spec"), model.get("arrays"));
+      },
+    });
+    const { id, signal } = this.#stage;
     this.#data = new ProbeData(model.get("spec"), model.get("arrays"));
     const actions = this.#actions();
-    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
-    this.#title = h("div", { class: "iw-title", ...heading });
-    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#messages.live);
+    this.#title = h("div", { class: "iw-title", ...this.#stage.heading });
+    this.#job = new JobStrip({ noun: "cell", done: "computed" }, actions, this.#stage.live);
     this.#kinds = new Segmented("kind of probe", actions.setKind);
     this.#measures = new Segmented("measure", actions.setMeasure);
     const handlers = { point: actions.point, select: actions.select, moved: () => this.#showTip() };
-    this.#grid = new LayerGrid(`iw-${uuid().slice(0, 8)}`, handlers, signal, SIZES);
+    this.#grid = new LayerGrid(id, handlers, signal, SIZES);
     this.#chart = new Chart(actions, signal);
     this.#both = h("div", { class: "iw-both" }, this.#grid.element, this.#chart.element);
     this.#detail = new Detail(actions);
@@ -101,54 +103,31 @@ class Probes {
       },
       signal,
     );
-    fill(el, this.#frame.element);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "All probes are fitted.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(plots: HTMLElement): Footer {
     const takeaways = {
       stem: () => `probes-${this.model.get("spec").classes.slice(0, 2).join("-")}`.replace(/[^\w-]+/g, "-"),
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => (this.#scene ? probesToPng(this.#scene, this.#grid, fontsOf(this.#both)) : Promise.resolve(null)),
       csv: () => probesToCsv(this.#data),
       csvTitle: "save every measure of every cell",
     };
-    const table = { action: "table", title: "the grid as tables", opens: this.#table.element, closes: plots };
-    const code = { action: "code", title: "lines that fit and test the chosen cell", opens: this.#code.element };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec")
-        this.#data = new ProbeData(this.model.get("spec"), this.model.get("arrays"));
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All probes are fitted.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    const table = { title: "the grid as tables", opens: this.#table.element, closes: plots };
+    const code = { title: "lines that fit and test the chosen cell", opens: this.#code.element };
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #actions(): Actions {
     return {
       select: (cell) => {
-        this.#write("selected", cell && this.#data.choice(cell));
+        this.#stage.write("selected", cell && this.#data.choice(cell));
         this.#links.select(cell && this.#spot(cell));
-        if (cell && this.#scene) this.#frame.say(`Chosen. ${describe(this.#scene, cell)}`);
+        if (cell && this.#scene) this.#stage.say(`Chosen. ${describe(this.#scene, cell)}`);
       },
       point: (cell) => {
         this.#pointed = cell;
@@ -156,18 +135,11 @@ class Probes {
         this.#drawChart();
         this.#showTip();
       },
-      setKind: (kind) => this.#write("kind", this.#data.spec.kinds[kind].name as State["kind"]),
-      setMeasure: (measure) => this.#write("measure", this.#data.spec.measures[measure].name as State["measure"]),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      setKind: (kind) => this.#stage.write("kind", this.#data.spec.kinds[kind].name as State["kind"]),
+      setMeasure: (measure) => this.#stage.write("measure", this.#data.spec.measures[measure].name as State["measure"]),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
-  }
-
-  #write<Name extends keyof State & string>(name: Name, value: State[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
   }
 
   /** A cell as a place that other views understand: positions that count from the end are this view's own. */
@@ -188,7 +160,7 @@ class Probes {
 
   #go(spot: Spot | null): void {
     if (!spot) {
-      this.#write("selected", null);
+      this.#stage.write("selected", null);
       return;
     }
     const place = this.#ghost(spot);
@@ -197,16 +169,11 @@ class Probes {
       row: place.row >= 0 ? place.row : (here?.row ?? -1),
       column: place.column >= 0 ? place.column : (here?.column ?? -1),
     };
-    if (cell && cell.row >= 0 && cell.column >= 0) this.#write("selected", this.#data.choice(cell));
+    if (cell && cell.row >= 0 && cell.column >= 0) this.#stage.write("selected", this.#data.choice(cell));
   }
 
   #words(pos: number): readonly string[] {
     return this.#data.spec.columns.filter((one) => one.pos === pos && isToken(one)).map(({ label }) => label);
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   #draw(): void {
@@ -228,7 +195,7 @@ class Probes {
       measure,
       selected: chosen ?? this.#data.best(measure, kind),
       chosen: chosen !== null,
-      live: this.#messages.live,
+      live: this.#stage.live,
     };
     this.#scene = scene;
     fill(this.#title, spec.title);
@@ -243,7 +210,6 @@ class Probes {
     this.#drawCode(scene);
     this.#footer.update(spec.provenance);
     this.#showTip();
-    this.#frame.element.dataset.ready = "true";
   }
 
   #drawControls({ spec, kind, measure }: Scene): void {

@@ -1,14 +1,14 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { formatCount } from "../core/format";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
 import { Links } from "../core/links";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import type { Spot } from "../protocol/common";
 import type { LayerMessage, ResidualMapState, ResidualMapToPython } from "../protocol/residual_map";
@@ -26,9 +26,7 @@ import css from "./residual_map/style.css";
 import { TableView } from "./residual_map/table_view";
 import { isPlain, layerName } from "./residual_map/words";
 
-const TRAITS = [
-  ...(["spec", "arrays", "job", "selected", "layer", "color_by", "align", "one_scale", "axes", "theme"] as const),
-];
+const TRAITS = ["selected", "layer", "color_by", "align", "one_scale", "axes"] as const;
 const LABEL = "tokens in the residual stream";
 const MOST_GHOSTS = 400;
 const SIDE = 300;
@@ -37,8 +35,7 @@ const BEAT = 900;
 
 /** One map of residual streams in one element of a page. */
 class ResidualMap {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<ResidualMapState, ResidualMapToPython, LayerMessage>;
+  readonly #stage: Stage<ResidualMapState, ResidualMapToPython, LayerMessage>;
   readonly #frame: Frame;
   readonly #head = h("div", { class: "iw-header" });
   readonly #job: JobStrip;
@@ -64,23 +61,31 @@ class ResidualMap {
   #tool: Tool = "move";
   #drawn: number | null = null;
   #playing: ReturnType<typeof setInterval> | null = null;
-  #scheduled = 0;
   #scene: Scene | null = null;
 
   constructor(
     private readonly model: Model<ResidualMapState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages(model, (message, buffers) => {
-      this.#data.receive(message.layer, buffers);
-      this.#version++;
-      this.#redraw();
+    this.#stage = new Stage<ResidualMapState, ResidualMapToPython, LayerMessage>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        const [spec, arrays] = [model.get("spec"), model.get("arrays")];
+        // The two come one after the other; in between they may not be of one result.
+        if (name === "arrays" || (name === "spec" && spec.n_points === this.#data.count)) {
+          this.#data = new MapData(spec, arrays);
+          this.#version++;
+        }
+      },
+      arrived: ({ layer }, buffers) => {
+        this.#data.receive(layer, buffers);
+        this.#version++;
+      },
     });
     this.#data = new MapData(model.get("spec"), model.get("arrays"));
     const actions = this.#makeActions();
-    const { signal } = this.#stop;
-    this.#job = new JobStrip({ noun: "point", done: "read or placed" }, actions, this.#messages.live);
+    const { id, signal } = this.#stage;
+    this.#job = new JobStrip({ noun: "point", done: "read or placed" }, actions, this.#stage.live);
     this.#controls = new Controls(actions);
     this.#layers = new Layers(actions, signal);
     this.#plot = new Plot(id, actions, signal);
@@ -93,31 +98,24 @@ class ResidualMap {
     this.#footer = this.#makeFooter(body);
     const parts = [this.#head, this.#job.element, body, this.#table.element, this.#footer.element, this.#code.element];
     this.#frame = new Frame(LABEL, codeCss + css, ...parts);
-    fill(el, this.#frame.element);
     const linked = {
       point: (spot: Spot | null) => this.#plot.ghost(this.#meant(spot).slice(0, MOST_GHOSTS)),
       go: (spot: Spot | null) => this.#go(spot),
       words: (pos: number) => this.#data.words(pos),
     };
     this.#links = new Links(model, linked, signal);
-    this.#connect();
-    this.#draw();
-    if (model.get("job").state === "running") this.#messages.send({ kind: "resync" });
+    this.#stage.open(el, this.#frame, TRAITS, "All layers are placed.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
     this.#pause();
-    this.#frame.element.remove();
+    this.#stage.close();
   }
 
   #makeFooter(body: HTMLElement): Footer {
     const scene = () => this.#scene;
     const takeaways = {
       stem: () => `residual-map-layer-${this.model.get("layer") ?? "all"}`,
-      html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
       png: () => {
         const now = scene();
         return now ? mapToPng(now, this.#plot, fontsOf(this.#plot.element)) : Promise.resolve(null);
@@ -128,60 +126,39 @@ class ResidualMap {
       },
       csvTitle: "save the places of all points, or of the selected ones, in the layers that are here",
     };
-    const table = { action: "table", title: "layers and points as tables", opens: this.#table.element, closes: body };
-    const code = { action: "code", title: "the lines of nnsight that compute the axes", opens: this.#code.element };
-    return new Footer(
-      (text) => this.#frame.say(text),
-      takeaways,
-      [code, table],
-      () => this.#draw(),
-    );
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec") {
-        const [spec, arrays] = [this.model.get("spec"), this.model.get("arrays")];
-        // The two come one after the other; in between they may not be of one result.
-        if (name === "spec" && spec.n_points !== this.#data.count) return;
-        this.#data = new MapData(spec, arrays);
-        this.#version++;
-      }
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All layers are placed.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    const table = { title: "layers and points as tables", opens: this.#table.element, closes: body };
+    const code = { title: "the lines of nnsight that compute the axes", opens: this.#code.element };
+    return this.#stage.footer(takeaways, { code, table });
   }
 
   #makeActions(): Actions {
     return {
       setLayer: (row) => {
-        this.#write("layer", this.model.get("spec").layers[row]);
-        if (this.#scene) this.#frame.say(`${layerName(this.#scene, row)}.`);
+        this.#stage.write("layer", this.model.get("spec").layers[row]);
+        if (this.#scene) this.#stage.say(`${layerName(this.#scene, row)}.`);
       },
       setColorBy: (by) => {
         this.#hidden = new Set();
-        this.#write("color_by", by);
+        this.#stage.write("color_by", by);
       },
-      setAlign: (align) => this.#write("align", align),
-      setOneScale: (one) => this.#write("one_scale", one),
-      setAxes: (axes) => this.#write("axes", axes),
+      setAlign: (align) => this.#stage.write("align", align),
+      setOneScale: (one) => this.#stage.write("one_scale", one),
+      setAxes: (axes) => this.#stage.write("axes", axes),
       setTool: (tool) => {
         this.#tool = tool;
-        this.#draw();
+        this.#stage.draw();
       },
       toggle: (kind) => {
         const hidden = new Set(this.#hidden);
         if (!hidden.delete(kind)) hidden.add(kind);
         this.#hidden = hidden;
-        this.#draw();
+        this.#stage.draw();
       },
       select: (points) => {
         const selected = [...new Set(points)].sort((a, b) => a - b);
-        this.#write("selected", selected);
+        this.#stage.write("selected", selected);
         this.#links.select(selected.length ? this.#spot(selected) : null);
-        this.#frame.say(
+        this.#stage.say(
           selected.length ? `${formatCount(selected.length, "point")} selected.` : "Nothing is selected.",
         );
       },
@@ -189,19 +166,12 @@ class ResidualMap {
       point: (point) => {
         this.#cursor = point;
         this.#links.point(point === null ? null : this.#spot([point]));
-        this.#draw();
+        this.#stage.draw();
       },
       play: () => this.#play(),
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
-  }
-
-  #write<Name extends keyof ResidualMapState & string>(name: Name, value: ResidualMapState[Name]): void {
-    this.model.set(name, value);
-    this.model.save_changes();
-    // Not every host tells a model of its own changes.
-    this.#draw();
   }
 
   /** Where points are, in words that other views share: the layer, and their position where that is one. */
@@ -217,11 +187,11 @@ class ResidualMap {
   }
 
   #go(spot: Spot | null): void {
-    if (spot === null) this.#write("selected", []);
+    if (spot === null) this.#stage.write("selected", []);
     if (spot?.layer !== undefined && this.model.get("spec").layers.includes(spot.layer))
-      this.#write("layer", spot.layer);
+      this.#stage.write("layer", spot.layer);
     const points = this.#meant(spot);
-    if (points.length) this.#write("selected", points);
+    if (points.length) this.#stage.write("selected", points);
   }
 
   #play(): void {
@@ -231,12 +201,12 @@ class ResidualMap {
       return;
     }
     const last = scene.spec.layers.length - 1;
-    if (scene.wanted === last) this.#write("layer", scene.spec.layers[0]);
+    if (scene.wanted === last) this.#stage.write("layer", scene.spec.layers[0]);
     this.#layers.playing = true;
     this.#playing = setInterval(() => {
       const row = this.#scene?.wanted ?? last;
       if (row >= last) this.#pause();
-      else this.#write("layer", scene.spec.layers[row + 1]);
+      else this.#stage.write("layer", scene.spec.layers[row + 1]);
     }, BEAT);
   }
 
@@ -244,11 +214,6 @@ class ResidualMap {
     if (this.#playing !== null) clearInterval(this.#playing);
     this.#playing = null;
     this.#layers.playing = false;
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   /** The row that can be drawn: the wanted one, while it is not here the last one that was. */
@@ -297,7 +262,7 @@ class ResidualMap {
       chosen: this.#chosen,
       cursor: this.#cursor,
       tool: this.#tool,
-      live: this.#messages.live,
+      live: this.#stage.live,
     };
     this.#scene = scene;
     this.#drawHead(scene);
@@ -313,7 +278,6 @@ class ResidualMap {
     const code = spec.code && row !== null ? substitute(spec.code, { there: spec.reads[row] }) : "";
     this.#code.update(row === null ? "" : layerName(scene, row), code, why);
     this.#fetch(scene);
-    this.#frame.element.dataset.ready = "true";
   }
 
   #drawHead(scene: Scene): void {
@@ -326,10 +290,9 @@ class ResidualMap {
       ? " Each layer is turned onto the one before (Procrustes), so that points move and axes do not."
       : "";
     const why = scene.live ? "is on its way" : "is not in this page, which would be too large with all of them";
-    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
     fill(
       this.#head,
-      h("div", { class: "iw-title", ...heading }, spec.title),
+      h("div", { class: "iw-title", ...this.#stage.heading }, spec.title),
       h("div", { class: "iw-subtitle" }, spec.meaning + steady),
       ...spec.notes.map((note) => h("div", { class: "iw-note" }, note)),
       missing &&
@@ -346,12 +309,12 @@ class ResidualMap {
     if (!live || data.has(wanted) || !data.layers.has(wanted) || this.#asked.has(wanted)) return;
     this.#asked.set(wanted, "waiting");
     try {
-      await this.#messages.request({ name: "layer", row: wanted });
+      await this.#stage.messages.request({ name: "layer", row: wanted });
       this.#asked.delete(wanted);
     } catch {
       this.#asked.set(wanted, "failed");
     }
-    this.#redraw();
+    this.#stage.redraw();
   }
 }
 

@@ -1,12 +1,12 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { changeDetector, fill, h } from "../core/dom";
-import { Footer } from "../core/footer";
+import type { Footer } from "../core/footer";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
-import { Messages, uuid } from "../core/messages";
-import { type Model, observe } from "../core/model";
+import type { Model } from "../core/model";
 import { fontsOf } from "../core/picture";
 import { rendering } from "../core/render";
+import { Stage } from "../core/stage";
 import { substitute } from "../core/template";
 import { Tooltip } from "../core/tooltip";
 import type { SuperpositionState } from "../protocol/superposition";
@@ -23,14 +23,13 @@ import css from "./superposition/style.css";
 import { TableView } from "./superposition/table_view";
 import { onShare, pictureMeaning } from "./superposition/words";
 
-const TRAITS = ["spec", "arrays", "job", "selected", "theme"] as const;
+const TRAITS = ["selected"] as const;
 const LABEL = "toy models of superposition";
 const BETWEEN = 28;
 
 /** One view of toy models in one element of a page. */
 class Superposition {
-  readonly #stop = new AbortController();
-  readonly #messages: Messages<SuperpositionState>;
+  readonly #stage: Stage<SuperpositionState>;
   readonly #tooltip = new Tooltip();
   readonly #frame: Frame;
   readonly #header = h("div", { class: "iw-header" });
@@ -47,38 +46,39 @@ class Superposition {
   #toys: Toys;
   #pointed: { place: Place; beside: DOMRect; all: DOMRect } | null = null;
   #scene: Scene | null = null;
-  #scheduled = 0;
 
   constructor(
     private readonly model: Model<SuperpositionState>,
     el: HTMLElement,
   ) {
-    const id = `iw-${uuid().slice(0, 8)}`;
-    this.#messages = new Messages(model, () => {});
+    this.#stage = new Stage<SuperpositionState>(model, {
+      draw: () => this.#draw(),
+      changed: (name) => {
+        if (name === "arrays" || name === "spec") this.#toys = new Toys(model.get("spec"), model.get("arrays"));
+      },
+    });
+    const { id, signal } = this.#stage;
     this.#toys = new Toys(model.get("spec"), model.get("arrays"));
     const actions = this.#actions();
-    this.#job = new JobStrip({ noun: "step", done: "trained" }, actions, this.#messages.live);
+    this.#job = new JobStrip({ noun: "step", done: "trained" }, actions, this.#stage.live);
     this.#strip = new Strip(actions);
-    this.#large = new Large(id, actions, this.#stop.signal);
-    this.#chart = new Chart(actions, this.#stop.signal);
+    this.#large = new Large(id, actions, signal);
+    this.#chart = new Chart(actions, signal);
     this.#readout = new Readout(actions);
     this.#code = new CodeBlock("torch code that trains the model", actions.announce);
     const both = h("div", { class: "iw-both" }, this.#large.element, this.#chart.element);
     const plots = h("div", {}, this.#strip.element, both);
-    this.#footer = new Footer(
-      actions.announce,
+    this.#footer = this.#stage.footer(
       {
-        html: this.#messages.live ? () => this.#messages.request({ name: "html" }) : null,
         png: () => (this.#scene ? toysToPng(this.#scene, fontsOf(this.#large.element)) : Promise.resolve(null)),
         csv: () => toysToCsv(this.#toys),
         csvTitle: "save every feature of every model",
         stem: () => `superposition-${this.#toys.features}-in-${this.#toys.spec.n_hidden}`,
       },
-      [
-        { action: "code", title: "the lines of torch that train the large model", opens: this.#code.element },
-        { action: "table", title: "the features as a table", opens: this.#table.element, closes: plots },
-      ],
-      () => this.#draw(),
+      {
+        code: { title: "the lines of torch that train the large model", opens: this.#code.element },
+        table: { title: "the features as a table", opens: this.#table.element, closes: plots },
+      },
     );
     this.#frame = new Frame(
       LABEL,
@@ -93,49 +93,26 @@ class Superposition {
       this.#code.element,
       this.#tooltip.element,
     );
-    fill(el, this.#frame.element);
-    this.#connect();
-    this.#draw();
+    this.#stage.open(el, this.#frame, TRAITS, "All models are trained.");
   }
 
   destroy(): void {
-    this.#stop.abort();
-    this.#messages.destroy();
-    cancelAnimationFrame(this.#scheduled);
-    this.#frame.element.remove();
-  }
-
-  #connect(): void {
-    const unobserve = observe(this.model, TRAITS, (name) => {
-      if (name === "arrays" || name === "spec") this.#toys = new Toys(this.model.get("spec"), this.model.get("arrays"));
-      if (name === "job" && this.model.get("job").state === "done") this.#frame.say("All models are trained.");
-      this.#redraw();
-    });
-    this.#stop.signal.addEventListener("abort", unobserve);
-    this.#frame.watch(() => this.#redraw(), this.#stop.signal);
+    this.#stage.close();
   }
 
   #actions(): Actions {
     return {
       select: (sparsity, feature) => {
-        this.model.set("selected", { sparsity, feature });
-        this.model.save_changes();
-        // Not every host tells a model of its own changes.
-        this.#draw();
-        if (this.#scene) this.#frame.say(said(this.#scene, sparsity, feature));
+        this.#stage.write("selected", { sparsity, feature });
+        if (this.#scene) this.#stage.say(said(this.#scene, sparsity, feature));
       },
       point: (place, beside, all) => {
         this.#pointed = place && beside && all ? { place, beside, all } : null;
-        this.#draw();
+        this.#stage.draw();
       },
-      cancel: () => this.#messages.send({ kind: "cancel" }),
-      announce: (text) => this.#frame.say(text),
+      cancel: () => this.#stage.cancel(),
+      announce: (text) => this.#stage.say(text),
     };
-  }
-
-  #redraw(): void {
-    cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.#draw());
   }
 
   /** What is shown large; what the state names is used only if there is such a model and feature. */
@@ -176,15 +153,13 @@ class Superposition {
       substitute(spec.code, { probability, model: String(toys.best(level)) }),
     );
     this.#drawTip(scene);
-    this.#frame.element.dataset.ready = "true";
   }
 
   #drawHeader({ spec }: Scene): void {
     if (!this.#newHeader(spec)) return;
-    const heading = this.#messages.live ? {} : { role: "heading", "aria-level": "1" };
     fill(
       this.#header,
-      h("div", { class: "iw-title", ...heading }, spec.title),
+      h("div", { class: "iw-title", ...this.#stage.heading }, spec.title),
       h("div", { class: "iw-subtitle" }, pictureMeaning(spec)),
     );
   }

@@ -157,7 +157,7 @@ test("a training is followed and can be cancelled", async () => {
   expect(one(".iw-job").textContent).toContain("30 of 100 steps · about 4 s left");
   expect(one("[role=progressbar]").getAttribute("aria-valuenow")).toBe("30");
   one(".iw-cancel").click();
-  expect(model.sent).toEqual([{ kind: "cancel" }]);
+  expect(model.sent).toEqual([{ kind: "resync" }, { kind: "cancel" }]);
   model.set("job", { ...running, state: "cancelled", done: 40 });
   await drawn();
   expect(one(".iw-job").textContent).toBe("Cancelled: 40 of 100 steps trained, the rest is not.");

@@ -1,10 +1,9 @@
 import { thinLabels } from "../../core/axes";
 import { prepare } from "../../core/canvas";
 import { axisFonts } from "../../core/column_axis";
-import { changeDetector, fill, h } from "../../core/dom";
+import { changeDetector, fill, h, setAttributes } from "../../core/dom";
 import { bare, isolated, tokenElement } from "../../core/labels";
 import { Segmented } from "../../core/segmented";
-import type { Palette } from "../../core/theme";
 import type { LensPin, LensTrajectory } from "../../protocol/lens_table";
 import { type Actions, current, type Scene, samePin } from "./scene";
 import { seriesColor } from "./series";
@@ -160,6 +159,7 @@ export class Chart {
   readonly #title = h("div", { class: "iw-lens-place" });
   readonly #list = h("ul", { class: "iw-lens-legend-list" });
   readonly #kinds: Segmented<LensTrajectory>;
+  readonly #entries: Entry[] = [];
   readonly #changed = changeDetector();
   #scene: Scene | null = null;
   #width = 0;
@@ -211,47 +211,44 @@ export class Chart {
     fill(this.#title, h("strong", {}, "through the layers"), " at ", tokenElement(spec.prompts[prompt].labels[pos]));
     const context = prepare(this.#canvas, width, HEIGHT);
     if (context) drawChart(context, scene, lines, { x: 0, y: 0, width, height: HEIGHT, fonts });
-    fill(this.#list, ...lines.map((line, n) => entry(scene, palette, line, n)));
+    this.#tell(lines, scene);
+  }
+
+  /** Entries stay the elements they were, so that neither a press nor the focus is lost while lines change. */
+  #tell(lines: readonly Line[], scene: Scene): void {
+    while (this.#entries.length < lines.length) this.#entries.push(new Entry(this.#entries.length));
+    this.#entries.length = lines.length;
+    if (this.#list.childElementCount !== lines.length) fill(this.#list, ...this.#entries.map(({ element }) => element));
+    for (const [n, line] of lines.entries()) this.#entries[n].update(scene, line);
   }
 }
 
-function entry(scene: Scene, _: Palette, line: Line, number: number): HTMLElement {
-  const { data, spec, trajectory } = scene;
-  const { prompt, pos, answer, color, pinned } = line;
-  const { row } = current(scene);
-  const value = quantityAt(data, trajectory, answer, data.at(prompt, row, pos));
-  const said = trajectory === "logprob" ? formatQuantity("prob", Math.exp(value)) : formatQuantity(trajectory, value);
-  const swatch = h("i", { class: `iw-lens-swatch${prompt ? " iw-lens-dashed" : ""}`, "aria-hidden": "true" });
-  swatch.style.setProperty("--_color", color);
-  const name = lineName(scene, prompt, pos, answer);
-  const what = `${pinned ? "unpin" : "pin"} ${name}`;
-  const side = sideOf(scene, prompt);
-  return h(
-    "li",
-    {},
-    swatch,
-    h(
-      "span",
-      { class: "iw-lens-line" },
-      tokenElement(data.answers[answer]),
-      h(
-        "span",
-        { class: "iw-quiet" },
-        ` after ${isolated(bare(spec.prompts[prompt].labels[pos]))} (${pos})${side ? `, ${side}` : ""}`,
-      ),
-    ),
-    h("span", { class: "iw-value" }, said),
-    h(
-      "button",
-      {
-        type: "button",
-        class: "iw-lens-pin",
-        "data-line": number,
-        "aria-pressed": String(pinned),
-        "aria-label": what,
-        title: what,
-      },
-      pinned ? "×" : "pin",
-    ),
-  );
+/** A line in words, and the button that pins it. */
+class Entry {
+  readonly element: HTMLElement;
+  readonly #swatch = h("i", { class: "iw-lens-swatch", "aria-hidden": "true" });
+  readonly #line = h("span", { class: "iw-lens-line" });
+  readonly #value = h("span", { class: "iw-value" });
+  readonly #pin: HTMLButtonElement;
+
+  constructor(number: number) {
+    this.#pin = h("button", { type: "button", class: "iw-lens-pin", "data-line": number });
+    this.element = h("li", {}, this.#swatch, this.#line, this.#value, this.#pin);
+  }
+
+  update(scene: Scene, { prompt, pos, answer, color, pinned }: Line): void {
+    const { data, spec, trajectory } = scene;
+    const { row } = current(scene);
+    const value = quantityAt(data, trajectory, answer, data.at(prompt, row, pos));
+    const said = trajectory === "logprob" ? formatQuantity("prob", Math.exp(value)) : formatQuantity(trajectory, value);
+    this.#swatch.classList.toggle("iw-lens-dashed", prompt > 0);
+    this.#swatch.style.setProperty("--_color", color);
+    const side = sideOf(scene, prompt);
+    const where = ` after ${isolated(bare(spec.prompts[prompt].labels[pos]))} (${pos})${side ? `, ${side}` : ""}`;
+    fill(this.#line, tokenElement(data.answers[answer]), h("span", { class: "iw-quiet" }, where));
+    fill(this.#value, said);
+    const what = `${pinned ? "unpin" : "pin"} ${lineName(scene, prompt, pos, answer)}`;
+    setAttributes(this.#pin, { "aria-pressed": String(pinned), "aria-label": what, title: what });
+    fill(this.#pin, pinned ? "×" : "pin");
+  }
 }
