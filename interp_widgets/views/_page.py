@@ -19,11 +19,20 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 
+# The frame tells its height as it lays itself out; where scripts of outputs are off it keeps a fair one. What a view in
+# it says to linked ones is passed on to the other frames.
+_AROUND = (
+    "frame => addEventListener('message', ({source, data}) => { if (source !== frame.contentWindow) return; "
+    "if (data?.type === 'iw-height') frame.style.height = Math.ceil(data.height) + 'px'; "
+    "if (data?.type === 'iw-link') for (const other of document.querySelectorAll('iframe.iw-snapshot')) "
+    "if (other !== frame) other.contentWindow.postMessage(data, '*'); })"
+)
+
 
 class Snapshot:
     """A frozen view: shows in notebooks and pages without kernel and network, and still answers.
 
-    It sits in a sandboxed frame, so it cannot touch the page around it.
+    It sits in a sandboxed frame, so it cannot touch the page around it. Linked views hear each other through that page.
     """
 
     def __init__(self, page: str) -> None:
@@ -31,14 +40,11 @@ class Snapshot:
         """The page itself."""
 
     def _repr_html_(self) -> str:
-        # The frame tells its height as it lays itself out; where scripts of outputs are off it keeps a fair one.
         return (
-            '<iframe sandbox="allow-scripts allow-downloads" title="interactive view" loading="lazy" '
-            'style="width:100%;height:620px;border:0;display:block" '
+            '<iframe class="iw-snapshot" sandbox="allow-scripts allow-downloads" title="interactive view" '
+            'loading="lazy" style="width:100%;height:620px;border:0;display:block" '
             f'srcdoc="{html.escape(self.html)}"></iframe>'
-            "<script>(frame => addEventListener('message', event => { if (event.source === frame.contentWindow "
-            "&& event.data?.type === 'iw-height') frame.style.height = Math.ceil(event.data.height) + 'px'; }))"
-            "(document.currentScript.previousElementSibling)</script>"
+            f"<script>({_AROUND})(document.currentScript.previousElementSibling)</script>"
         )
 
 

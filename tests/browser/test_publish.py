@@ -7,7 +7,9 @@ import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import expect
 
+from interp_widgets import PatchingGrid, link
 from interp_widgets.publish import main, publish
+from tests import made
 from tests.browser.conftest import ROOT
 
 CELLS = [
@@ -40,6 +42,25 @@ def test_views_answer_inside_the_page(open_page, tmp_path):
         # The frame is as high as the view: nothing is cut off and nothing scrolls inside.
         page.wait_for_function("n => document.querySelectorAll('iframe')[n].clientHeight >= 300", arg=number)
     expect(page.get_by_text("<b>plain</b>", exact=True)).to_be_visible()
+
+
+def test_linked_views_hear_each_other_from_frame_to_frame(open_page, tmp_path):
+    one, two, apart = PatchingGrid(made.result()), PatchingGrid(made.result()), PatchingGrid(made.result())
+    link(one, two)
+    path = tmp_path / "page.html"
+    path.write_text("".join(view.snapshot()._repr_html_() for view in (one, two, apart)), encoding="utf-8")
+    page = open_page(path)
+    views = [page.locator("iframe").nth(number).content_frame.locator(".iw-view") for number in range(3)]
+    for number, view in enumerate(views):
+        page.locator("iframe").nth(number).scroll_into_view_if_needed()
+        expect(view).to_have_attribute("data-ready", "true")
+    plot = views[0].get_by_role("grid").first
+    plot.focus()
+    plot.press("Home")
+    plot.press("Enter")
+    chosen = views[0].locator(".iw-readout").inner_text()
+    expect(views[1].locator(".iw-readout")).to_have_text(chosen, use_inner_text=True)
+    expect(views[2].locator(".iw-readout")).not_to_have_text(chosen, use_inner_text=True)
 
 
 @pytest.mark.parametrize("text", [None, "no json", "[]"])

@@ -21,7 +21,8 @@ interface Word {
 }
 
 /** The page's own event: each bundle has its own copy of this module, so they meet at the window. */
-const EVENT = "iw-link";
+/** What linked views tell each other, on the window. */
+export const LINK_EVENT = "iw-link";
 
 /** A view's part in what linked views share. It works without a kernel; with one, selections also come from there. */
 export class Links {
@@ -33,10 +34,10 @@ export class Links {
     private readonly view: Linked,
     signal: AbortSignal,
   ) {
-    globalThis.addEventListener(EVENT, this.#hear);
+    globalThis.addEventListener(LINK_EVENT, this.#hear);
     signal.addEventListener("abort", () => {
       this.point(null);
-      globalThis.removeEventListener(EVENT, this.#hear);
+      globalThis.removeEventListener(LINK_EVENT, this.#hear);
     });
   }
 
@@ -57,7 +58,7 @@ export class Links {
     const words = spot?.pos === undefined ? [] : [...this.view.words(spot.pos)];
     for (const { group } of this.#links) {
       const detail: Word = { from: this.#id, group, kind, spot: spot && { ...spot, words } };
-      globalThis.dispatchEvent(new CustomEvent(EVENT, { detail }));
+      globalThis.dispatchEvent(new CustomEvent(LINK_EVENT, { detail }));
     }
   }
 

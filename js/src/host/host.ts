@@ -15,8 +15,10 @@
  * What its Content-Security-Policy must allow: this script (by hash or 'unsafe-inline'), `script-src blob: data:` for
  * the view, `style-src 'unsafe-inline'`, `img-src blob: data:`.
  *
- * Inside a frame the page tells the one around it how tall it is: `{type: "iw-height", height}`.
+ * Inside a frame the page tells the one around it how tall it is: `{type: "iw-height", height}`, and what linked views
+ * say: `{type: "iw-link", word}`, which the one around it passes on to its other frames.
  */
+import { LINK_EVENT } from "../core/links";
 import type { Manager, Model, RenderProps } from "../core/model";
 import { loadModule } from "../core/module";
 
@@ -104,6 +106,23 @@ function follow(root: HTMLElement): void {
   tell();
 }
 
+/** Linked views are each in a frame of their own: what one says goes through the page around them to the others. */
+function joinLinks(): void {
+  const around = window.parent;
+  if (around === window) return;
+  let heard: unknown = null;
+  addEventListener("message", ({ source, data }) => {
+    if (source !== around || data?.type !== LINK_EVENT) return;
+    heard = data.word;
+    dispatchEvent(new CustomEvent(LINK_EVENT, { detail: heard }));
+  });
+  addEventListener(LINK_EVENT, (event) => {
+    const { detail } = event as CustomEvent<unknown>;
+    // What came from there need not go back.
+    if (detail !== heard) around.postMessage({ type: LINK_EVENT, word: detail }, "*");
+  });
+}
+
 async function show(): Promise<void> {
   const root = document.getElementById("iw-root");
   if (!root) return;
@@ -115,6 +134,7 @@ async function show(): Promise<void> {
     const view = (await loadModule(bundles[0])) as View;
     view.default.render({ model: standIn(withBuffers(state, decoded) as State, manager), el: root });
     follow(root);
+    joinLinks();
   } catch (error) {
     root.textContent = `This saved view cannot be shown: ${error instanceof Error ? error.message : error}`;
   }
