@@ -227,7 +227,7 @@ class ResidualMap {
   }
 
   #draw(): void {
-    const spec = this.model.get("spec");
+    const { spec } = this.#data;
     const look = this.#frame.look(this.model.get("theme") ?? "auto");
     const layer = this.model.get("layer");
     const at = layer === null || layer === undefined ? -1 : spec.layers.indexOf(layer);
