@@ -25,16 +25,10 @@ def steps_of(source: R | Generator[R, None, R], kind: type[R], view: str) -> Gen
         return source
     if isinstance(source, kind):
         return _finished(source)
-    raise ResultError(
-        f"{_with_article(view)} shows {_with_article(kind.__name__)}, or the steps of one; "
-        f"{type(source).__name__} was given."
-    )
+    given = type(source).__name__
+    raise ResultError(f"{view} takes {kind.__name__}, or the steps that lead to it; {given} was given.")
 
 
 def _finished(result: R) -> Generator[R, None, R]:
     yield from ()
     return result
-
-
-def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

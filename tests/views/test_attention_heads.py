@@ -233,7 +233,7 @@ def test_what_can_be_chosen_is_checked() -> None:
     without = replace(bare, parts=tuple(LayerPatterns(p.side, p.layer, p.pattern) for p in bare.parts))
     with pytest.raises(traitlets.TraitError, match="weighted patterns were not computed"):
         AttentionView(without).weighted = True
-    with pytest.raises(ResultError, match="an AttentionView shows an AttentionResult"):
+    with pytest.raises(ResultError, match="AttentionView takes AttentionResult, or the steps"):
         AttentionView(3)  # type: ignore[arg-type]
 
 

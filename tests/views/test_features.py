@@ -384,7 +384,7 @@ def test_a_page_has_the_cards_of_what_leads_and_what_is_looked_at(tmp_path):
 
 
 def test_what_is_not_a_result_is_refused():
-    with pytest.raises(ResultError, match="a FeatureView shows a FeatureResult, or the steps of one; list was given"):
+    with pytest.raises(ResultError, match=r"FeatureView takes FeatureResult, .* list was given"):
         FeatureView([1])
 
 

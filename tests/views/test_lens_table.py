@@ -188,5 +188,5 @@ def test_figures_show_the_likeliest_tokens(metric):
 
 
 def test_only_results_of_a_lens_are_shown():
-    with pytest.raises(ResultError, match="a LensView shows a LensResult"):
+    with pytest.raises(ResultError, match="LensView takes LensResult, or the steps"):
         LensView(3)

@@ -107,7 +107,7 @@ def test_code_and_direction_are_those_of_the_selected_cell_or_of_the_best():
         view.code()
     with pytest.raises(ResultError, match="no cell is computed yet"):
         ProbeView(partial(0)).code()
-    with pytest.raises(ResultError, match="a ProbeView shows a ProbeResult"):
+    with pytest.raises(ResultError, match="ProbeView takes ProbeResult, or the steps"):
         ProbeView(3)
 
 

@@ -173,7 +173,7 @@ def test_linked_views_share_layers_and_positions():
 
 
 def test_other_things_are_no_projections():
-    with pytest.raises(ResultError, match="a ProjectionView shows a ProjectionResult"):
+    with pytest.raises(ResultError, match="ProjectionView takes ProjectionResult, or the steps"):
         ProjectionView([1, 2])
 
 
