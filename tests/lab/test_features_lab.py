@@ -18,22 +18,10 @@ view
 GATED = """
 from interp_widgets import FeatureView
 from tests import made_features as made
+from tests.lab.gate import Gate
 
-gate = {"open": 0}
-
-def gated(whole):
-    # Each batch waits until the gate lets it through: other cells must run meanwhile, or it never comes.
-    steps = made.steps(whole, batches=6)
-    partial = next(steps)
-    yield partial
-    for number in range(1, 6):
-        while gate["open"] < number:
-            yield partial
-        partial = next(steps)
-        yield partial
-    return whole
-
-view = FeatureView(gated(made.result()))
+gate = Gate()
+view = FeatureView(gate.let_through(made.steps(made.result(), batches=6)))
 view
 """
 
@@ -131,23 +119,23 @@ def gated(jupyterlab):
 def streaming(gated):
     gated.run_all()
     yield gated
-    gated.kernel("view.close(); gate['open'] = 99")
+    gated.kernel("view.close(); gate.open = 99")
     expect(gated.page.locator(".iw-view")).to_have_count(0)
 
 
 def test_tokens_stream_while_other_cells_run_and_the_result_finishes_the_rest(streaming):
     unread = streaming.page.locator(".iw-tok-unread")
     expect(unread).to_have_count(13)
-    streaming.kernel("gate['open'] = 3")
+    streaming.kernel("gate.open = 3")
     expect(unread).to_have_count(13 - 3 * 13 // 6)
     assert streaming.kernel("print(view.job.state)") == "running"
-    streaming.kernel("gate['open'] = 99")
+    streaming.kernel("gate.open = 99")
     assert streaming.kernel("print(view.result.complete, view.job.state)") == "True done"
     expect(unread).to_have_count(0)
 
 
 def test_cancel_keeps_what_was_read(streaming):
-    streaming.kernel("gate['open'] = 2")
+    streaming.kernel("gate.open = 2")
     expect(streaming.page.locator(".iw-tok-unread")).to_have_count(13 - 2 * 13 // 6)
     streaming.page.locator("button.iw-cancel").click()
     expect(streaming.page.locator(".iw-job")).to_contain_text("Cancelled")

@@ -21,22 +21,10 @@ view
 GATED = """
 from interp_widgets import PatchingGrid
 from tests import made
+from tests.lab.gate import Gate
 
-gate = {"open": 0}
-
-def gated(whole):
-    # Each row waits until the gate lets it through: other cells must run meanwhile, or it never comes.
-    steps = made.steps(whole)
-    partial = next(steps)
-    yield partial
-    for number in range(1, len(whole.layers) + 1):
-        while gate["open"] < number:
-            yield partial
-        partial = next(steps)
-        yield partial
-    return whole
-
-view = PatchingGrid(gated(made.result(sites=("resid_pre", "mlp_out"), layers=6)))
+gate = Gate()
+view = PatchingGrid(gate.let_through(made.steps(made.result(sites=("resid_pre", "mlp_out"), layers=6))))
 view
 """
 
@@ -120,7 +108,7 @@ def gated(jupyterlab):
 def streaming(gated):
     gated.run_all()
     yield gated
-    gated.kernel("view.close(); gate['open'] = 99")
+    gated.kernel("view.close(); gate.open = 99")
     expect(gated.page.locator(".iw-view")).to_have_count(0)
 
 
@@ -130,18 +118,18 @@ def computed(notebook):
 
 def test_rows_stream_while_other_cells_run_and_the_result_finishes_the_rest(streaming):
     expect(streaming.page.locator("button.iw-cancel")).to_be_visible()
-    streaming.kernel("gate['open'] = 2")
+    streaming.kernel("gate.open = 2")
     status = "() => document.querySelector('.iw-job').textContent"
     streaming.page.wait_for_function(f"() => /\\d/.test(({status})())")
     streaming.page.wait_for_function("() => document.querySelectorAll('canvas.iw-cells').length === 2")
     assert streaming.kernel("print(view.job.state)") == "running"
-    streaming.kernel("gate['open'] = 99")
+    streaming.kernel("gate.open = 99")
     assert streaming.kernel("print(view.result.complete, view.job.state)") == "True done"
     expect(streaming.page.locator("button.iw-cancel")).to_be_hidden()
 
 
 def test_cancel_keeps_the_rows_that_came_and_leaves_the_kernel_usable(streaming):
-    streaming.kernel("gate['open'] = 2")
+    streaming.kernel("gate.open = 2")
     streaming.page.locator("button.iw-cancel").click()
     expect(streaming.page.locator(".iw-job")).to_contain_text(re.compile("cancel", re.IGNORECASE))
     assert streaming.kernel("print(view.job.state, view.result.complete)") == "cancelled False"

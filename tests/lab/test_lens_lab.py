@@ -15,22 +15,10 @@ view
 GATED = """
 from interp_widgets import LensView
 from tests import made_lens as made
+from tests.lab.gate import Gate
 
-gate = {"open": 0}
-
-def gated(whole):
-    # Each batch waits until the gate lets it through: other cells must run meanwhile, or it never comes.
-    steps = made.steps(whole, batches=5)
-    partial = next(steps)
-    yield partial
-    for number in range(1, 5):
-        while gate["open"] < number:
-            yield partial
-        partial = next(steps)
-        yield partial
-    return whole
-
-view = LensView(gated(made.result()))
+gate = Gate()
+view = LensView(gate.let_through(made.steps(made.result(), batches=5)))
 view
 """
 
@@ -89,9 +77,9 @@ def test_cells_stream_while_other_cells_run_and_the_result_finishes_the_rest(jup
     panel = notebook.page.locator(".iw-lens-cell")
     notebook.kernel("view.selected = {'site': 'resid_mid', 'layer': 0, 'pos': 0}")
     expect(panel).to_contain_text("Not read yet.")
-    notebook.kernel("gate['open'] = 2")
+    notebook.kernel("gate.open = 2")
     expect(panel).to_contain_text("KL from the end")
     assert notebook.kernel("print(view.job.state)") == "running"
-    notebook.kernel("gate['open'] = 99")
+    notebook.kernel("gate.open = 99")
     assert notebook.kernel("print(view.result.complete, view.job.state)") == "True done"
     notebook.kernel("view.close()")

@@ -23,15 +23,16 @@ view
 GATED = """
 from interp_widgets import PatchingGrid
 from tests import made
+from tests.lab.gate import Gate
 
-gate = {"open": 0}
+gate = Gate()
 
 def by_position(cell):
     if cell["head"] == 2:
         raise RuntimeError("this head broke")
     whole = made.strip(cell)
     yield made.blank(whole)
-    while not gate["open"]:
+    while not gate.open:
         yield made.blank(whole)
     return whole
 
@@ -126,7 +127,7 @@ def test_a_strip_is_cancelled_and_one_that_fails_leaves_the_grid_as_it_was(gated
     page.locator("[data-action=by-position]").click()
     expect(page.locator(".iw-strips [role=alert]")).to_contain_text("this head broke")
     assert gated.kernel("print(view.result.complete, view.job.state)") == "True done"
-    gated.kernel("gate['open'] = 1; view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
+    gated.kernel("gate.open = 1; view.selected = {'site': 'z', 'layer': 1, 'head': 1}")
     page.locator("[data-action=by-position]").click()
     expect(page.locator(".iw-strip-list li button").first).to_have_text("×")
     gated.comes_to("[view.strips[0].job.state, len(view.strips)]", ["done", 2])
