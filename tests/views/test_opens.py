@@ -242,11 +242,13 @@ def test_a_published_notebook_has_them_too():
         ({"layer": 2, "pos": 4}, ("␣the",), "layer 2, ␣the (4)"),
         ({"pos": 4}, (), "position 4"),
         ({"site": "embed", "neuron": 7}, (), "neuron 7"),
+        ({"layer": 2, "prompt": 1}, (), "layer 2"),
         ({}, (), "the whole"),
     ],
 )
 def test_places_in_words(spot, words, said):
     assert place_in_words(spot, words) == said
+    assert place_in_words(spot, words, "pair 1 of 8") == f"{said}, pair 1 of 8"
 
 
 def test_a_link_of_ones_own_goes_on_when_a_view_is_opened():
