@@ -117,10 +117,6 @@ class ProjectionView(View[ProjectionResult]):
         layers = self._raw.layers
         return layers.index(self.layer) if self.layer in layers else len(layers) // 2
 
-    @property
-    def _raw(self) -> ProjectionResult:
-        return cast("ProjectionResult", self.job.partial)
-
     def _measure(self, result: ProjectionResult) -> tuple[int, int]:
         return result.done, result.todo
 
