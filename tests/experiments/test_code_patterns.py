@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from nnsight import NNsight
 
-from interp_widgets import run_attention, teaching
+from interp_widgets import describe, run_attention, teaching
 from interp_widgets.results.errors import ResultError, SelectionError
 from tests.experiments import zoo
+from tests.models.test_describe import CLEAN, CORRUPT, STACK, stack
 
 IDS = [3, 17, 9, 41, 3, 17, 22, 60, 8, 1, 12]
 TEXT = "When Mary and John went to the store, John gave a drink to"
@@ -67,6 +68,17 @@ def test_text_needs_nothing_but_the_model_and_prints_the_last_token(tmp_path: Pa
     for side in (0, 1):
         printed = run(result.script(3, 1, side=side), tmp_path, model=model)
         np.testing.assert_allclose(printed, result.pattern(3, 1, side=side)[-1], atol=1e-5)
+    printed = run(result.script(3, 1, weighted=True, difference=True), tmp_path, model=model)
+    np.testing.assert_allclose(printed, result.difference(3, 1, weighted=True)[-1], rtol=1e-4, atol=1e-5)
+
+
+def test_lines_of_a_described_module_compute_the_same(tmp_path: Path) -> None:
+    net = stack()
+    result = run_attention(describe(net, STACK), CLEAN, corrupt=CORRUPT)
+    for weighted in (False, True):
+        printed = run(result.script(1, 3, 4, weighted=weighted, difference=True), tmp_path, model=net)
+        shown = result.difference(1, 3, weighted=weighted)[4]
+        np.testing.assert_allclose(printed, shown, rtol=1e-4, atol=1e-5)
 
 
 def test_more_keys_than_a_head_is_wide_and_a_mean_over_prompts(tmp_path: Path) -> None:
