@@ -82,7 +82,7 @@ class Opens(Linked):
         found.check(spot)
         origin = Opened(way, _only(spot, found.apart), self._trail(spot, found))
         for view in self.opened:
-            if view._origin is not None and (view._origin.way, view._origin.place) == (way, origin.place):
+            if view._origin is not None and view._origin.way == way and _same(view._origin.place, origin.place):
                 view._origin = origin
                 self.send_state("opened")
                 view._go(_only(spot, found.by))
@@ -144,6 +144,11 @@ class Opens(Linked):
             "place": self._origin.place,
             "trail": [*self._origin.trail],
         }
+
+
+def _same(one: Spot, other: Spot) -> bool:
+    """Whether a way opens the same view of two places: where none of several prompts is meant it is the first."""
+    return {"prompt": 0, **one} == {"prompt": 0, **other}
 
 
 def _only(spot: Spot, keys: Collection[str]) -> Spot:

@@ -48,6 +48,8 @@ def test_a_way_that_tells_prompts_apart_opens_one_view_of_each():
     second = view.drill("rows")
     assert view.opened == (every, second)
     assert view.drill("rows") is second
+    view.pair = 0
+    assert view.drill("rows") is every, "of the mean it is the first prompt that opens"
 
 
 def test_the_page_is_told_the_way_to_each_view():
