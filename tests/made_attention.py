@@ -12,7 +12,7 @@ from interp_widgets.results.tokens import Tokens
 
 WORDS = ("When", " Mary", " and", " John", " went", ",", " he", " sat")
 PROVENANCE = Provenance("made by hand", "0123abcd", "float32", {"nnsight": "0.8.1"}, 1.0, 0.5)
-CODE = "import torch\nids = torch.tensor($ids)\nprint($layer, $head, $pos)\n"
+CODE = "$prompts\nshown = $shown\nprint($layer, $head, $pos)\n"
 
 
 def tokens(count: int = len(WORDS)) -> Tokens:
@@ -62,6 +62,7 @@ def attention(
         block=block,
         provenance=PROVENANCE,
         code=CODE,
+        weighted_code=CODE.replace("print(", "print('weighted', "),
     )
 
 

@@ -145,7 +145,47 @@ def test_the_pattern_of_a_pair_is_of_its_own_prompts(model):
     attribution = lens.drill("attribution")
     assert attribution.result.prompts[0].ids == view.partial.pairs[1].clean.ids
     assert attribution.result.answers[0].id == view.partial.pairs[1].answer.id
-    assert second._origin.trail[:2] == ("patching", "z, layer 1, head 2, prompt 1")
+    assert second._origin.trail[:2] == ("patching", "z, layer 1, head 2, pair 2 of 2")
+    assert "pair" not in " ".join(attribution._origin.trail[2:])  # once is enough
+
+
+def test_what_opens_from_a_mean_says_of_which_prompt_it_is(model):
+    pairs = teaching.prompts("ioi", n=3)
+    sides = {"clean": [pair.clean for pair in pairs], "corrupt": [pair.corrupt for pair in pairs]}
+    view = show_patching(model, **sides, sites="resid_post", layers=1)
+    place = {"site": "resid_post", "layer": 1, "pos": 13}
+    token = " / ".join(view._words(13))
+    for way in ("lens", "attribution"):
+        opened = view.drill(way, place)
+        assert opened.partial.prompts[0].ids == view.partial.pairs[0].clean.ids
+        assert opened._origin.trail == ("patching", f"resid_post, layer 1, {token} (13), pair 1 of 3", way)
+    parts = view.drill("parts", place)
+    assert (parts.pair, len(parts.partial.pairs)) == (None, 3)
+    assert parts._origin.trail[1] == f"resid_post, layer 1, {token} (13), all 3 pairs"
+    pattern = parts.drill("pattern", {"site": "z", "layer": 1, "head": 2})
+    assert pattern._origin.trail[3].endswith("pair 1 of 3")
+    assert view.get_state("opened")["opened"][0]["trail"][1].endswith("pair 1 of 3")
+    parts.close()
+    view.pair, view.selected = 2, place
+    parts = view.drill("parts")
+    assert parts.pair == 2, "it shows the pair that it is opened from, and the others can be chosen"
+    assert parts.drill("pattern", {"site": "z", "layer": 1, "head": 2, "prompt": 2})._origin.trail[3].endswith("3 of 3")
+
+
+def test_what_opens_from_draws_of_noise_is_of_their_one_prompt(model, asked):
+    names = {name: asked[name] for name in ("answer", "wrong_answer")}
+    view = show_causal_trace(model, asked["clean"], **names, subject=(9, 10), samples=3, sites="mlp_out", layers=0)
+    opened = view.drill("attribution", {"site": "mlp_out", "layer": 0, "pos": 9})
+    assert "of 3" not in opened._origin.trail[1]
+
+
+def test_what_opens_from_a_mean_attribution_says_of_which_prompt_it_is(model):
+    pairs = teaching.prompts("ioi", n=2)
+    view = show_attribution(model, [pair.clean for pair in pairs], [pair.answer for pair in pairs])
+    opened = view.drill("pattern", {"site": "z", "layer": 2, "head": 1})
+    assert opened._origin.trail[1].endswith("(13), prompt 1 of 2")
+    view.prompt, view.selected = 1, {"site": "z", "layer": 2, "head": 1}
+    assert view.drill("pattern")._origin.trail[1].endswith(", prompt 2 of 2")
 
 
 def test_other_experiments_open_their_own_kind(model, asked):

@@ -194,7 +194,8 @@ class _Reading:
         self._wanted = wanted
         self._dtype, self._block = wanted.kept_as()
         self._parts: list[LayerPatterns] = []
-        self._code = pattern_code(access)
+        self._code = pattern_code(access, block=self._block)
+        self._weighted_code = pattern_code(access, weighted=True, block=self._block) if wanted.value_weighted else ""
         self._ledger = Ledger(access.opened, {"patterns": "attention called once more, with unit vectors for values"})
 
     def steps(self) -> Generator[AttentionResult, None, AttentionResult]:
@@ -237,6 +238,7 @@ class _Reading:
             block=self._block,
             provenance=self._ledger.provenance(),
             code=self._code,
+            weighted_code=self._weighted_code,
         )
 
 

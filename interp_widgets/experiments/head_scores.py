@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _REPEATED = ("previous_token", "duplicate_token", "induction")
 _COPYING = ("copying", "copying_top")
 _NAMES = ("name_attention", "name_copying", "name_mover")
+_LENGTH, _LEAST = 20, 2
+"""Tokens of a copy by default, and at least."""
 _ROWS = 16
 _TOKENS = 256
 """Tokens whose copying is tested."""
@@ -50,7 +52,7 @@ def head_scores(
     wrong_answer: Answers = None,
     layers: Iterable[int] | int | None = None,
     n_sequences: int = 64,
-    length: int = 20,
+    length: int | None = None,
     copying: bool = True,
     seed: int = 0,
     tokenizer: Any | None = None,
@@ -64,7 +66,10 @@ def head_scores(
     Yields:
         The result so far.
     """
-    for name, number, least in (("n_sequences", n_sequences, 1), ("length", length, 2)):
+    for name, number, least in (
+        ("n_sequences", n_sequences, 1),
+        ("length", _LENGTH if length is None else length, _LEAST),
+    ):
         if not (is_whole(number) and number >= least):
             raise ValueError(f"{name}={number!r} must be a whole number from {least} on.")
     seed = parse_seed(seed)
@@ -72,7 +77,7 @@ def head_scores(
     named = _Names(opened, prompts, answer, wrong_answer)
     access = resolve(opened)
     access.check_site("pattern")
-    repeated = _Repeated(opened, int(n_sequences), int(length), seed)
+    repeated = _Repeated(opened, int(n_sequences), length, seed)
     chosen = chosen_numbers(layers, "layers", access.n_layers)
     return _Scoring(access, chosen, repeated, named, bool(copying)).steps()
 
@@ -95,7 +100,7 @@ def run_head_scores(steps: Generator[HeadScores, None, HeadScores]) -> HeadScore
         wrong_answer: likewise.
         layers: which; all by default.
         n_sequences: how many random sequences; intervals are over them.
-        length: tokens of a copy.
+        length: tokens of a copy: by default 20, or as many as the vocabulary and the context hold twice.
         copying: whether to read copying off the weights.
         seed: of the random sequences.
         tokenizer: of a model that comes without one. It is needed for text only.
@@ -133,7 +138,7 @@ def run_head_scores(steps: Generator[HeadScores, None, HeadScores]) -> HeadScore
 class _Repeated:
     """Random tokens said twice, behind what the tokenizer puts before every text."""
 
-    def __init__(self, opened: Opened, n_sequences: int, length: int, seed: int) -> None:
+    def __init__(self, opened: Opened, n_sequences: int, asked: int | None, seed: int) -> None:
         tokenizer = opened.tokenizer
         special = set(getattr(tokenizer, "all_special_ids", ()))
         lead = [] if tokenizer is None else list(tokenizer("", verbose=False)["input_ids"])
@@ -142,10 +147,13 @@ class _Repeated:
         usable = torch.tensor([token for token in range(n_vocab(opened.module)) if token not in special])
         context = context_length(opened.config)
         most = len(usable) if context is None else min(len(usable), (context - len(lead)) // 2)
-        if length > most:
+        length = min(_LENGTH, most) if asked is None else int(asked)
+        if length > most or length < _LEAST:
+            wanted = f"{_LEAST} or more" if asked is None else f"length={length}"
+            smaller = " Pass a smaller length=." if most >= _LEAST else ""
             raise PromptError(
-                f"length={length} tokens said twice do not fit: the vocabulary and the context of {opened.name} allow "
-                f"{most}. Pass a smaller length=."
+                f"{wanted} tokens said twice do not fit: the vocabulary and the context of {opened.name} allow "
+                f"{most}.{smaller}"
             )
         generator = torch.Generator().manual_seed(seed)
         once = torch.stack(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from interp_widgets.experiments.probe_fit import split
 from interp_widgets.experiments.request import Reader
-from interp_widgets.models.numbers import as_plain, is_real, is_whole, kind_of
+from interp_widgets.models.numbers import as_plain, is_nan, is_real, is_whole, kind_of
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.errors import LabelError, PromptError, SelectionError
 from interp_widgets.results.probe import Examples
@@ -82,7 +82,11 @@ def parse_examples(
                 "positions='tokens'; else pass one label for each text."
             )
         text, position, own = list(range(len(parsed))), [-1] * len(parsed), given
-    plain = [_label(label, f"{name} label {number}") for number, label in enumerate(own)]
+    called = (
+        f"label {place} of {name} text {number}" if per_token else f"{name} label {number}"
+        for number, place in zip(text, position, strict=True)
+    )
+    plain = [_label(label, which) for label, which in zip(own, called, strict=True)]
     classes = _sorted(set(plain), name)
     numbers = [classes.index(label) for label in plain]
     columns = (np.array(column, np.int32) for column in (text, position, numbers))
@@ -173,13 +177,18 @@ def parse_groups(groups: Sequence[Hashable] | NDArray[Any] | None, count: int) -
     """Return the group of each text.
 
     Raises:
-        LabelError: not one for each.
+        LabelError: not one for each, or NaN.
     """
     if groups is None:
         return list(range(count))
     listed = [as_plain(each) for each in as_plain(groups)]
     if len(listed) != count:
         raise LabelError(f"{count} texts but {len(listed)} groups. Pass one for each text, in the same order.")
+    if any(map(is_nan, listed)):
+        raise LabelError(
+            f"Group {next(number for number, group in enumerate(listed) if is_nan(group))} is NaN, which does not say "
+            "which texts belong together. Name it; a text that belongs to no other has a name of its own."
+        )
     return listed
 
 
@@ -324,7 +333,7 @@ def _label(label: object, which: str) -> Label:
         return label
     if is_real(label) and math.isfinite(label) and float(label).is_integer():
         return int(label)
-    why = "NaN" if is_real(label) and math.isnan(label) else repr(label)
+    why = "NaN" if is_nan(label) else repr(label)
     raise LabelError(f"{which} is {why}. Labels are names, truth values or whole numbers; probes tell classes apart.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,7 @@ from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import chosen_numbers, parse_seed
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.dictionaries.places import width_of
-from interp_widgets.models.numbers import as_plain, is_whole
+from interp_widgets.models.numbers import as_plain, is_nan, is_whole
 from interp_widgets.models.opening import ModelLike, open_model
 from interp_widgets.models.prompts import Prompts
 from interp_widgets.models.reading import batch_tokens, read_layers
@@ -150,7 +150,8 @@ def run_projection(steps: Generator[ProjectionResult, None, ProjectionResult]) -
         error, `sys.last_value.partial` is what was placed until then.
 
     Raises:
-        PromptError: an empty prompt, too few points for so many components, or not one label for each prompt.
+        PromptError: an empty prompt, too few points for so many components, not one label for each prompt, or NaN among
+            labels.
         SelectionError: a layer or position that does not exist, or directions that cannot be axes.
         FeatureError: a direction of another width, zero, NaN or infinite.
         MissingPackageError: the library for t-SNE or UMAP is not installed.
@@ -178,12 +179,18 @@ def _labels(labels: Sequence[object] | None, n_prompts: int) -> tuple[str, ...]:
     if labels is None:
         return ()
     plain = as_plain(labels)
-    listed = list(plain) if isinstance(plain, Sequence) and not isinstance(plain, (str, bytes)) else [plain]
+    many = isinstance(plain, Iterable) and not isinstance(plain, (str, bytes))
+    listed = [as_plain(label) for label in plain] if many else [plain]
     if len(listed) != n_prompts:
         raise PromptError(
             f"{len(listed)} labels were given for {n_prompts} prompts. Pass one for each, in the same order."
         )
-    return tuple(str(as_plain(label)) for label in listed)
+    if any(map(is_nan, listed)):
+        raise PromptError(
+            f"Label {next(number for number, label in enumerate(listed) if is_nan(label))} is NaN, which names no "
+            'class. Name one, such as "unknown", or leave out prompts that have none.'
+        )
+    return tuple(map(str, listed))
 
 
 @dataclass(frozen=True)

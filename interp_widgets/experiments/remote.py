@@ -85,6 +85,7 @@ def runs_remotely(
         remote: Any = kwargs.pop("remote", None)
         if remote is None or remote is False:
             return experiment(model, *args, **kwargs)
+        _leave_tokenizer(model, kwargs)
         for name, value in kwargs.items():
             _check_travels(name, value)
         for number, value in enumerate(args):
@@ -94,9 +95,30 @@ def runs_remotely(
     return start
 
 
+def _leave_tokenizer(model: Any, kwargs: dict[str, Any]) -> None:
+    """Leave at home a tokenizer that the model has there too.
+
+    Raises:
+        PromptError: it is another one.
+    """
+    tokenizer = kwargs.pop("tokenizer", None)
+    if tokenizer is not None and tokenizer is not getattr(model, "tokenizer", None):
+        raise PromptError(
+            "tokenizer= cannot travel to a server: the model there comes with its own. Leave it out; what another "
+            "tokenizer makes of a text goes along as token ids."
+        )
+
+
 def _check_travels(name: str, value: object) -> None:
     if isinstance(value, Iterator):
         raise PromptError(f"{name} is {kind_of(value)}, which cannot travel to a server. Pass a list.")
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            _check_travels(f"{name}[{key!r}]", one)
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            if not isinstance(one, (int, str)):  # nearly all that there is in long lists
+                _check_travels(f"{name}[{number}]", one)
 
 
 class RemoteSteps(Generator[R, None, R]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -17,6 +18,15 @@ def is_whole(value: object) -> TypeGuard[int]:
 def is_real(value: object) -> TypeGuard[float]:
     """Whether a value is a real number of Python or numpy, and no truth value."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_nan(value: object) -> bool:
+    """Whether a value is what tables write where there is none: NaN, and pandas' own marks for it.
+
+    >>> is_nan(float("nan")), is_nan(None), is_nan("nan")
+    (True, False, False)
+    """
+    return (is_real(value) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def as_plain(value: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -114,18 +114,39 @@ def _packed(arguments: Any) -> bytes:
     """Pickle arguments so that what is ours is named, and found in the parcel.
 
     nnsight would send along what lies in the working directory, as this package does for those who work on it.
+
+    Raises:
+        RemoteRunError: something cannot be pickled, with its name.
     """
     package = sys.modules[shipping.PACKAGE]
-    try:
-        cloudpickle.unregister_pickle_by_value(package)
-    except ValueError:  # it is installed
-        packed: bytes = dumps(arguments)
-        return packed
-    try:
-        packed = dumps(arguments)
-    finally:
-        cloudpickle.register_pickle_by_value(package)
+    with ExitStack() as after:
+        with suppress(ValueError):  # it is installed
+            cloudpickle.unregister_pickle_by_value(package)
+            after.callback(cloudpickle.register_pickle_by_value, package)
+        try:
+            packed: bytes = dumps(arguments)
+        except Exception as error:  # whatever an object says that cannot be pickled
+            name = next((name for name, value in _named(arguments) if not _packs(value)), "An argument")
+            raise RemoteRunError(
+                f"{name} cannot travel to a server: {error}. Pass plain values, lists, arrays or tensors."
+            ) from error
     return packed
+
+
+def _named(arguments: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for part in arguments:
+        if isinstance(part, Mapping):
+            yield from ((f"{name}=", value) for name, value in part.items())
+        elif isinstance(part, (list, tuple)):
+            yield from ((f"Argument {number + 1} after the model", value) for number, value in enumerate(part))
+
+
+def _packs(value: Any) -> bool:
+    try:
+        dumps(value)
+    except Exception:  # as above
+        return False
+    return True
 
 
 def _follow(backend: _Submitting) -> Generator[str | None, None, Any]:

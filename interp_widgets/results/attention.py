@@ -69,7 +69,10 @@ class AttentionResult(Saved):
     """1 where every query and key has a number of its own; else how many tokens share one, the largest among them."""
     provenance: Provenance
     code: str = ""
-    """The lines of nnsight that compute a pattern, with `$ids`, `$layer`, `$head` and `$pos` to be filled in."""
+    """The lines of nnsight that compute a pattern, with `$prompts`, `$shown`, `$layer`, `$head` and `$pos` to be filled
+    in: see `script`."""
+    weighted_code: str = ""
+    """Likewise of a pattern that is weighted; empty where weights were not computed."""
 
     def __eq__(self, other: object) -> bool:
         return same_content(self, other) if isinstance(other, AttentionResult) else NotImplemented
@@ -144,16 +147,7 @@ class AttentionResult(Saved):
             SelectionError: a head that was not asked for, or was not reached.
             ResultError: there is one side, both have unequal lengths, or a number stands for a block of tokens.
         """
-        if len(self.prompts) < 2:
-            raise ResultError("There is no second prompt to compare with. Pass one as corrupt=.")
-        lengths = [len(side[0]) for side in self.prompts]
-        if lengths[0] != lengths[1]:
-            raise ResultError(f"The prompts have {lengths[0]} and {lengths[1]} tokens, so positions cannot be matched.")
-        if self.block > 1:
-            raise ResultError(
-                f"Each number is the largest of a block of {self.block} by {self.block}, and largest ones have no "
-                "difference that means something. Run fewer layers= or heads=, or allow more max_bytes=."
-            )
+        self._check_matched()
         return self.pattern(layer, head, side=1, weighted=weighted) - self.pattern(layer, head, weighted=weighted)
 
     def lines(
@@ -226,24 +220,57 @@ class AttentionResult(Saved):
         """
         return self._strongest(self._exact(layer, head, side)[:, self._position(key, side)], n)
 
-    def script(self, layer: int, head: int, pos: int | None = None, *, side: int = 0) -> str:
+    def script(
+        self,
+        layer: int,
+        head: int,
+        pos: int | None = None,
+        *,
+        side: int = 0,
+        weighted: bool = False,
+        difference: bool = False,
+    ) -> str:
         """The lines of nnsight that compute one head's pattern and print where a token looks; they run as printed.
 
         Of a side with several prompts they take the mean. `pos` is the last token by default.
 
+        Args:
+            layer: counted from the first of the model.
+            head: likewise.
+            pos: the token that looks.
+            side: 0, or 1 for the second prompt.
+            weighted: whether the pattern is multiplied by the length of what is taken, as by `pattern`.
+            difference: whether the lines compute the second side's less the first's, as `difference` does.
+
         Raises:
             SelectionError: a layer, head or position that there is not.
-            ResultError: the result came without code.
+            ResultError: the result came without code or without weights, or its sides cannot be subtracted.
         """
         if layer not in self.layers:
             raise SelectionError(f"Layer {layer} is not part of this: {', '.join(map(str, self.layers))} are.")
         self._head(head)
         if not self.code:
             raise ResultError("This result came without code: it is older than the lines are, or made by hand.")
-        last = len(self.tokens(side)) - 1
-        ids = [list(prompt.ids) for prompt in self.prompts[self._side(side)]]
-        at = last if pos is None else self._position(pos, side)
-        return Template(self.code).safe_substitute(ids=ids, layer=layer, head=head, pos=at)
+        if weighted and not self.weighted_code:
+            raise ResultError("The weighted pattern was not computed. Pass value_weighted=True.")
+        if difference:
+            self._check_matched()
+        sides = (0, 1) if difference else (self._side(side),)
+        last = len(self.tokens(sides[0])) - 1
+        at = last if pos is None else self._position(pos, sides[0])
+        ids = [[list(prompt.ids) for prompt in self.prompts[number]] for number in sides]
+        names = [self.names[number] for number in sides]
+        filled = {
+            "prompts": "\n".join(f"{name} = {some}" for name, some in zip(names, ids, strict=True)),
+            "shown": " - ".join(f"pattern_of({name})" for name in reversed(names)),
+        }
+        template = Template(self.weighted_code if weighted else self.code)
+        return template.safe_substitute(filled, layer=layer, head=head, pos=at)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What sides are called."""
+        return ("clean", "corrupt") if len(self.prompts) > 1 else ("prompt",)
 
     def leading(self) -> tuple[int, int] | None:
         """Return the layer and head that, from the last token, look hardest at something but the first one and itself.
@@ -333,6 +360,19 @@ class AttentionResult(Saved):
         left = len(self.layers) * len(self.prompts) - len(self.parts)
         return f"AttentionResult({self._shape_in_words()}{f', {left} layers not read' * (left > 0)})"
 
+    def _check_matched(self) -> None:
+        """Refuse to subtract sides that cannot be."""
+        if len(self.prompts) < 2:
+            raise ResultError("There is no second prompt to compare with. Pass one as corrupt=.")
+        lengths = [len(side[0]) for side in self.prompts]
+        if lengths[0] != lengths[1]:
+            raise ResultError(f"The prompts have {lengths[0]} and {lengths[1]} tokens, so positions cannot be matched.")
+        if self.block > 1:
+            raise ResultError(
+                f"Each number is the largest of a block of {self.block} by {self.block}, and largest ones have no "
+                "difference that means something. Run fewer layers= or heads=, or allow more max_bytes=."
+            )
+
     @cached_property
     def _places(self) -> dict[tuple[int, int], LayerPatterns]:
         return {(part.layer, part.side): part for part in self.parts}
@@ -398,6 +438,7 @@ class AttentionResult(Saved):
             "block": self.block,
             "provenance": asdict(self.provenance),
             "code": self.code,
+            "weighted_code": self.weighted_code,
         }
         arrays = {f"{n}/{name}": array for n, part in enumerate(self.parts) for name, array in _arrays(part).items()}
         return header, arrays
@@ -417,6 +458,7 @@ class AttentionResult(Saved):
             block=header["block"],
             provenance=Provenance(**header["provenance"]),
             code=header.get("code", ""),
+            weighted_code=header.get("weighted_code", ""),
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from interp_widgets.results.errors import SelectionError
+from interp_widgets.models.described import Described
+from interp_widgets.results.errors import SelectionError, SiteError
 from interp_widgets.views._view import View
 from interp_widgets.views._way import Way
 from interp_widgets.views.attention_heads import AttentionView
@@ -24,7 +26,7 @@ OF_MANY = "it is the mean of several prompts, and what opens from a view is of o
 class Prompted:
     """A model and what it is given: a prompt, perhaps one to compare it with, and two answers to it.
 
-    Where there is no answer, the model's own stands in for it.
+    Where there is no answer, the model's own stands in for it. `said` says which of several prompts it is.
     """
 
     model: Any
@@ -33,6 +35,7 @@ class Prompted:
     corrupt: list[int] | None
     answer: int | None
     wrong_answer: int | None
+    said: str = ""
 
 
 Of: TypeAlias = Callable[[Spot], Prompted]
@@ -85,9 +88,36 @@ def of_attribution(view: AttributionView, model: Any, tokenizer: Any) -> Of:
             raise SelectionError(f"no prompt {number}: this view has prompts 0 to {len(result.prompts) - 1}.")
         wrong = result.wrong_answers[number]
         answers = result.answers[number].id, None if wrong is None else wrong.id
-        return Prompted(model, tokenizer, [*result.prompts[number].ids], None, *answers)
+        said = numbered("prompt", number, len(result.prompts))
+        return Prompted(model, tokenizer, [*result.prompts[number].ids], None, *answers, said)
 
     return of
+
+
+def numbered(noun: str, number: int, count: int) -> str:
+    """Say which of several prompts is meant; nothing where there is one.
+
+    >>> numbered("pair", 0, 8)
+    'pair 1 of 8'
+    """
+    return f"{noun} {number + 1} of {count}" if count > 1 else ""
+
+
+def only(asked: Prompted) -> Of:
+    """Find the same prompt for every place. Which of several it is was said on the way to it."""
+    alone = replace(asked, said="")
+    return lambda _: alone
+
+
+@contextmanager
+def named_in_description(model: Any, fields: str) -> Iterator[None]:
+    """Say of a described model that lacks a site by which fields of its description the site is found."""
+    try:
+        yield
+    except SiteError as error:
+        if not isinstance(model, Described):
+            raise
+        raise SiteError(f"{error} In its Description these modules are {fields}.") from error
 
 
 def pattern(
@@ -103,8 +133,9 @@ def pattern(
         from interp_widgets.show.attention import show_attention
 
         asked = of(spot)
-        view = show_attention(asked.model, asked.clean, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
-        return from_attention(view, lambda _: asked)
+        with named_in_description(asked.model, "`n_heads`, `qkv` and `o_proj`"):
+            view = show_attention(asked.model, asked.clean, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
+        return from_attention(view, only(asked))
 
     return Way(
         "pattern",
@@ -115,6 +146,7 @@ def pattern(
         sites=sites,
         apart=("prompt",),
         by=("layer", "head", "pos"),
+        of=lambda spot: of(spot).said,
     )
 
 
@@ -127,7 +159,7 @@ def lens(of: Of, *, needs: tuple[str, ...] = ("pos",)) -> Way:
         asked = of(spot)
         answers = [answer for answer in (asked.answer, asked.wrong_answer) if answer is not None]
         view = show_lens(asked.model, asked.clean, answers or None, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
-        return from_lens(view, lambda _: asked)
+        return from_lens(view, only(asked))
 
     return Way(
         "lens",
@@ -137,6 +169,7 @@ def lens(of: Of, *, needs: tuple[str, ...] = ("pos",)) -> Way:
         needs=needs,
         apart=("prompt",),
         by=("site", "layer", "pos"),
+        of=lambda spot: of(spot).said,
     )
 
 
@@ -147,8 +180,11 @@ def attribution(of: Of) -> Way:
         from interp_widgets.show.attribution import show_attribution
 
         asked = of(spot)
-        view = show_attribution(asked.model, asked.clean, asked.answer, asked.wrong_answer, tokenizer=asked.tokenizer)
-        return from_attribution(view, lambda _: asked)
+        with named_in_description(asked.model, "`attention` and `mlp`"):
+            view = show_attribution(
+                asked.model, asked.clean, asked.answer, asked.wrong_answer, tokenizer=asked.tokenizer
+            )
+        return from_attribution(view, only(asked))
 
     return Way(
         "attribution",
@@ -158,4 +194,5 @@ def attribution(of: Of) -> Way:
         needs=("layer",),
         apart=("prompt",),
         by=("site", "layer", "head"),
+        of=lambda spot: of(spot).said,
     )

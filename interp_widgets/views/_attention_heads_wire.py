@@ -66,6 +66,7 @@ def attention_spec(result: AttentionResult, *, title: str, reads: bool) -> Atten
         "kept": KEPT,
         "terms": [_term(name) for name in SCORES],
         "code": result.code,
+        "weighted_code": result.weighted_code,
         "provenance": _provenance(result),
     }
 
@@ -213,7 +214,7 @@ def _settings(scores: HeadScores) -> list[str]:
 def _side(result: AttentionResult, number: int) -> WireAttentionSide:
     prompts = result.prompts[number]
     return {
-        "name": SIDES[number] if len(result.prompts) > 1 else "prompt",
+        "name": result.names[number],
         "labels": list(prompts[0].labels),
         "prompts": len(prompts),
         "ids": str([list(prompt.ids) for prompt in prompts]),

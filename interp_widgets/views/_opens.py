@@ -80,9 +80,9 @@ class Opens(Linked):
         found = self._way(way)
         spot = self._place(place)
         found.check(spot)
-        origin = Opened(way, _only(spot, found.apart), self._trail(spot, way))
+        origin = Opened(way, _only(spot, found.apart), self._trail(spot, found))
         for view in self.opened:
-            if view._origin is not None and (view._origin.way, view._origin.place) == (way, origin.place):
+            if view._origin is not None and view._origin.way == way and _same(view._origin.place, origin.place):
                 view._origin = origin
                 self.send_state("opened")
                 view._go(_only(spot, found.by))
@@ -131,10 +131,10 @@ class Opens(Linked):
         spot = self._spot() or {} if given is None else _only(cast("Spot", given), Spot.__optional_keys__)
         return {**(self._everywhere or {}), **spot}
 
-    def _trail(self, place: Spot, way: str) -> tuple[str, ...]:
+    def _trail(self, place: Spot, way: Way) -> tuple[str, ...]:
         here = (self._called,) if self._origin is None else self._origin.trail
         words = self._words(place["pos"]) if "pos" in place else ()
-        return (*here, place_in_words(place, words), way)
+        return (*here, place_in_words(place, words, way.of(place) if way.of else ""), way.name)
 
     def _as_opened(self) -> WireOpened:
         assert self._origin is not None  # it was opened
@@ -144,6 +144,11 @@ class Opens(Linked):
             "place": self._origin.place,
             "trail": [*self._origin.trail],
         }
+
+
+def _same(one: Spot, other: Spot) -> bool:
+    """Whether a way opens the same view of two places: where none of several prompts is meant it is the first."""
+    return {"prompt": 0, **one} == {"prompt": 0, **other}
 
 
 def _only(spot: Spot, keys: Collection[str]) -> Spot:

@@ -27,6 +27,7 @@ class Way:
         sites: the sites whose places it takes; all where it is empty. A place may leave it open.
         apart: what of a place makes it another view. Places that agree in all of it are shown by the same one.
         by: what it shares with the view that it is opened from.
+        of: says which of several prompts it shows of a place, such as "pair 1 of 8"; nothing where there is one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Way:
     sites: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
     by: tuple[str, ...] = ("site", "layer", "head", "pos", "neuron")
+    of: Callable[[Spot], str] | None = None
 
     def check(self, spot: Mapping[str, Any]) -> None:
         """Refuse a place that it does not lead on from.
@@ -84,16 +86,18 @@ class Opened:
     trail: tuple[str, ...]
 
 
-def place_in_words(spot: Mapping[str, Any], words: Sequence[str]) -> str:
-    """Say where a place is: "z, layer 2, head 3" or "resid_pre, layer 1, ␣John (10)".
+def place_in_words(spot: Mapping[str, Any], words: Sequence[str], of: str = "") -> str:
+    """Say where a place is: "z, layer 2, head 3, pair 1 of 8" or "resid_pre, layer 1, ␣John (10)".
 
     Args:
         spot: the place.
         words: the tokens at its position.
+        of: which of several prompts it is of.
     """
     said = [SITE_TERMS[spot["site"]].label] if spot.get("site") in SITE_TERMS else []
-    said += [f"{key} {spot[key]}" for key in ("layer", "head", "neuron", "latent", "prompt") if key in spot]
+    said += [f"{key} {spot[key]}" for key in ("layer", "head", "neuron", "latent") if key in spot]
     if "pos" in spot:
         token = " / ".join(words)
         said.append(f"{token} ({spot['pos']})" if token else f"position {spot['pos']}")
-    return ", ".join(said) or "the whole"
+    said = said or ["the whole"]
+    return ", ".join([*said, of] if of else said)

@@ -156,6 +156,9 @@ class AttentionView(View[AttentionResult]):
     def code(self, layer: int | None = None, head: int | None = None, pos: int | None = None) -> str:
         """The lines of nnsight that compute a head's pattern and print where a token looks; they run as printed.
 
+        They compute what is shown: the clean prompt's pattern, the corrupt one's or the difference of both, weighted
+        or not, and the mean over several prompts. Where the view shows the largest of blocks, they print each token.
+
         Args:
             layer: by default the one that is shown.
             head: likewise.
@@ -168,11 +171,15 @@ class AttentionView(View[AttentionResult]):
         shown = self._shown()
         if pos is None and self.selected:
             pos = self.selected["pos"]
-        return self.partial.script(
-            shown[0] if layer is None else layer,
-            shown[1] if head is None else head,
+        layer = shown[0] if layer is None else layer
+        head = shown[1] if head is None else head
+        return self._source(layer, head).script(
+            layer,
+            head,
             pos,
             side=int(self.side == "corrupt"),
+            weighted=self.weighted,
+            difference=self.side == "difference",
         )
 
     def figure(self) -> Figure:

@@ -129,6 +129,21 @@ def test_pointing_at_a_token_tells_where_it_looks_and_who_looks_at_it(open_heads
     expect(page.locator(".iw-code pre")).to_contain_text("[[0, 1, 2, 3, 4, 5, 6, 7]]")
 
 
+@pytest.mark.parametrize("side", ["clean", "corrupt", "difference"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_code_is_what_python_prints_and_of_what_is_shown(open_heads, side, weighted):
+    shown = {"selected": {"layer": 1, "head": 2, "pos": 3}, "side": side, "weighted": weighted}
+    page = open_heads(attention(8, second=8), **shown)
+    view = AttentionView(attention(8, second=8))
+    for name, value in shown.items():
+        setattr(view, name, value)
+    page.locator("[data-action=code]").click()
+    expect(page.locator(".iw-code pre")).to_have_text(view.code())
+    what = "weighted pattern" if weighted else "pattern"
+    which = "corrupt less clean" if side == "difference" else f"{side} prompt"
+    expect(page.locator(".iw-code-head span")).to_have_text(f"{what} of head 1.2, {which}, position 3")
+
+
 def test_all_is_reached_by_keyboard(open_heads):
     page = open_heads()
     heads = page.get_by_role("grid", name="heads by layer: arrows move, Enter shows one large")

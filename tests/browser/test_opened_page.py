@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from interp_widgets import show_patching, teaching
 from interp_widgets.views._way import Way
 from interp_widgets.views.attribution import AttributionView
 from interp_widgets.views.lens_table import LensView
@@ -147,3 +148,18 @@ def test_a_lens_and_an_attribution_lead_on_in_the_page(open_page, tmp_path):
     expect(page.locator(f"{inner} .iw-strip").first).to_be_focused()
     page.locator(".iw-crumbs ol").last.locator("button", has_text="lens").click()
     expect(page.locator(".iw-grid").first).to_be_focused()
+
+
+def test_what_opens_from_a_mean_says_of_which_prompt_it_is(open_page, tmp_path):
+    pairs = teaching.prompts("ioi", n=2)
+    sides = [pair.clean for pair in pairs], [pair.corrupt for pair in pairs]
+    view = show_patching(teaching.load(), *sides, sites="z", layers=1)
+    view.selected = {"site": "z", "layer": 1, "head": 2}
+    view.drill("attribution")
+    view.pair = 1
+    view.drill("attribution")
+    page = open_page(view.to_html(tmp_path / "view.html"))
+    page.wait_for_selector(".iw-nested .iw-view[data-ready=true]")
+    ways = page.locator(".iw-crumbs ol")
+    expect(ways.nth(0)).to_have_text("patchingz, layer 1, head 2, pair 1 of 2attribution")
+    expect(ways.nth(1)).to_have_text("patchingz, layer 1, head 2, pair 2 of 2attribution")

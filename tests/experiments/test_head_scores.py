@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets import HeadScores, run_head_scores, teaching
+from interp_widgets import HeadScores, describe, run_head_scores, teaching
 from interp_widgets.experiments.head_scores import head_scores
 from interp_widgets.models.access import resolve
 from interp_widgets.models.copying import Copying
@@ -19,6 +20,8 @@ from interp_widgets.models.straight import Straight
 from interp_widgets.results.errors import AnswerError, PromptError, ResultError, SelectionError, UnknownNameError
 from interp_widgets.results.head_scores import SCORES
 from tests.experiments import induction_by_hand, zoo
+from tests.models.own_modules import Stack, weighty
+from tests.models.test_describe import STACK
 
 MODEL = teaching.load()
 NET = MODEL._module
@@ -200,6 +203,12 @@ def test_what_cannot_be_scored_is_said_in_words(scores: HeadScores) -> None:
         run_head_scores(MODEL, IOI.clean[0], answer=5, wrong_answer=IOI.wrong_answers[0])
     with pytest.raises(PromptError, match=r"length=40 tokens said twice do not fit: .* allow 32\."):
         run_head_scores(MODEL, length=40)
+    assert "of 20 random tokens said twice" in str(run_head_scores(MODEL, n_sequences=1).provenance.settings)
+    small = describe(weighty(Stack()), STACK)
+    assert "of 6 random tokens said twice" in str(run_head_scores(small, n_sequences=1).provenance.settings)
+    small = describe(weighty(Stack(length=3)), replace(STACK, context=3))
+    with pytest.raises(PromptError, match=r"^2 or more tokens said twice do not fit: .* allow 1\.$"):
+        run_head_scores(small)
     with pytest.raises(ValueError, match="n_sequences=0 must be a whole number from 1 on"):
         run_head_scores(MODEL, n_sequences=0)
     with pytest.raises(SelectionError, match="layers holds 4"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import linecache
+import math
 import sys
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from nnsight import NNsight
@@ -359,6 +361,14 @@ TEXTS, LABELS = hot_and_cold(20)
         ({"labels": LABELS[:-1]}, LabelError, "20 probe texts but 19 labels"),
         ({"labels": "hot"}, LabelError, "The probe labels are a str"),
         ({"labels": [*LABELS[:-1], float("nan")]}, LabelError, "probe label 19 is NaN"),
+        ({"labels": pd.Series([*LABELS[:-1], None], dtype="string")}, LabelError, "probe label 19 is NaN"),
+        (
+            {"positions": "tokens", "labels": [[None] * (len(text) - 1) + [math.nan] for text in TEXTS]},
+            LabelError,
+            f"label {len(TEXTS[0]) - 1} of probe text 0 is NaN",
+        ),
+        ({"transfer": {"odd": ([[3, 4, 5, 6]], [math.nan])}}, LabelError, "odd label 0 is NaN"),
+        ({"groups": [*range(19), math.nan]}, LabelError, "Group 19 is NaN, which does not say which texts belong"),
         ({"labels": np.linspace(0, 1, 20)}, LabelError, "names, truth values or whole numbers"),
         ({"labels": [*LABELS[:-1], None]}, LabelError, "probe label 19 is None"),
         ({"labels": [*LABELS[:-1], 3]}, LabelError, "mix names and numbers"),

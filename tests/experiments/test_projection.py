@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -189,12 +190,20 @@ def test_layers_come_one_by_one():
     assert seen[-1] == [True] * len(seen[0])
 
 
+def test_a_column_of_a_table_names_the_prompts():
+    labels = pd.Series(["a", "b", "nan", "c", "a", "b"], index=[9, 8, 7, 6, 5, 4])
+    assert list(module.projection(zoo.model("gpt2"), PROMPTS, labels=labels))[-1].labels == tuple(labels)
+
+
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
         ({"prompts": []}, PromptError, "prompt"),
         ({"prompts": [[5]]}, PromptError, "1 point would be too few for 2 axes"),
         ({"labels": ["a"]}, PromptError, "1 labels were given for 6 prompts"),
+        ({"labels": ["a", "b", float("nan"), *"abc"]}, PromptError, "Label 2 is NaN, which names no class. Name one"),
+        ({"labels": np.array([0.0, 1.0, 2.0, 3.0, np.nan, 5.0])}, PromptError, "Label 4 is NaN"),
+        ({"labels": pd.Series(["a", "b", "c", "a", "b", pd.NA])}, PromptError, "Label 5 is NaN"),
         ({"n_components": 1}, ValueError, "n_components=1 must be a whole number from 2 to 10"),
         ({"method": "mds"}, UnknownNameError, "mds"),
         ({"site": "pattern"}, SiteError, "pattern has no numbers of single tokens"),

@@ -259,9 +259,20 @@ def test_the_code_is_that_of_what_is_shown() -> None:
     view = AttentionView(attention(8, second=6))
     view.selected = {"layer": 1, "head": 2, "pos": 3}
     assert view.code().endswith("print(1, 2, 3)\n")
+    assert view.code() == "clean = [[0, 1, 2, 3, 4, 5, 6, 7]]\nshown = pattern_of(clean)\nprint(1, 2, 3)\n"
     view.side = "corrupt"
-    assert "[[0, 1, 2, 3, 4, 5]]" in view.code()
-    assert view.code(0, 1, 2).endswith("print(0, 1, 2)\n")
+    assert view.code(0, 1, 2) == "corrupt = [[0, 1, 2, 3, 4, 5]]\nshown = pattern_of(corrupt)\nprint(0, 1, 2)\n"
+    view.weighted = True
+    assert view.code().endswith("print('weighted', 1, 2, 3)\n")
+    both = AttentionView(attention(3, second=3))
+    both.side = "difference"
+    assert both.code(0, 1, 2).splitlines() == [
+        "clean = [[0, 1, 2]]",
+        "corrupt = [[0, 1, 2]]",
+        "shown = pattern_of(corrupt) - pattern_of(clean)",
+        "print(0, 1, 2)",
+    ]
+    assert AttentionView(attention(2, prompts=2)).code(0, 1).startswith("prompt = [[0, 1], [0, 1]]\n")
     with pytest.raises(SelectionError, match="Head 3 was not read"):
         view.code(head=3)
 

@@ -48,6 +48,8 @@ def test_a_way_that_tells_prompts_apart_opens_one_view_of_each():
     second = view.drill("rows")
     assert view.opened == (every, second)
     assert view.drill("rows") is second
+    view.pair = 0
+    assert view.drill("rows") is every, "of the mean it is the first prompt that opens"
 
 
 def test_the_page_is_told_the_way_to_each_view():
@@ -242,11 +244,13 @@ def test_a_published_notebook_has_them_too():
         ({"layer": 2, "pos": 4}, ("␣the",), "layer 2, ␣the (4)"),
         ({"pos": 4}, (), "position 4"),
         ({"site": "embed", "neuron": 7}, (), "neuron 7"),
+        ({"layer": 2, "prompt": 1}, (), "layer 2"),
         ({}, (), "the whole"),
     ],
 )
 def test_places_in_words(spot, words, said):
     assert place_in_words(spot, words) == said
+    assert place_in_words(spot, words, "pair 1 of 8") == f"{said}, pair 1 of 8"
 
 
 def test_a_link_of_ones_own_goes_on_when_a_view_is_opened():

@@ -15,11 +15,12 @@ class WireAttentionSide(TypedDict):
     """A prompt, or several whose mean is shown."""
 
     name: str
+    """Also what the code calls it."""
     labels: list[str]
     """Tokens of the first prompt."""
     prompts: int
     ids: str
-    """What fills `$ids` in the code."""
+    """All of its prompts as the code has them."""
 
 
 class WireScoreTerm(TypedDict):
@@ -64,6 +65,9 @@ class AttentionSpec(TypedDict):
     """Bytes of tiles and lines that a saved page keeps at most."""
     terms: list[WireScoreTerm]
     code: str
+    """Lines that compute a pattern, with `$prompts`, `$shown`, `$layer`, `$head` and `$pos` to be filled in."""
+    weighted_code: str
+    """Likewise of a weighted one."""
     provenance: list[str]
 
 

@@ -9,11 +9,12 @@ export type ColorScale = "shared" | "own";
 
 /** A prompt, or several whose mean is shown. */
 export interface WireAttentionSide {
+  /** Also what the code calls it. */
   name: string;
   /** Tokens of the first prompt. */
   labels: string[];
   prompts: number;
-  /** What fills `$ids` in the code. */
+  /** All of its prompts as the code has them. */
   ids: string;
 }
 
@@ -56,7 +57,10 @@ export interface AttentionSpec {
   /** Bytes of tiles and lines that a saved page keeps at most. */
   kept: number;
   terms: WireScoreTerm[];
+  /** Lines that compute a pattern, with `$prompts`, `$shown`, `$layer`, `$head` and `$pos` to be filled in. */
   code: string;
+  /** Likewise of a weighted one. */
+  weighted_code: string;
   provenance: string[];
 }
 

@@ -368,12 +368,25 @@ class AttentionHeads {
       this.#code.update("", "", "No layer is read yet.");
       return;
     }
-    const { ids, name } = spec.sides[kind.side === "corrupt" ? 1 : 0];
+    const { side, weighted } = kind;
+    const [clean, corrupt = clean] = spec.sides;
+    const read = side === "difference" ? [clean, corrupt] : [side === "corrupt" ? corrupt : clean];
     const { query } = focusOf({ ...scene, spot: null });
     const { layer, head } = shown;
-    const values = { ids, layer: String(layer), head: String(head), pos: String(query) };
-    const which = spec.sides.length > 1 ? `, ${name} prompt` : "";
-    this.#code.update(`pattern of ${nameOf(shown)}${which}, position ${query}`, substitute(spec.code, values));
+    const values = {
+      prompts: read.map(({ name, ids }) => `${name} = ${ids}`).join("\n"),
+      shown: read
+        .map(({ name }) => `pattern_of(${name})`)
+        .reverse()
+        .join(" - "),
+      layer: String(layer),
+      head: String(head),
+      pos: String(query),
+    };
+    const what = `${weighted ? "weighted pattern" : "pattern"} of ${nameOf(shown)}`;
+    const which = side === "difference" ? ", corrupt less clean" : spec.sides.length > 1 ? `, ${side} prompt` : "";
+    const code = weighted ? spec.weighted_code : spec.code;
+    this.#code.update(`${what}${which}, position ${query}`, substitute(code, values));
   }
 }
 
