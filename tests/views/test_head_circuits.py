@@ -184,7 +184,7 @@ def test_without_a_model_it_says_so():
     assert [found.circuit for found in view.vocabulary(2, 1)] == ["qk", "ov"]  # which the result brought along
     with pytest.raises(ResultError, match="this view came without a model to look through"):
         view.vocabulary(0, 0)
-    with pytest.raises(ResultError, match="a HeadCircuitView shows HeadCircuits, or the steps of them; int was given"):
+    with pytest.raises(ResultError, match="a HeadCircuitView shows a HeadCircuits, or the steps of one; int was given"):
         HeadCircuitView(3)
 
 
