@@ -81,6 +81,7 @@ def _check_layer(access: Access, layer: int) -> None:
         )
 
 
+@torch.no_grad()
 def head_sources(
     access: Access, straight: Straight, result: AttributionResult, layer: int, head: int
 ) -> Generator[HeadSources, None, HeadSources]:
@@ -141,6 +142,7 @@ def _brought(
     return torch.cat(brought, dim=-1).numpy(), torch.cat(pattern, dim=-1).numpy()
 
 
+@torch.no_grad()
 def neuron_parts(
     access: Access, straight: Straight, result: AttributionResult, layer: int
 ) -> Generator[NeuronParts, None, NeuronParts]:

@@ -11,6 +11,7 @@ from interp_widgets.experiments.code_sites import Held, blocks_at, heads_at, ind
 from interp_widgets.models.access import Access
 from interp_widgets.models.circuits import Circuits
 from interp_widgets.models.meeting import Meeting
+from interp_widgets.models.probe import probe_ids
 from interp_widgets.models.straight import Norm
 
 _CLOSE = 5e-3
@@ -31,14 +32,14 @@ def circuit_code(access: Access, circuits: Circuits, layer: int, offset: int) ->
     before, ending, last = straight.before("attn", layer), straight.ending("attn", layer), straight.last
     if layout is None or before is None or ending is None or last is None or access.opened.spelling.inside:
         return ""
-    behind, final = _gain(ending.norm, "behind"), _gain(last, "last")
-    if behind is None or final is None:
+    behind, final, entering = _gain(ending.norm, "behind"), _gain(last, "last"), _entering(access, circuits)
+    if behind is None or final is None or entering is None:
         return ""
     root = access.opened.module
     paths = {part: path for path, part in root.named_modules()}
     embed = paths[root.get_input_embeddings()]  # type: ignore[operator]
     unembed = paths[straight.unembedding or root]
-    named = [("behind", ending.norm.module), ("last", last.module)]
+    named = [("after", entering.norm), ("behind", ending.norm.module), ("last", last.module)]
     lines = [
         "import torch",
         *access.opened.setup.splitlines(),
@@ -54,7 +55,7 @@ def circuit_code(access: Access, circuits: Circuits, layer: int, offset: int) ->
         "",
         "with torch.no_grad():",
         "    # Each token is its embedding, as if that were all of the stream.",
-        "    x = embed(ids)",
+        f"    x = {entering.line.format('ids')}",
     ]
     normed = "norm({})" if before.module is not None else "{}"
     met = circuits.meeting(layer)
@@ -62,7 +63,7 @@ def circuit_code(access: Access, circuits: Circuits, layer: int, offset: int) ->
     if score is not None:
         queries = _head(heads_at(access, "q", "$head", "block"))
         keys = _head(heads_at(access, "k", _kv(access), "block"))
-        read = f"{normed.format('embed(some)')}.double().sum(0) for some in every.split(4096)"
+        read = f"{normed.format(entering.line.format('some'))}.double().sum(0) for some in every.split(4096)"
         lines += [
             "",
             "    # QK: the score of each query with each key, above the mean over keys of the whole vocabulary.",
@@ -90,6 +91,34 @@ def circuit_code(access: Access, circuits: Circuits, layer: int, offset: int) ->
         "    print(ov.tolist())  # (token that is attended to, token that is promoted)",
     ]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class _Entering:
+    """How token ids become what the first layer gets, positions apart."""
+
+    line: str
+    norm: nn.Module | None = None
+    """What the line calls `after`."""
+
+
+def _entering(access: Access, circuits: Circuits) -> _Entering | None:
+    """Find out what follows the token embedding; None where that is nothing that a line says."""
+    module: nn.Module = access.opened.module
+    ids = probe_ids(module)[0]
+    embedded = circuits.copying.embedded(ids).cpu()
+    handed: torch.Tensor = module.get_input_embeddings()(ids).detach()  # type: ignore[operator]
+    if _alike(handed, embedded):
+        return _Entering("embed({})")
+    times = float((embedded * handed.float().cpu()).sum() / handed.float().square().sum())
+    if _alike(times * handed, embedded):
+        return _Entering(f"{times:.6g} * embed({{}})")
+    for part in module.modules():
+        weight = getattr(part, "weight", None)
+        norm = isinstance(weight, torch.Tensor) and weight.shape == handed.shape[-1:]
+        if norm and _alike(part(handed).detach(), embedded):
+            return _Entering("after(embed({}))", part)
+    return None
 
 
 @dataclass(frozen=True)

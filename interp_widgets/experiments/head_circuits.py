@@ -55,6 +55,8 @@ def head_circuits(
     Yields:
         The result so far.
     """
+    if copying not in (True, False):
+        raise ValueError(f"copying={copying!r} must be True or False.")
     opened = open_model(model, tokenizer)
     prompts = parse_prompts(
         tokens,
@@ -68,6 +70,12 @@ def head_circuits(
     chosen = tuple(range(access.n_layers)) if layers is None else chosen_numbers(layers, "layers", access.n_layers)
     if not (is_whole(offset) and offset >= 0):
         raise ValueError(f"offset={offset!r} must be a whole number from 0 on.")
+    room = context_length(opened.config)
+    if room is not None and offset >= room:
+        raise ValueError(
+            f"offset={offset!r} is farther than tokens of {opened.name} can be apart: its context holds {room}. Pass "
+            f"at most {room - 1}."
+        )
     circuits = Circuits(access)
     if (why := circuits.missing(tuple(chosen))) is not None:
         raise ModelError(f"The circuits of {opened.name} cannot be read off its weights: {why}")
@@ -89,13 +97,14 @@ def head_circuits(
 def run_head_circuits(steps: Generator[HeadCircuits, None, HeadCircuits]) -> HeadCircuits:
     """Say by weights alone which token each head attends to from which (QK), and what attending to it promotes (OV).
 
-    Every token is taken as its embedding, as if that were all of the stream: W_E W_Q W_K^T W_E^T / sqrt(d_head) and
-    W_E W_V W_O W_U. That is all that a head of the first layer reads, positions apart; a later head reads more, which
-    earlier layers wrote. Norms: the one before attention is applied as it is, gain, bias and all, with the size that it
-    finds at the embedding; the last one's gain is folded into W_U and its size left at 1. Biases of queries and keys
-    count, those of values and outputs do not. Grouped query attention gives each query head the keys and values that
-    it shares. How a query and a key meet is measured in the model's own attention, rotary turns and scale included, and
-    checked; caps on scores (Gemma 2) are left out, as is what the offset alone adds (ALiBi).
+    Every token is taken as its embedding (with the norm that follows it in BLOOM), as if that were all of the stream:
+    W_E W_Q W_K^T W_E^T / sqrt(d_head) and W_E W_V W_O W_U. That is all that a head of the first layer reads, positions
+    apart; a later head reads more, which earlier layers wrote. Norms: the one before attention is applied as it is,
+    gain, bias and all, with the size that it finds at the embedding; the last one's gain is folded into W_U and its
+    size left at 1. Biases of queries and keys count, those of values and outputs do not. Grouped query attention gives
+    each query head the keys and values that it shares. How a query and a key meet is measured in the model's own
+    attention, rotary turns and scale included, and checked; caps on scores (Gemma 2) are left out, as is what the
+    offset alone adds (ALiBi).
 
     Args:
         model: nnsight's `TransformersModel` or `NNsight`, a Hugging Face causal language model, a local folder, or a
@@ -134,6 +143,8 @@ def run_head_circuits(steps: Generator[HeadCircuits, None, HeadCircuits]) -> Hea
 def _heads(
     vocabulary: tuple[int, int] | Iterable[tuple[int, int]], layers: tuple[int, ...], n_heads: int
 ) -> tuple[tuple[int, int], ...]:
+    if not isinstance(vocabulary, Iterable):
+        raise SelectionError(f"vocabulary={vocabulary!r} is no list of heads. Name them, such as [(3, 1)].")
     listed: list[Any] = list(vocabulary)
     pairs: list[Any] = [listed] if len(listed) == 2 and all(map(is_whole, listed)) else listed
     for pair in pairs:

@@ -14,7 +14,7 @@ from interp_widgets.experiments.finish import finish
 from interp_widgets.experiments.ledger import Ledger
 from interp_widgets.experiments.over import over
 from interp_widgets.experiments.remote import runs_remotely
-from interp_widgets.experiments.request import chosen_numbers, parse_seed
+from interp_widgets.experiments.request import check_answers, chosen_numbers, parse_seed
 from interp_widgets.models.access import Access, resolve
 from interp_widgets.models.answers import Answers, parse_answers
 from interp_widgets.models.copying import Copying
@@ -72,6 +72,8 @@ def head_scores(
     ):
         if not (is_whole(number) and number >= least):
             raise ValueError(f"{name}={number!r} must be a whole number from {least} on.")
+    if copying not in (True, False):
+        raise ValueError(f"copying={copying!r} must be True or False.")
     seed = parse_seed(seed)
     opened = open_model(model, tokenizer)
     named = _Names(opened, prompts, answer, wrong_answer)
@@ -113,7 +115,8 @@ def run_head_scores(steps: Generator[HeadScores, None, HeadScores]) -> HeadScore
 
     Raises:
         PromptError: empty text, sequences longer than the model's context, or prompts without their answers in them.
-        AnswerError: prompts without answers, answers without prompts, or an answer that is not one token.
+        AnswerError: prompts without answers, answers without prompts, an answer that is not one token, or the same as
+            the wrong answer.
         SelectionError: a layer that does not exist.
         SiteError: an architecture whose patterns cannot be read.
         ModelError: a model that cannot be read.
@@ -196,9 +199,11 @@ class _Names:
             parse_answers(given, name, len(self.prompts), tokenizer=opened.tokenizer, n_vocab=vocabulary)
             for given, name in ((answer, "answer"), (wrong_answer, "wrong_answer"))
         ]
-        self.answers = [int(token) for token in asked[0] if token is not None]
+        right, wrong = asked
+        check_answers(right, wrong, opened.labels)
+        self.answers = [int(token) for token in right if token is not None]
         self.right = [self._places(n, token, "answer") for n, token in enumerate(self.answers)]
-        self.wrong = [self._places(n, int(token or 0), "wrong answer")[0] for n, token in enumerate(asked[1])]
+        self.wrong = [self._places(n, int(token or 0), "wrong answer")[0] for n, token in enumerate(wrong)]
 
     def _places(self, number: int, token: int, what: str) -> list[int]:
         ids = self.prompts[number].ids

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import torch
+from torch import nn
 
 from interp_widgets.models.access import Access
 from interp_widgets.models.copying import Copying
@@ -47,6 +48,8 @@ class Circuits:
     @torch.no_grad()
     def _projects(self, layer: int) -> bool:
         """Whether queries and keys are what their projections make of the normed stream, as the model itself runs."""
+        if any(all(weight.ndim < 2 for weight in part.parameters()) for part in self._modules(layer)):
+            return False  # norms over all heads (OLMo 2), which read what projections make
         ids = probe_ids(self._access.opened.module)[:1].to(self._access.opened.device)
         runs = self._access.read(ids, ("q", "k"))
         made = self.queries_and_keys(layer, runs.stream[layer][0].float())
@@ -57,6 +60,13 @@ class Circuits:
         there = (runs.site("q", layer)[0], keys)
         pairs = zip(made, there, strict=True)
         return all(bool((mine - own.to(mine)).abs().max() <= 1e-2 * own.abs().max()) for mine, own in pairs)
+
+    def _modules(self, layer: int) -> list[nn.Module]:
+        """What hands over queries, keys and values: three modules, or one."""
+        layout = self._access.inside.heads
+        assert layout is not None
+        attention = self._access.anatomy.blocks[layer].get_submodule(layout.where.attention)
+        return [attention.get_submodule(path) for path in layout.where.qkv]
 
     @torch.no_grad()
     def positions(self, length: int) -> torch.Tensor:
@@ -193,9 +203,8 @@ class Circuits:
     def _projected(self, site: str, layer: int, entering: torch.Tensor) -> torch.Tensor:
         layout = self._access.inside.heads
         assert layout is not None
-        where = layout.where
-        path = where.qkv[0] if len(where.qkv) == 1 else where.qkv["qkv".index(site)]
-        module = self._access.anatomy.blocks[layer].get_submodule(where.attention).get_submodule(path)
+        modules = self._modules(layer)
+        module = modules[0] if len(modules) == 1 else modules["qkv".index(site)]
         weight = next(p for p in module.parameters() if p.is_floating_point())
         raw = module(entering.to(weight)[None]).float()
         return layout.take(site, raw, (1, len(entering)))[0]  # type: ignore[arg-type]

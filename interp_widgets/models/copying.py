@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from interp_widgets.models.access import Access
+from interp_widgets.models.harvest import harvest
 from interp_widgets.models.straight import Straight
+from interp_widgets.results.dictionary import Place
 
+_ENTRANCE = Place("resid_pre", 0)
+_PLACES = 4
+"""Positions of one token that are looked at to see whether they matter."""
 _TOKENS = 4096
 _ROWS = 32
 _TOP = 5
@@ -40,14 +47,25 @@ class Copying:
 
     @torch.no_grad()
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return what the token embedding hands over, (token, d_model), float32.
+        """Return what tokens hand to the first layer, (token, d_model), float32, without what positions add.
 
-        Positions are not in it, nor what a norm right after the embedding (BLOOM's) makes of it.
+        A norm right after the embedding (BLOOM's) and a multiplier (Granite's) are in it. Where positions are added to
+        embeddings, it is what the token embedding hands over.
         """
+        if not self.adds_positions:
+            return harvest(self._access, tokens[:, None], _ENTRANCE, lambda there: there[:, 0].clone())
         opened = self._access.opened
         module = opened.module.get_input_embeddings()  # type: ignore[operator]
         handed: torch.Tensor = module(tokens[None].to(opened.device))[0]
         return handed.float()
+
+    @cached_property
+    def adds_positions(self) -> bool:
+        """Whether what a token hands to the first layer depends on where it stands."""
+        ids = torch.zeros(1, _PLACES, dtype=torch.long)
+        with torch.no_grad():
+            entering = harvest(self._access, ids, _ENTRANCE, lambda there: there[0].clone())
+        return bool((entering - entering[:1]).abs().max() > 1e-6 * entering.abs().max())
 
     @torch.no_grad()
     def among_top(self, layer: int, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

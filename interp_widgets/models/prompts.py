@@ -179,21 +179,19 @@ def parse_prompts(
     if not parsed:
         raise PromptError(f"There is no {called}. Pass at least one.")
     for number, tokens in enumerate(parsed):
-        _check_length(tokens, name, f"pair {number}: " if len(parsed) > 1 else "", context)
+        _check_length(tokens, f"{called} {number}" if len(parsed) > 1 else f"the {called}", context)
     return parsed
 
 
-def _check_length(tokens: Tokens, name: str, where: str, context: int | None) -> None:
+def _check_length(tokens: Tokens, called: str, context: int | None) -> None:
     if context is not None and len(tokens) > context:
-        raise PromptError(
-            f"{where}the {name} prompt has {len(tokens)} tokens, but the model's context holds {context}. Shorten it."
-        )
+        raise PromptError(f"{called} has {len(tokens)} tokens, but the model's context holds {context}. Shorten it.")
 
 
 def _check_pair(pair: PromptPair, where: str, context: int | None, *, aligned: bool) -> None:
     clean, corrupt = pair.clean, pair.corrupt
     for name, tokens in (("clean", clean), ("corrupt", corrupt)):
-        _check_length(tokens, name, where, context)
+        _check_length(tokens, f"{where}the {name} prompt", context)
     if aligned and len(clean) != len(corrupt):
         raise PromptError(
             f"{where}the prompts have {len(clean)} and {len(corrupt)} tokens, so their positions cannot be matched.\n"
@@ -203,6 +201,6 @@ def _check_pair(pair: PromptPair, where: str, context: int | None, *, aligned: b
         )
     if clean.ids == corrupt.ids:
         raise PromptError(
-            f"{where}the clean and the corrupt prompt are identical, so no patch can change anything. "
+            f"{where}the clean and the corrupt prompt are identical, so that nothing tells them apart. "
             "Change what you want to trace in one of them."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,8 +14,9 @@ from interp_widgets.results.dictionary import Place
 from interp_widgets.results.directions import Directions
 from interp_widgets.results.equality import same_content
 from interp_widgets.results.errors import ResultError, SelectionError, unknown_name
-from interp_widgets.results.features_packing import tokens_of
-from interp_widgets.results.proportions import Bounds, of_mean_share, of_share
+from interp_widgets.results.probe_examples import Examples, Transfer
+from interp_widgets.results.probe_measures import MEASURES, Measure, held_out_share, share_interval
+from interp_widgets.results.proportions import Bounds
 from interp_widgets.results.provenance import Provenance
 from interp_widgets.results.saved import Contents, Saved
 from interp_widgets.results.terms import Term
@@ -24,8 +25,22 @@ from interp_widgets.results.tokens import Token, Tokens
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "CONTROLS",
+    "KINDS",
+    "MEASURES",
+    "Control",
+    "Examples",
+    "Kind",
+    "Measure",
+    "Mistake",
+    "ProbeResult",
+    "Transfer",
+    "at_column",
+    "promoted",
+]
+
 Kind = Literal["logistic", "means"]
-Measure = Literal["accuracy", "balanced", "auroc"]
 Control = Literal["permuted", "types"]
 Cell: TypeAlias = "tuple[int, int]"
 """Row and column."""
@@ -34,64 +49,11 @@ KINDS: Mapping[Kind, Term] = {
     "logistic": Term("logistic", "logistic regression", "weights that make the labels likeliest, with an L2 penalty"),
     "means": Term("means", "difference of means", "the class whose mean is nearest"),
 }
-MEASURES: Mapping[Measure, Term] = {
-    "accuracy": Term("accuracy", "accuracy", "share of examples whose label is read right"),
-    "balanced": Term("balanced", "balanced accuracy", "the mean over classes of the share that is read right"),
-    "auroc": Term(
-        "auroc",
-        "AUROC",
-        "how often an example of a class scores above one of another: the mean over folds, and over classes if there "
-        "are more than two",
-    ),
-}
 CONTROLS: Mapping[Control, str] = {
     "permuted": "the labels shuffled between examples",
     "types": "a random label for each kind of token, the same wherever it stands",
 }
 MEAN, TOKENS = "mean over tokens", "each token"
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """What probes are fitted to or tested on: whole texts, or single tokens of them."""
-
-    texts: tuple[Tokens, ...]
-    text: NDArray[np.int32]
-    """(example,): which of the texts."""
-    position: NDArray[np.int32]
-    """(example,): which token of it; -1 where an example is a whole text."""
-    labels: NDArray[np.int32]
-    """(example,): number of its class."""
-
-    def __eq__(self, other: object) -> bool:
-        return same_content(self, other) if isinstance(other, Examples) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # compares by value and holds arrays
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def per_token(self) -> bool:
-        """Whether each is a token."""
-        return bool((self.position >= 0).any())
-
-
-@dataclass(frozen=True, eq=False)
-class Transfer:
-    """Probes that were fitted to all examples, tested on others."""
-
-    name: str
-    examples: Examples
-    predicted: NDArray[np.int16]
-    """(kind, row, column, example): number of a class; -1 where not computed yet."""
-    auroc: NDArray[np.float32]
-    """(kind, row, column)."""
-
-    def __eq__(self, other: object) -> bool:
-        return same_content(self, other) if isinstance(other, Transfer) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # compares by value and holds arrays
 
 
 @dataclass(frozen=True)
@@ -195,7 +157,7 @@ class ProbeResult(Saved):
         _check(measure, "measure", MEASURES)
         if measure == "auroc":
             return self.scored.astype(np.float64)
-        return _shares(self.predicted, self.examples.labels, measure)
+        return held_out_share(self.predicted, self.examples.labels, measure)
 
     def interval(self, measure: Measure = "accuracy") -> Bounds:
         """Return the 95% confidence interval of a measure, two arrays (kind, row, column).
@@ -211,7 +173,9 @@ class ProbeResult(Saved):
         low, high = (np.full(self.scored.shape, np.nan) for _ in range(2))
         if measure != "auroc":
             for column in np.flatnonzero(self.computed.any(axis=0)):
-                bounds = _interval(self.predicted[:, :, column], self.examples.labels, self.groups[column], measure)
+                bounds = share_interval(
+                    self.predicted[:, :, column], self.examples.labels, self.groups[column], measure
+                )
                 low[:, :, column], high[:, :, column] = bounds
         low[np.isnan(self.value(measure))] = high[np.isnan(self.value(measure))] = np.nan
         return low, high
@@ -241,10 +205,7 @@ class ProbeResult(Saved):
             UnknownNameError: no such set, or no such measure.
         """
         _check(measure, "measure", MEASURES)
-        other = self._transfer(name)
-        if measure == "auroc":
-            return other.auroc.astype(np.float64)
-        return _shares(other.predicted, other.examples.labels, measure)
+        return self._transfer(name).value(measure)
 
     def transfer_chance(self, name: str, measure: Measure = "accuracy") -> float:
         """Return what a measure is on another set for a probe that knows nothing but the set's commonest class.
@@ -253,9 +214,7 @@ class ProbeResult(Saved):
             UnknownNameError: no such set, or no such measure.
         """
         _check(measure, "measure", MEASURES)
-        counts = np.bincount(self._transfer(name).examples.labels)
-        chances = {"accuracy": counts.max() / counts.sum(), "balanced": 1 / np.count_nonzero(counts), "auroc": 0.5}
-        return float(chances[measure])
+        return self._transfer(name).chance(measure)
 
     def transfer_interval(self, name: str, measure: Measure = "accuracy") -> Bounds:
         """Return the 95% confidence interval of `transferred`; tokens of one text count as a group.
@@ -264,10 +223,7 @@ class ProbeResult(Saved):
             UnknownNameError: no such set, or no such measure.
         """
         _check(measure, "measure", MEASURES)
-        other = self._transfer(name)
-        if measure == "auroc":
-            return np.full(other.auroc.shape, np.nan), np.full(other.auroc.shape, np.nan)
-        low, high = _interval(other.predicted, other.examples.labels, other.examples.text, measure)
+        low, high = self._transfer(name).interval(measure)
         missing = ~self.computed
         low[:, missing] = high[:, missing] = np.nan
         return low, high
@@ -426,26 +382,9 @@ class ProbeResult(Saved):
 
     def summary(self) -> str:
         """Say in words how well the labels are read, and where first."""
-        lines = [
-            f"{self.shape_in_words()} of {self.provenance.model}; always naming the commonest class: "
-            f"{self.majority:.2f}."
-        ]
-        low, high = self.interval()
-        for number, kind in enumerate(self.kinds):
-            if not self.computed.any():
-                continue
-            best = self.best(kind)
-            at = (number, *self.find(best["layer"], best["pos"], best["site"]))
-            line = (
-                f"{KINDS[kind].label}: best at {best['site']} of layer {best['layer']}, {self.where(at[2])}: accuracy "
-                f"{self.value()[at]:.2f} [{low[at]:.2f}, {high[at]:.2f}]"
-            )
-            if self.control is not None:
-                line += f", control {self.control_value()[at]:.2f}, selectivity {self.selectivity()[at]:.2f}"
-            lines.append(line)
-            lines += [f"  on {other.name}: {self.transferred(other.name)[at]:.2f}" for other in self.transfers]
-        lines += [f"not tested {self.where(column)}: {reason}" for column, reason in self.untested.items()]
-        return "\n".join(lines)
+        from interp_widgets.results.probe_in_words import summary
+
+        return summary(self)
 
     def shape_in_words(self) -> str:
         """Say how much there is."""
@@ -526,59 +465,15 @@ class ProbeResult(Saved):
         )
 
     def _contents(self) -> Contents:
-        header = {
-            "classes": self.classes,
-            "rows": [asdict(place) for place in self.rows],
-            "positions": self.positions,
-            "labels": self.labels,
-            "kinds": self.kinds,
-            "untested": list(self.untested.items()),
-            "vocab": list(self.vocab.items()),
-            "control": self.control,
-            "texts": [asdict(text) for text in self.examples.texts],
-            "transfers": [
-                {"name": other.name, "texts": [asdict(text) for text in other.examples.texts]}
-                for other in self.transfers
-            ],
-            "provenance": asdict(self.provenance),
-            "code": dict(self.code),
-        }
-        arrays = {name: getattr(self, name) for name in _ARRAYS} | _example_arrays("examples", self.examples)
-        arrays |= {f"vectors/{row}": vectors for row, vectors in enumerate(self.vectors)}
-        for number, other in enumerate(self.transfers):
-            arrays |= _example_arrays(f"transfers/{number}", other.examples)
-            arrays |= {f"transfers/{number}/{name}": getattr(other, name) for name in ("predicted", "auroc")}
-        return header, arrays
+        from interp_widgets.results.probe_packing import contents
+
+        return contents(self)
 
     @classmethod
     def _of_contents(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ProbeResult:
-        return cls(
-            examples=_examples(header["texts"], "examples", arrays),
-            classes=tuple(header["classes"]),
-            positions=tuple(header["positions"]),
-            labels=tuple(header["labels"]),
-            kinds=tuple(header["kinds"]),
-            rows=tuple(Place(**place) for place in header["rows"]),
-            **{name: arrays[name] for name in _ARRAYS},
-            untested={int(column): reason for column, reason in header["untested"]},
-            vectors=tuple(arrays[f"vectors/{row}"] for row in range(len(header["rows"]))),
-            vocab={int(token): label for token, label in header["vocab"]},
-            transfers=tuple(
-                Transfer(
-                    other["name"],
-                    _examples(other["texts"], f"transfers/{number}", arrays),
-                    arrays[f"transfers/{number}/predicted"],
-                    arrays[f"transfers/{number}/auroc"],
-                )
-                for number, other in enumerate(header["transfers"])
-            ),
-            control=header["control"],
-            provenance=Provenance(**header["provenance"]),
-            code=header["code"],
-        )
+        from interp_widgets.results.probe_packing import of_contents
 
-
-_ARRAYS = (*("predicted", "margin", "scored", "controls", "folds", "groups", "separation", "top_ids", "top_logits"),)
+        return of_contents(header, arrays)
 
 
 def at_column(result: ProbeResult, column: int) -> str:
@@ -600,32 +495,3 @@ def promoted(result: ProbeResult, kind: int, cell: Cell, direction: int) -> tupl
 def _check(name: object, noun: str, valid: Any) -> None:
     if name not in valid:
         raise unknown_name(noun, name, valid)
-
-
-def _shares(predicted: NDArray[np.int16], labels: NDArray[np.int32], measure: Measure) -> NDArray[np.float64]:
-    """Accuracy or balanced accuracy over the last axis; NaN where not computed."""
-    right = predicted == labels
-    if measure == "accuracy":
-        shares = right.mean(-1)
-    else:
-        shares = np.mean([right[..., labels == each].mean(-1) for each in np.unique(labels)], axis=0)
-    return np.where((predicted < 0).any(-1), np.nan, shares)
-
-
-def _interval(
-    predicted: NDArray[np.int16], labels: NDArray[np.int32], groups: NDArray[np.int32], measure: Measure
-) -> Bounds:
-    right = predicted == labels
-    if measure == "accuracy":
-        return of_share(right, groups)
-    return of_mean_share([(right[..., labels == each], groups[labels == each]) for each in np.unique(labels)])
-
-
-def _example_arrays(name: str, examples: Examples) -> dict[str, NDArray[Any]]:
-    return {f"{name}/{part}": getattr(examples, part) for part in ("text", "position", "labels")}
-
-
-def _examples(texts: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> Examples:
-    return Examples(
-        tuple(map(tokens_of, texts)), *(arrays[f"{name}/{part}"] for part in ("text", "position", "labels"))
-    )

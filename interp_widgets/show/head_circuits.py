@@ -46,8 +46,7 @@ def show_head_circuits(
 
     Example:
         >>> from interp_widgets import show_head_circuits, teaching
-        >>> text = "When Mary and John went to the store, John gave a drink to"
-        >>> view = show_head_circuits(teaching.load(), text, layer=3, head=1)
+        >>> view = show_head_circuits(teaching.load(), " Mary John Tom", layer=3, head=1, layers=3)
         >>> view.selected
         {'layer': 3, 'head': 1, 'token': None}
         >>> view.result.qk.shape == view.result.ov.shape

@@ -102,7 +102,7 @@ class Link:
         try:
             source = change["owner"]
             for view in self.views:
-                if view is not source:
+                if view is not source and not _waits(view):
                     self._take(source, view)
         finally:
             self._carrying = False
@@ -171,6 +171,12 @@ def link(*views: Linked, by: Sequence[str] | None = None) -> Link:
         if not any(set(keys) & set(view._shares) & set(other._shares) for other in views if other is not view):
             raise SelectionError(_nothing_in_common(views, keys))
     return Link(views, keys, same_tokens=by is None)
+
+
+def _waits(view: Linked) -> bool:
+    """Whether there is nothing to select in a view yet, since no result has come from a server."""
+    job: Any = getattr(view, "job", None)
+    return job is not None and job.partial is None
 
 
 def _agree(source: Linked, target: Linked, pos: int) -> bool:

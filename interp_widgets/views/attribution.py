@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -13,7 +14,7 @@ import traitlets
 
 from interp_widgets.results.attribution import AttributionResult, Component
 from interp_widgets.results.attribution_parts import HeadSources, NeuronParts
-from interp_widgets.results.errors import ResultError, SelectionError
+from interp_widgets.results.errors import InterpWidgetsError, ResultError, SelectionError
 from interp_widgets.results.tokens import Token
 from interp_widgets.views._attribution_wire import (
     attribution_arrays,
@@ -269,7 +270,8 @@ class AttributionView(View[AttributionResult]):
         super()._drain()
         if self._sources_of is not None and self.job.partial is not None:
             for part in self._leading():
-                self._find(part)
+                with suppress(InterpWidgetsError):  # experts have no neurons, and some heads cannot be told apart
+                    self._find(part)
         for job in [*self._finding.values()]:
             job.drain()
 

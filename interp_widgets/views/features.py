@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -19,6 +18,7 @@ from interp_widgets.results.errors import ResultError, SelectionError, unknown_n
 from interp_widgets.results.features import RANKINGS, FeatureResult, Ranking
 from interp_widgets.results.latent import LatentCard
 from interp_widgets.results.steering import Mode
+from interp_widgets.views._features_cards import CardFinder, CardsOf, raised
 from interp_widgets.views._features_wire import (
     WHOLE,
     entries,
@@ -30,7 +30,6 @@ from interp_widgets.views._features_wire import (
     wire_column,
     wire_reading,
 )
-from interp_widgets.views._job import Job
 from interp_widgets.views._source import steps_of
 from interp_widgets.views._view import STATIC, View
 from interp_widgets.views._wire import wire_array
@@ -43,16 +42,11 @@ if TYPE_CHECKING:
 
 Steps: TypeAlias = "Generator[FeatureResult, None, FeatureResult]"
 """An experiment under way: yields partial results and returns the whole."""
-Cards: TypeAlias = "tuple[LatentCard, ...]"
-CardsOf: TypeAlias = "Callable[[Sequence[int]], Generator[Cards, None, Cards]]"
-"""Starts to find out about some latents, in steps that may run the model."""
 Turned: TypeAlias = "Callable[[Sequence[int], int, Mode, float], DialReading]"
 """Runs tokens with a latent turned: which, how, and how far."""
 
 MOST_PINNED = 12
 _MOST_WRITTEN = 2000
-_TAKEN = 0.3
-"""Seconds between two states of cards that are being found."""
 _SAVED = 8
 """Of how many leading latents cards are found out for a saved page."""
 
@@ -124,13 +118,10 @@ class FeatureView(View[FeatureResult]):
             turned: runs tokens with a latent turned.
         """
         self._turned = turned
-        self._cards_of = cards_of
-        self._finding: dict[int, Job[Cards]] = {}
-        self._waiting: dict[int, list[str]] = {}
+        self._finder = CardFinder(self, cards_of)
         self._sent: NDArray[np.bool_] = np.zeros(0, bool)
         self._sent_fires: NDArray[np.int64] = np.zeros((0, 0), np.int64)
         self._seq = 0
-        self._taken = 0.0
         super().__init__(steps_of(source, FeatureResult, "FeatureView"))
 
     def turn(self, latent: int, mode: Mode = "ablate", strength: float = 1.0, token: int | None = None) -> DialReading:
@@ -161,7 +152,7 @@ class FeatureView(View[FeatureResult]):
             self.turn(latent, mode, strength, token)
             said = json.dumps(self.dial)
         except Exception as error:  # whatever it is, the page waits for an answer
-            self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
+            self._reply(request, lambda error=error: raised(error))  # type: ignore[misc]
             return
         self._reply(request, lambda: said)
 
@@ -176,7 +167,7 @@ class FeatureView(View[FeatureResult]):
             ResultError: the card is not there, and the view came without a model (as that of a loaded result does).
         """
         chosen = self._shown() if latent is None else _checked(self._raw, latent)
-        if (job := self._find(chosen)) is not None:
+        if (job := self._finder.find(chosen)) is not None:
             job.finish()
         return self.cards[chosen]
 
@@ -212,8 +203,7 @@ class FeatureView(View[FeatureResult]):
 
     def close(self) -> None:
         """Stop the work and free the view, here and in the page."""
-        for job in [*self._finding.values()]:
-            job.cancel()
+        self._finder.cancel()
         super().close()
 
     def _enriched(self, result: FeatureResult) -> FeatureResult:
@@ -252,7 +242,7 @@ class FeatureView(View[FeatureResult]):
     def _open(self, result: FeatureResult) -> dict[str, object]:
         self._note(result)
         return {
-            "spec": feature_spec(result, answers=self._cards_of is not None, turns=self._turned is not None),
+            "spec": feature_spec(result, answers=self._finder.can_find, turns=self._turned is not None),
             "names": dict(result.names),
             "notes": dict(result.notes),
             "cards": dict(result.cards),
@@ -315,70 +305,19 @@ class FeatureView(View[FeatureResult]):
 
     def _drain(self) -> None:
         super()._drain()
-        if self._cards_of is not None:
+        if self._finder.can_find:
             leading = [latent for latent, _ in self._raw.ranked(cast("Ranking", self.sort), _SAVED)]
-            self._start_finding([n for n in {*self._watched(), *leading} if n not in self.cards])
-        for job in [*self._finding.values()]:
-            job.drain()
-
-    def _find(self, latent: int) -> Job[Cards] | None:
-        """What finds out about a latent; None if its card is there."""
-        if latent in self._finding:
-            return self._finding[latent]
-        if latent in self.cards:
-            return None
-        return self._start_finding([latent])
-
-    def _start_finding(self, latents: Sequence[int]) -> Job[Cards] | None:
-        if not latents:
-            return None
-        if self._cards_of is None:
-            raise ResultError(
-                f"this result has no card of latent {latents[0]}, and the view came without a model to make one. "
-                "Compute cards with run_latent_cards, or call card() on the view that show_features returns."
-            )
-        job: Job[Cards] = Job(
-            self._cards_of(latents), lambda _: (0, 1), on_step=self._take, on_end=lambda: self._end(job, latents)
-        )
-        self._take(job.partial)
-        if job.state == "running":
-            self._finding |= dict.fromkeys(latents, job)
-        return job
-
-    def _take(self, cards: Cards | None) -> None:
-        """Show what is found so far, a few times a second at most: all cards travel at once."""
-        if cards is None:
-            return
-        if time.monotonic() - self._taken >= _TAKEN or not {card.latent for card in cards} <= self.cards.keys():
-            self._taken = time.monotonic()
-            self.cards = {**self.cards, **{card.latent: card for card in cards}}
-
-    def _end(self, job: Job[Cards], latents: Sequence[int]) -> None:
-        if job.error is None:
-            self._taken = 0.0
-            self._take(job.partial)
-        else:  # so that it can be asked for again
-            self.cards = {latent: card for latent, card in self.cards.items() if latent not in latents}
-        for latent in latents:
-            self._finding.pop(latent, None)
-            for request in self._waiting.pop(latent, ()):
-                self._reply(request, lambda: _outcome(job))
+            self._finder.start([n for n in {*self._watched(), *leading} if n not in self.cards])
+        self._finder.drain()
 
     def _request_card(self, request: str, latent: int) -> None:
         """Answer the page when a card is there; it runs where the work is done."""
         try:
-            job = self._find(_checked(self._raw, latent))
+            chosen = _checked(self._raw, latent)
         except Exception as error:  # whatever it is, the page waits for an answer
-            self._reply(request, lambda error=error: _raised(error))  # type: ignore[misc]
+            self._reply(request, lambda error=error: raised(error))  # type: ignore[misc]
             return
-        if job is None or job.state != "running":
-            self._reply(request, lambda: "found" if job is None else _outcome(job))
-            return
-        self._waiting.setdefault(latent, []).append(request)
-        if self._loop is None:
-            job.drain()
-        else:
-            job.start(self._loop)
+        self._finder.answer(chosen, lambda said: self._reply(request, said), self._loop)
 
     def _spot(self) -> Spot | None:
         if not self.selected:
@@ -485,14 +424,6 @@ def question(result: FeatureResult) -> str:
     if len(set(result.sides)) > 1:
         return f"Which {what} tell the two texts apart?"
     return f"Which {what} fire on {'this text' if len(result.texts) == 1 else 'these texts'}?"
-
-
-def _outcome(job: Job[Cards]) -> str:
-    return _raised(job.error) if job.error is not None else job.state
-
-
-def _raised(error: BaseException) -> str:
-    raise error
 
 
 def _upto(result: FeatureResult, token: int | None) -> tuple[int, ...]:

@@ -123,8 +123,9 @@ def test_prompts_of_unequal_lengths_end_in_nan() -> None:
     np.testing.assert_allclose(found.contributions[1, :, :4], alone.sources[2, 1].contributions[0], atol=1e-6)
 
 
-def test_on_request_it_is_the_same() -> None:
-    model = zoo.model("gpt2")
+@pytest.mark.parametrize("name", ["gpt2", "olmo2", "gemma3", "glm4"])  # three of them with norms behind their MLPs
+def test_on_request_it_is_the_same(name: str) -> None:
+    model = zoo.model(name)
     whole = run_attribution(model, [IDS, OTHER], ANSWER, None, by_source=[(1, 3)], neurons=2)
     bare = run_attribution(model, [IDS, OTHER], ANSWER, None)
     parts = parts_on_request(model)

@@ -39,13 +39,22 @@ def check(printed: list[list[list[float]]], result: HeadCircuits, layer: int, he
 
 
 @pytest.mark.parametrize(
-    "name", ["gpt2", "llama", "gpt_neox", "gptj", "falcon", "gemma2", "phi", "gpt_bigcode", "mistral_sliding"]
+    "name", ["gpt2", "llama", "gpt_neox", "gptj", "falcon", "gemma2", "phi", "gpt_bigcode", "mistral_sliding", "bloom"]
 )
 def test_lines_print_both_circuits(name: str, tmp_path: Path) -> None:
     model = NNsight(zoo.model(name))
     result = run_head_circuits(model, IDS, layers=[0, 2], offset=2, copying=False)
     for layer, head in ((0, 3), (2, 1)):
         check(run(result.script(layer, head), tmp_path, model=model), result, layer, head)
+
+
+def test_a_multiplier_behind_the_embedding_is_in_the_lines(tmp_path: Path) -> None:
+    scaled = zoo.build("granite")
+    scaled.model.embedding_multiplier = 12.0
+    result = run_head_circuits(scaled, IDS, layers=0, copying=False)
+    assert result.positions == "rotary"
+    assert "x = 12 * embed(ids)" in result.script(0, 2)
+    check(run(result.script(0, 2), tmp_path, model=scaled), result, 0, 2)
 
 
 def test_text_needs_nothing_but_the_model(tmp_path: Path) -> None:

@@ -106,6 +106,37 @@ def test_scores_are_those_of_the_models_own_attention(name: str) -> None:
     np.testing.assert_allclose(zero.softmax(-1), pattern[:, 3], atol=2e-4)
 
 
+@torch.no_grad()
+def test_a_norm_behind_the_embedding_is_part_of_it_and_distance_alone_adds_no_position() -> None:
+    model = zoo.model("bloom")
+    block, core = model.transformer.h[0], model.transformer
+    norm, last = block.input_layernorm, core.ln_f
+    everything = core.word_embeddings_layernorm(core.word_embeddings.weight)
+    q, k, _ = block.self_attention.query_key_value(norm(everything)).unflatten(-1, (4, 3, 8)).unbind(2)
+    qk = torch.einsum("qhd,khd->hqk", q, k - k.mean(0)) / 8**0.5
+    # The norm before attention with its size and without its bias, and so on to the logits.
+    normed = norm(everything) - norm.bias
+    rows = block.self_attention.query_key_value.weight.unflatten(0, (4, 3, 8))[:, 2]
+    out = block.self_attention.dense.weight.unflatten(1, (4, 8))
+    written = torch.einsum("sd,hvd,mhv->hsm", normed, rows, out)
+    ov = ((written - written.mean(-1, keepdim=True)) * last.weight) @ model.lm_head.weight.T
+    result = run_head_circuits(model, IDS, layers=0)
+    assert result.positions == "none"
+    np.testing.assert_allclose(result.qk[0], qk[:, ONCE][..., ONCE], rtol=1e-3, atol=1e-4)
+    ov = ov - ov.mean(-1, keepdim=True)
+    np.testing.assert_allclose(result.ov[0], ov[:, ONCE][..., ONCE], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(result.by_offset[0], 0, atol=1e-4)
+    values = torch.linalg.eigvals(ov.double())
+    np.testing.assert_allclose(result.copying[0], values.sum(-1).real / values.abs().sum(-1), atol=1e-3)
+
+
+def test_norms_over_all_keys_of_shared_heads_leave_the_other_circuit() -> None:
+    result = run_head_circuits(zoo.model("olmo2"), IDS, layers=0, copying=False)
+    assert np.isnan(result.qk).all()
+    assert np.isfinite(result.ov).all()
+    assert "a score is no product of a query and a key" in result.missing["qk"]
+
+
 def test_a_copying_head_made_by_hand_has_the_copying_circuit() -> None:
     model = zoo.build("gpt2")
     block = model.transformer.h[1].attn
@@ -226,6 +257,9 @@ def test_where_scores_are_no_product_the_other_circuit_is_still_there() -> None:
         ({"tokens": list(range(1000))}, PromptError, r"1000 different tokens in 16 heads .* Pass at most \d+ tokens"),
         ({"layers": 9}, SelectionError, "layers holds 9"),
         ({"offset": -1}, ValueError, "offset=-1 must be a whole number from 0 on"),
+        ({"offset": 10**6}, ValueError, "farther than tokens of .* can be apart: its context holds"),
+        ({"copying": "no"}, ValueError, "copying='no' must be True or False"),
+        ({"vocabulary": 3}, SelectionError, r"vocabulary=3 is no list of heads. Name them, such as \[\(3, 1\)\]"),
         ({"vocabulary": (9, 0)}, SelectionError, r"There is no head \(9, 0\) here: layers are 0, 1, 2, 3"),
         ({"vocabulary": ["a"]}, SelectionError, "vocabulary holds 'a'. Name heads"),
     ],

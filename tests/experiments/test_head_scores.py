@@ -201,6 +201,10 @@ def test_what_cannot_be_scored_is_said_in_words(scores: HeadScores) -> None:
         run_head_scores(MODEL, IOI.clean)
     with pytest.raises(PromptError, match="Prompt 0 does not hold its answer"):
         run_head_scores(MODEL, IOI.clean[0], answer=5, wrong_answer=IOI.wrong_answers[0])
+    with pytest.raises(AnswerError, match="The answer and the wrong answer are the same token"):
+        run_head_scores(MODEL, IOI.clean[0], answer=IOI.answers[0], wrong_answer=IOI.answers[0])
+    with pytest.raises(ValueError, match="copying='no' must be True or False"):
+        run_head_scores(MODEL, copying="no")  # type: ignore[arg-type]
     with pytest.raises(PromptError, match=r"length=40 tokens said twice do not fit: .* allow 32\."):
         run_head_scores(MODEL, length=40)
     assert "of 20 random tokens said twice" in str(run_head_scores(MODEL, n_sequences=1).provenance.settings)

@@ -52,7 +52,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ([CLEAN, [5, 6]], [CORRUPT, [7]], {}, PromptError, "pair 1: the prompts have 2 and 1 tokens"),
         ([CLEAN, [5, 6]], [CORRUPT, [7, 6]], {}, PromptError, "Pair 1 has 2 tokens but pair 0 has 4"),
         ([CLEAN, CLEAN], [CORRUPT], {}, PromptError, "2 clean prompts but 1 corrupt prompt. Pass"),
-        (CLEAN, CLEAN, {}, PromptError, "are identical, so no patch can change anything"),
+        (CLEAN, CLEAN, {}, PromptError, "are identical, so that nothing tells them apart"),
         ([], [], {}, PromptError, "The clean prompt is empty"),
         ("", "a", {}, PromptError, "The clean prompt is empty"),
         (CLEAN, "John", {}, PromptError, "The corrupt prompt is text, but this model comes without a tokenizer"),

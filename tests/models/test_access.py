@@ -15,10 +15,11 @@ from nnsight import NNsight, TransformersModel
 from torch import nn
 
 from interp_widgets.experiments.patching import run_patching
-from interp_widgets.models.access import _agree, resolve
+from interp_widgets.models.access import resolve
 from interp_widgets.models.fingerprint import fingerprint
 from interp_widgets.models.opening import open_model
 from interp_widgets.models.probe import probe_ids
+from interp_widgets.models.shortcuts import _agree
 from interp_widgets.results.errors import ModelError
 from tests.experiments import zoo
 

@@ -11,7 +11,7 @@ import pytest
 import traitlets
 
 from interp_widgets import AttributionView, link, run_attribution, show_attribution, teaching
-from interp_widgets.results.errors import ResultError, SelectionError
+from interp_widgets.results.errors import ResultError, SelectionError, SiteError
 from interp_widgets.views._attribution_wire import attribution_arrays, attribution_spec, wire_neurons
 from interp_widgets.views.attribution import question
 from tests import made_attribution as made
@@ -214,6 +214,22 @@ def test_a_saved_page_has_what_was_opened_and_the_strongest(tmp_path):
     assert {f"{head.layer}.{head.head}" for head in (heads[-1], *heads[:6])} == state["sources"].keys()
     assert set(state["neuron_parts"]) == {"0", "1", "2"}
     assert len(asked) == 10
+
+
+def test_a_page_is_saved_of_a_model_whose_mlps_have_no_neurons(tmp_path):
+    whole = made.result()
+    given, _ = opening(whole)
+
+    def refuse(result, layer):
+        raise SiteError("its MLP is a mixture of experts")
+
+    view = AttributionView(whole, **given | {"neurons_of": refuse})
+    page = view.to_html(tmp_path / "view.html").read_text()
+    state = json.loads(page.split('id="iw-state">')[1].split("</script>")[0])["state"]
+    assert len(state["sources"]) == 6
+    assert not state["neuron_parts"]
+    with pytest.raises(SiteError, match="a mixture of experts"):
+        view.neurons(1)
 
 
 def test_neurons_that_travel_are_the_strongest_of_any_prompt():

@@ -1,11 +1,15 @@
 """Linked views: what is selected in one is selected in the others, as far as they have it."""
 
+import asyncio
+
 import pytest
 
 from interp_widgets import FeatureView, PatchingGrid, Superposition, link
 from interp_widgets.results.errors import SelectionError, UnknownNameError
 from tests import made, made_features, made_toys
+from tests.views.test_waiting import VIEWS, Queued
 
+LATENT = {"latent": made_features.NAMES, "token": 1}
 STREAM = {"site": "resid_pre", "layer": 2, "pos": 4}
 
 
@@ -15,6 +19,10 @@ def streams(**changes):
 
 def heads():
     return PatchingGrid(made.heads())
+
+
+def features():
+    return FeatureView(made_features.result())
 
 
 def test_a_selection_goes_to_every_other_view_and_comes_back():
@@ -169,3 +177,21 @@ def test_what_cannot_be_linked_is_refused_in_words():
     with pytest.raises(SelectionError, match="Superposition has none of it"):
         link(one, Superposition(made_toys.toys()))
     assert one.links == two.links == []
+
+
+@pytest.mark.parametrize("kind", [view for view in VIEWS if {*view._shares} & {*PatchingGrid._shares}])
+def test_a_view_that_waits_for_its_first_result_is_left_alone(kind, monkeypatch):
+    async def notebook():
+        monkeypatch.setattr("interp_widgets.views._view.watching_loop", asyncio.get_running_loop)
+        waiting = kind(Queued())
+        for view, cell in ((streams(), STREAM), (heads(), {"site": "z", "layer": 1, "head": 1}), (features(), LATENT)):
+            if {*kind._shares} & {*view._shares}:
+                link(view, waiting)
+                view.selected = cell
+                assert view.selected == cell
+            view.close()
+        assert not waiting.selected
+        waiting.close()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(notebook())
