@@ -22,7 +22,7 @@ import { Maps } from "./head_circuits/maps";
 import { Readout } from "./head_circuits/readout";
 import { type Actions, attended, limitOf, type Place, type Scene, same } from "./head_circuits/scene";
 import css from "./head_circuits/style.css";
-import { TableView } from "./head_circuits/table_view";
+import { tableView } from "./head_circuits/table_view";
 import { copyingOf, meaningOf, nameOf, spokenCell, spokenHead, UNITS } from "./head_circuits/words";
 
 const TRAITS = ["extremes", "looking", "selected", "small", "color_scale", "links"] as const;
@@ -118,7 +118,7 @@ class HeadCircuits {
   readonly #large: LargeMap[];
   readonly #facts = new Facts();
   readonly #readout: Readout;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
