@@ -18,7 +18,7 @@ export function ramp(colors: readonly string[]): HTMLElement {
 }
 
 /** A ramp with its numbers below: at both ends, and in the middle where there is one. */
-export function scaleOf(colors: readonly string[], ticks: readonly [string, string, string]): HTMLElement {
+export function scaleBar(colors: readonly string[], ticks: readonly [string, string, string]): HTMLElement {
   const numbers = h("div", { class: "iw-ticks" }, ...ticks.map((text) => h("span", {}, text)));
   return h("div", { class: "iw-rampbox" }, ramp(colors), numbers);
 }

@@ -1,9 +1,10 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import type { Footer } from "../core/footer";
-import { formatNumber } from "../core/format";
+import { formatLimit } from "../core/format";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
+import { colorsOf, scaleBar, ticksTo } from "../core/legend";
 import { Links } from "../core/links";
 import type { Model } from "../core/model";
 import { Pattern, patternCss } from "../core/pattern";
@@ -91,16 +92,8 @@ class LargeMap {
       label: `${circuit.toUpperCase()} circuit of ${nameOf(shown)}: arrows move, Enter holds a token, plus and minus zoom`,
       describe: (row, column) => spokenCell(scene, circuit, row, column),
     });
-    const ramp = h("div", { class: "iw-ramp" });
-    const colors = palette.scale.css.filter((_, n) => n % 16 === 0);
-    ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-    const end = formatNumber(limit);
-    const ticks = [`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text));
-    fill(
-      this.ramp,
-      h("strong", {}, UNITS[circuit]),
-      h("div", { class: "iw-rampbox" }, ramp, h("div", { class: "iw-ticks" }, ...ticks)),
-    );
+    const scale = scaleBar(colorsOf(palette, true), ticksTo(formatLimit(limit), true));
+    fill(this.ramp, h("span", {}, UNITS[circuit]), scale);
   }
 }
 
