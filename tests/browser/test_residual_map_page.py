@@ -12,7 +12,7 @@ from interp_widgets.views.residual_map import ProjectionView
 from tests.browser.conftest import violations
 from tests.made_projection import projection
 
-LEFT = 46
+LEFT = 60
 
 
 @pytest.fixture

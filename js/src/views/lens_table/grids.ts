@@ -8,11 +8,11 @@ import { type Difference, fillOf, type Scale } from "./scale";
 import type { Actions, Cell, Scene } from "./scene";
 import { quantityAt, rowLabel, spoken } from "./words";
 
-const SIZES: CellSizes = { widest: 84, row: 22, readable: 50 };
+const SIZES: CellSizes = { widest: 84, row: 22, readable: 42 };
 /** A single table of few layers is a picture of its own. */
 const ALONE: CellSizes = { ...SIZES, least: 330 };
 /** Cells of this width have room for most tokens: grids stand side by side only where each has it. */
-const READABLE = 44;
+const READABLE = 42;
 const AXIS = 56;
 const BETWEEN = 20;
 const TALLEST = { one: 560, more: 330 };

@@ -46,14 +46,13 @@ export class Motion {
     const aspect = width / height;
     this.frame = frameOf(placed, aspect, spec.n_given === 0, oneScale ? largestHalf(scene, aspect) : null);
     const next = framed(placed, this.frame);
-    const { u, v } = this.#from;
-    const still = first || resized || u.length !== next.u.length || data.count > STILL || prefersStill();
+    const still = first || resized || this.#from.u.length !== next.u.length || data.count > STILL || prefersStill();
     if (still) {
       this.#move = null;
       this.#from = next;
     } else {
       // From where points are now, which may be on their way already.
-      this.#from = { u: u.slice(), v: v.slice() };
+      this.#from = this.now();
       this.#move = { ...next, since: performance.now() };
     }
     return true;
