@@ -167,7 +167,7 @@ function textPainter(context: CanvasRenderingContext2D, palette: Palette, font: 
   context.textBaseline = "middle";
   context.direction = "ltr";
   return (text: string, fill: number | null, box: Box, strong: boolean) => {
-    const room = box.width - 6;
+    const room = box.width - 4;
     const key = `${Math.floor(room)} ${strong} ${text}`;
     context.font = strong ? `bold ${font}` : font;
     const fitted = cut.get(key) ?? fitText(text, room, (part) => context.measureText(part).width);
@@ -188,7 +188,7 @@ function paintHit(context: CanvasRenderingContext2D, _: Palette, { x, y, width, 
 }
 
 /** Still to come: an outline with one stroke across, like a form that is not filled in. */
-function paintPaper(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
+export function paintPaper(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
   context.strokeStyle = palette.line;
   context.lineWidth = 1;
   context.beginPath();

@@ -68,10 +68,7 @@ class LargeMap {
       ov ? "OV " : "QK ",
       h("span", {}, ov ? "what attending to a token promotes" : "which tokens attend to it"),
     );
-    fill(
-      this.axes,
-      `rows: the token that is attended to · columns: ${ov ? "the token it makes likelier" : "the token that attends"}`,
-    );
+    fill(this.axes, `rows: is attended to · columns: ${ov ? "is made likelier" : "attends"}`);
     const why = data.arrays.missing[circuit];
     this.missing.hidden = !why;
     fill(this.missing, why ? `No QK circuit: ${why}` : "");
@@ -149,7 +146,8 @@ class HeadCircuits {
     const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
     const one = h("div", {}, this.#name, pair, this.#readout.element);
     const scrolls = h("div", { class: "iw-scrolls" }, this.#maps.element);
-    const heads = h("div", {}, controls, scrolls, barKey(), this.#facts.element);
+    const maps = h("div", { class: "iw-maps-box" }, scrolls, barKey());
+    const heads = h("div", { class: "iw-heads" }, controls, maps, this.#facts.element);
     const body = h("div", {}, h("div", { class: "iw-body" }, heads, one));
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
@@ -340,7 +338,7 @@ class HeadCircuits {
 function barKey(): HTMLElement {
   return h(
     "p",
-    { class: "iw-quiet iw-axis-name" },
+    { class: "iw-quiet iw-bar-key" },
     "Layers downwards, heads to the right. The bar below a map: how much of its OV copies (warm) or turns tokens around (cool).",
   );
 }

@@ -70,7 +70,7 @@ const nextFrame = () => new Promise(requestAnimationFrame);
 test.each(["pointerup", "pointercancel", "pointermove"])("nothing is drawn between a press and %s", async (end) => {
   const body = h("ul");
   const frame = new Frame("a view", "", body);
-  const model = new FakeModel<Awaited>({ job: { state: "done" } as Awaited["job"] });
+  const model = new FakeModel({ job: { state: "done" } } as Awaited);
   const clicked: string[] = [];
   body.addEventListener("click", ({ target }) => clicked.push((target as Element).textContent ?? ""));
   const stage = new Stage<Awaited>(model, { draw: () => fill(body, ...list("a", "b")) });
