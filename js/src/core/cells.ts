@@ -188,7 +188,7 @@ function paintHit(context: CanvasRenderingContext2D, _: Palette, { x, y, width, 
 }
 
 /** Still to come: an outline with one stroke across, like a form that is not filled in. */
-export function paintPaper(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
+function paintPaper(context: CanvasRenderingContext2D, palette: Palette, { x, y, width, height }: Box): void {
   context.strokeStyle = palette.line;
   context.lineWidth = 1;
   context.beginPath();

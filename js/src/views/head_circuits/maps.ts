@@ -1,6 +1,6 @@
 import { prepare } from "../../core/canvas";
-import { paintPaper } from "../../core/cells";
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
+import { hatch } from "../../core/hatch";
 import { paintTile } from "../../core/pattern_paint";
 import { fontsOf } from "../../core/picture";
 import { listen } from "../../core/pointer";
@@ -119,7 +119,7 @@ export class Maps {
           context.fillRect(x, y, size, size);
           context.fillRect(x, y + size + 1, size, BAR);
           paintTile(context, source.tile(level), look, box);
-        } else paintPaper(context, palette, box);
+        } else hatch(context, palette, box);
         const score = data.copying(one);
         if (!Number.isNaN(score)) {
           context.fillStyle = score < 0 ? palette.corrupt : palette.clean;
