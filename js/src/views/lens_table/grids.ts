@@ -6,7 +6,7 @@ import { type CellSizes, type GridCell, LayerGrid } from "../../core/layer_grid"
 import { Viewport } from "../../core/viewport";
 import { type Difference, fillOf, type Scale } from "./scale";
 import type { Actions, Cell, Scene } from "./scene";
-import { quantityAt, rowLabel, spoken } from "./words";
+import { inCell, quantityAt, rowLabel, spoken } from "./words";
 
 const SIZES: CellSizes = { widest: 84, row: 22, readable: 42 };
 /** A single table of few layers is a picture of its own. */
@@ -208,7 +208,7 @@ function differences({ data, rows }: Scene, difference: Difference): Cells {
     look: (at) => {
       const value = difference.at(rows[Math.floor(at / length)], at % length);
       if (Number.isNaN(value)) return { fill: null, mark: "paper", beyond: false };
-      const text = Math.abs(value) < 5e-3 ? "" : formatNumber(value, { plus: difference.signed });
+      const text = Math.abs(value) < 5e-3 ? "" : inCell(value, difference.signed);
       return { fill: fillOf(difference.share(value)), mark: null, beyond: false, text };
     },
   };
