@@ -80,7 +80,7 @@ def test_a_signed_dictionary_has_cool_colours_below_zero(open_features):
     page = open_features(made.result(signed=True), selected={"latent": 13, "token": None})
     red, _, blue = rgb(page, 1)
     assert blue > red + 60
-    expect(page.locator(".iw-ticks").first).to_have_text("−0.4000.40")
+    expect(page.locator(".iw-ticks").first).to_have_text("−0.40+0.4")
 
 
 def test_pointing_ranks_the_latents_of_a_token_and_a_click_holds_it(open_features):

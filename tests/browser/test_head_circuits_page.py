@@ -137,6 +137,17 @@ def test_a_circuit_that_is_not_known_says_why(open_circuits):
     expect(page.locator(".iw-lists")).to_contain_text("Not known: its queries and keys are normalised.")
 
 
+def test_heads_that_are_not_read_are_hatched(open_circuits):
+    page = open_circuits(made.result(done=1))
+    colors = page.locator(".iw-maps canvas").evaluate(
+        """c => { const s = c.width / c.getBoundingClientRect().width, at = (name) => Number(c.dataset[name]);
+        const y = at("y0") + at("step") + at("bar") + 4;
+        const seen = c.getContext('2d').getImageData((at("x0") + 4) * s, y * s, 40 * s, 40 * s).data;
+        return seen.filter((value, n) => n % 4 === 3 && !value).length; }"""
+    )
+    assert 800 < colors < 1600, "lines with the page between them"
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (760, "dark"), (1200, "light"), (2000, "dark")])
 def test_it_fits_and_everybody_can_use_it(open_circuits, width, scheme):
     page = open_circuits(width=width, scheme=scheme)

@@ -230,3 +230,10 @@ def test_nothing_is_wrong_for_assistive_technology_and_nothing_sticks_out(open_l
     )
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_short_prompt_is_seen_whole_on_a_page_of_middle_width(open_lens):
+    grid = Grid(open_lens(made.long(15, 3), width=760), "prompt", ".iw-lens-panel")
+    width = grid.canvas.evaluate("c => c.getBoundingClientRect().width")
+    assert grid.data["x0"] >= 0
+    assert grid.data["x0"] + 15 * grid.data["cellW"] <= width

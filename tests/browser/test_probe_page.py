@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,3 +185,12 @@ def test_what_is_not_there_yet_is_said(open_probes):
     expect(page.locator(".iw-legend")).to_contain_text("not computed")
     expect(page.locator(".iw-detail")).to_be_hidden()
     assert violations(page) == []
+
+
+def test_long_names_of_classes_leave_room_for_what_they_name(open_probes):
+    long = tuple(f"{name}, as somebody called it who had a lot of time to think of a name" for name in ("bad", "good"))
+    page = open_probes(replace(probes(), classes=long), width=400)
+    page.locator(".iw-confusion").wait_for()
+    assert page.locator(".iw-scroll").evaluate("e => e.scrollWidth <= e.clientWidth")
+    widths = page.locator(".iw-promoted > :last-child").evaluate_all("all => all.map(e => e.offsetWidth)")
+    assert min(widths) > 150

@@ -12,7 +12,7 @@ from interp_widgets.views.residual_map import ProjectionView
 from tests.browser.conftest import violations
 from tests.made_projection import projection
 
-LEFT = 46
+LEFT = 60
 
 
 @pytest.fixture
@@ -244,3 +244,14 @@ def test_it_is_accessible_and_fits(open_map, width, scheme):
     page = open_map(width=width, scheme=scheme, selected=[1, 2, 3])
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_is_written_over_the_points(open_map):
+    page = open_map(width=400)
+    inked = page.locator("canvas.iw-over").evaluate(
+        "(c, left) => { const s = c.width / c.getBoundingClientRect().width, points = c.previousElementSibling;"
+        " const seen = c.getContext('2d').getImageData((left + 2) * s, 0, 60 * s, (points.clientHeight - 2) * s).data;"
+        " return seen.filter((value, at) => at % 4 === 3 && value).length; }",
+        LEFT,
+    )
+    assert inked == 0

@@ -167,7 +167,7 @@ function textPainter(context: CanvasRenderingContext2D, palette: Palette, font: 
   context.textBaseline = "middle";
   context.direction = "ltr";
   return (text: string, fill: number | null, box: Box, strong: boolean) => {
-    const room = box.width - 6;
+    const room = box.width - 4;
     const key = `${Math.floor(room)} ${strong} ${text}`;
     context.font = strong ? `bold ${font}` : font;
     const fitted = cut.get(key) ?? fitText(text, room, (part) => context.measureText(part).width);

@@ -1,12 +1,13 @@
 import type { Theme } from "../protocol/common";
 import { fill, h } from "./dom";
 import own from "./frame.css";
+import parts from "./parts.css";
 import readout from "./readout.css";
 import { applyPalette, hostTheme, type Palette, palettes, watchHostTheme } from "./theme";
 import tooltip from "./tooltip.css";
 
 /** The looks of every view. */
-export const frameCss = own + readout + tooltip;
+export const frameCss = own + parts + readout + tooltip;
 
 const FALLBACK_WIDTH = 760;
 // Without it JupyterLab takes keys typed here as commands: "d d" would delete the cell.

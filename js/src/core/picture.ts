@@ -1,3 +1,4 @@
+import type { Run } from "./flow";
 import type { Palette } from "./theme";
 
 const WIDEST = 1600;
@@ -19,6 +20,14 @@ export function fontsOf(element: Element): Fonts {
   const style = getComputedStyle(element);
   const sans = getComputedStyle(element.parentElement ?? element).fontFamily || "sans-serif";
   return { sans, mono: style.getPropertyValue("--_mono").trim() || "monospace" };
+}
+
+/** Runs of text in the two voices of a picture: what is told, and what it is told of. */
+export function pensOf({ muted, fg }: Palette, { sans }: Pick<Fonts, "sans">) {
+  return {
+    plain: (text: string, size = 12.5): Run => ({ text, color: muted, font: `${size}px ${sans}` }),
+    bold: (text: string, size = 12.5): Run => ({ text, color: fg, font: `bold ${size}px ${sans}` }),
+  };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Bytes } from "./array";
 import { fill } from "./dom";
 import { Footer, type Panel, type Takeaways } from "./footer";
 import type { Frame } from "./frame";
+import { keepFocus, Press } from "./hold";
 import { Messages, type Streamed, uuid } from "./messages";
 import { type Model, observe } from "./model";
 import type { Awaited } from "./waiting";
@@ -26,6 +27,7 @@ export class Stage<State extends Awaited, Sent extends { kind: string } = ToPyth
   readonly messages: Messages<State, Sent, Piece>;
   readonly #stop = new AbortController();
   #frame: Frame | null = null;
+  #press: Press | null = null;
   #scheduled = 0;
 
   constructor(
@@ -51,6 +53,7 @@ export class Stage<State extends Awaited, Sent extends { kind: string } = ToPyth
   /** Puts the view into the page, draws it, and goes on drawing whenever one of `traits`, the theme or the room changes. */
   open(el: HTMLElement, frame: Frame, traits: readonly (keyof State & string)[], done: string): void {
     this.#frame = frame;
+    this.#press = new Press(frame.element, () => this.redraw(), this.signal);
     fill(el, frame.element);
     const unobserve = observe(this.model, ["spec", "arrays", "job", "theme", ...traits], (name) => {
       this.play.changed?.(name);
@@ -71,14 +74,20 @@ export class Stage<State extends Awaited, Sent extends { kind: string } = ToPyth
   }
 
   draw(): void {
-    this.play.draw();
-    if (this.#frame) this.#frame.element.dataset.ready = "true";
+    if (!this.#frame) {
+      this.play.draw();
+      return;
+    }
+    keepFocus(this.#frame.element, () => this.play.draw());
+    this.#frame.element.dataset.ready = "true";
   }
 
-  /** Draws with the next frame, once for all that changes until then. */
+  /** Draws with the next frame, once for all that changes until then; not while a button is pressed. */
   redraw(): void {
     cancelAnimationFrame(this.#scheduled);
-    this.#scheduled = requestAnimationFrame(() => this.draw());
+    this.#scheduled = requestAnimationFrame(() => {
+      if (!this.#press?.held) this.draw();
+    });
   }
 
   write<Name extends keyof State & string>(name: Name, value: State[Name]): void {

@@ -26,7 +26,7 @@ import { Readout } from "./attention_heads/readout";
 import { type Actions, atOf, focusOf, type Head, limitOf, type Scene } from "./attention_heads/scene";
 import { Scores } from "./attention_heads/scores";
 import css from "./attention_heads/style.css";
-import { TableView } from "./attention_heads/table_view";
+import { tableView } from "./attention_heads/table_view";
 import { Text } from "./attention_heads/text";
 import { tipOf } from "./attention_heads/tip";
 import { nameOf, spokenCell, spokenHead } from "./attention_heads/words";
@@ -51,7 +51,7 @@ class AttentionHeads {
   readonly #pattern: Pattern;
   readonly #readout: Readout;
   readonly #legend: Legend;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();

@@ -22,7 +22,7 @@ import { Plot, strongest } from "./attribution/plot";
 import { Ranking } from "./attribution/ranking";
 import { type Actions, type Asked, limitOf, type Scene } from "./attribution/scene";
 import css from "./attribution/style.css";
-import { TableView } from "./attribution/table_view";
+import { tableView } from "./attribution/table_view";
 import { TextStrip } from "./attribution/text_strip";
 import { codeOf, nameOf, spoken } from "./attribution/words";
 
@@ -42,7 +42,7 @@ class Attribution {
   readonly #legend: Legend;
   readonly #ranking: Ranking;
   readonly #card: Card;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #links: Links;

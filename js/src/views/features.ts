@@ -23,7 +23,7 @@ import { leading, type Ranked, ranked, type Sort } from "./features/ranking";
 import type { Actions, Asked, Scene } from "./features/scene";
 import { Strips } from "./features/strips";
 import css from "./features/style.css";
-import { TableView } from "./features/table_view";
+import { tableView } from "./features/table_view";
 import { TokenPanel } from "./features/token_panel";
 import { canComplete, nameOf, noun, spoken } from "./features/words";
 
@@ -44,7 +44,7 @@ class Features {
   readonly #token: TokenPanel;
   readonly #list: LatentList;
   readonly #card: Card;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #links: Links;

@@ -1,9 +1,10 @@
 import { CodeBlock, codeCss } from "../core/code_block";
 import { fill, h } from "../core/dom";
 import type { Footer } from "../core/footer";
-import { formatNumber } from "../core/format";
+import { formatLimit } from "../core/format";
 import { Frame } from "../core/frame";
 import { JobStrip } from "../core/job_strip";
+import { colorsOf, scaleBar, ticksTo } from "../core/legend";
 import { Links } from "../core/links";
 import type { Model } from "../core/model";
 import { Pattern, patternCss } from "../core/pattern";
@@ -22,7 +23,7 @@ import { Maps } from "./head_circuits/maps";
 import { Readout } from "./head_circuits/readout";
 import { type Actions, attended, limitOf, type Place, type Scene, same } from "./head_circuits/scene";
 import css from "./head_circuits/style.css";
-import { TableView } from "./head_circuits/table_view";
+import { tableView } from "./head_circuits/table_view";
 import { copyingOf, meaningOf, nameOf, spokenCell, spokenHead, UNITS } from "./head_circuits/words";
 
 const TRAITS = ["extremes", "looking", "selected", "small", "color_scale", "links"] as const;
@@ -67,10 +68,7 @@ class LargeMap {
       ov ? "OV " : "QK ",
       h("span", {}, ov ? "what attending to a token promotes" : "which tokens attend to it"),
     );
-    fill(
-      this.axes,
-      `rows: the token that is attended to · columns: ${ov ? "the token it makes likelier" : "the token that attends"}`,
-    );
+    fill(this.axes, `rows: is attended to · columns: ${ov ? "is made likelier" : "attends"}`);
     const why = data.arrays.missing[circuit];
     this.missing.hidden = !why;
     fill(this.missing, why ? `No QK circuit: ${why}` : "");
@@ -91,16 +89,8 @@ class LargeMap {
       label: `${circuit.toUpperCase()} circuit of ${nameOf(shown)}: arrows move, Enter holds a token, plus and minus zoom`,
       describe: (row, column) => spokenCell(scene, circuit, row, column),
     });
-    const ramp = h("div", { class: "iw-ramp" });
-    const colors = palette.scale.css.filter((_, n) => n % 16 === 0);
-    ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-    const end = formatNumber(limit);
-    const ticks = [`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text));
-    fill(
-      this.ramp,
-      h("strong", {}, UNITS[circuit]),
-      h("div", { class: "iw-rampbox" }, ramp, h("div", { class: "iw-ticks" }, ...ticks)),
-    );
+    const scale = scaleBar(colorsOf(palette, true), ticksTo(formatLimit(limit), true));
+    fill(this.ramp, h("span", {}, UNITS[circuit]), scale);
   }
 }
 
@@ -118,7 +108,7 @@ class HeadCircuits {
   readonly #large: LargeMap[];
   readonly #facts = new Facts();
   readonly #readout: Readout;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();
@@ -156,7 +146,8 @@ class HeadCircuits {
     const pair = h("div", { class: "iw-pair" }, ...this.#large.map(({ element }) => element));
     const one = h("div", {}, this.#name, pair, this.#readout.element);
     const scrolls = h("div", { class: "iw-scrolls" }, this.#maps.element);
-    const heads = h("div", {}, controls, scrolls, barKey(), this.#facts.element);
+    const maps = h("div", { class: "iw-maps-box" }, scrolls, barKey());
+    const heads = h("div", { class: "iw-heads" }, controls, maps, this.#facts.element);
     const body = h("div", {}, h("div", { class: "iw-body" }, heads, one));
     this.#footer = this.#makeFooter(body);
     this.#frame = new Frame(
@@ -347,7 +338,7 @@ class HeadCircuits {
 function barKey(): HTMLElement {
   return h(
     "p",
-    { class: "iw-quiet iw-axis-name" },
+    { class: "iw-quiet iw-bar-key" },
     "Layers downwards, heads to the right. The bar below a map: how much of its OV copies (warm) or turns tokens around (cool).",
   );
 }

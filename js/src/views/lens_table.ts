@@ -27,7 +27,7 @@ import { Prompts } from "./lens_table/prompts";
 import { type Difference, differenceOf, type Scale, scaleOf } from "./lens_table/scale";
 import { type Actions, type Cell, current, type Scene, samePin } from "./lens_table/scene";
 import css from "./lens_table/style.css";
-import { TableView } from "./lens_table/table_view";
+import { tableView } from "./lens_table/table_view";
 import { meaningOf, quantitiesOf, rowName, spoken, titleOf } from "./lens_table/words";
 
 const TRAITS = ["selected", "answer", "metric", "rows", "pinned", "trajectory"] as const;
@@ -47,7 +47,7 @@ class LensTable {
   readonly #legend = new Legend();
   readonly #cell: CellPanel;
   readonly #chart: Chart;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();

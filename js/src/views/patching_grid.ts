@@ -27,7 +27,7 @@ import { type Actions, pinnedIn, type Scene } from "./patching_grid/scene";
 import { ShownGrid } from "./patching_grid/shown";
 import { Strips, stripScene } from "./patching_grid/strips";
 import css from "./patching_grid/style.css";
-import { TableView } from "./patching_grid/table_view";
+import { tableView } from "./patching_grid/table_view";
 import { tipContent } from "./patching_grid/tip";
 import { explain } from "./patching_grid/words";
 
@@ -44,7 +44,7 @@ class PatchingGrid {
   readonly #strips: Strips;
   readonly #stripScene = stripScene();
   readonly #each: EachPair;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #readout: Readout;
   readonly #legend: Legend;
   readonly #controls: Controls;

@@ -25,7 +25,7 @@ import { probesToPng } from "./probe_grid/export_png";
 import { Legend } from "./probe_grid/legend";
 import type { Actions, Scene } from "./probe_grid/scene";
 import css from "./probe_grid/style.css";
-import { TableView } from "./probe_grid/table_view";
+import { tableView } from "./probe_grid/table_view";
 import { describe, isToken, meaningOf, nameOf, rowLabels, saidOf } from "./probe_grid/words";
 
 type State = ProbeState & ViewState;
@@ -51,7 +51,7 @@ class Probes {
   readonly #both: HTMLElement;
   readonly #legend = new Legend();
   readonly #detail: Detail;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #tooltip = new Tooltip();

@@ -23,7 +23,7 @@ import { Plot } from "./residual_map/plot";
 import type { Actions, Scene, Tool } from "./residual_map/scene";
 import { Selection } from "./residual_map/selection";
 import css from "./residual_map/style.css";
-import { TableView } from "./residual_map/table_view";
+import { tableView } from "./residual_map/table_view";
 import { isPlain, layerName } from "./residual_map/words";
 
 const TRAITS = ["selected", "layer", "color_by", "align", "one_scale", "axes"] as const;
@@ -44,7 +44,7 @@ class ResidualMap {
   readonly #plot: Plot;
   readonly #legend: Legend;
   readonly #selection: Selection;
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #links: Links;

@@ -20,7 +20,7 @@ import { Readout, said, tipContent } from "./superposition/readout";
 import type { Actions, Place, Scene } from "./superposition/scene";
 import { Strip } from "./superposition/strip";
 import css from "./superposition/style.css";
-import { TableView } from "./superposition/table_view";
+import { tableView } from "./superposition/table_view";
 import { onShare, pictureMeaning } from "./superposition/words";
 
 const TRAITS = ["selected"] as const;
@@ -39,7 +39,7 @@ class Superposition {
   readonly #chart: Chart;
   readonly #readout: Readout;
   readonly #legend = new Legend();
-  readonly #table = new TableView();
+  readonly #table = tableView();
   readonly #code: CodeBlock;
   readonly #footer: Footer;
   readonly #newHeader = changeDetector();

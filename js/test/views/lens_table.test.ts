@@ -3,6 +3,7 @@ import { floats } from "../../src/core/array";
 import type { LensArrays, LensSpec } from "../../src/protocol/lens_table";
 import { LensData } from "../../src/views/lens_table/data";
 import { cellAt, cellOf, ghostAt, nameCell } from "../../src/views/lens_table/places";
+import { inCell } from "../../src/views/lens_table/words";
 
 const wire = (dtype: "float32" | "int32", shape: number[], values: number[]) => {
   const data = dtype === "float32" ? Float32Array.from(values) : Int32Array.from(values);
@@ -82,4 +83,11 @@ test("places are found by either of their names, and those of other views by wha
   expect(ghostAt(spec, [0, 2], { layer: 0 })).toEqual({ row: 1, column: -1 });
   expect(ghostAt(spec, [0, 2], { pos: 1 })).toEqual({ row: -1, column: 1 });
   expect(ghostAt(spec, [0, 2], { pos: 9 })).toBeNull();
+});
+
+test("numbers in cells keep two digits where they are small", () => {
+  expect([0.0099, 0.026, 0.13, 4.94, 16.6].map((value) => inCell(value, false))).toEqual(
+    ["0.01", "0.03", "0.13", "4.94", "16.6"], // what is cut to 0.00… would read as nothing
+  );
+  expect([-0.026, 0.026, -16.6].map((value) => inCell(value, true))).toEqual(["−0.03", "+0.03", "−16.6"]);
 });

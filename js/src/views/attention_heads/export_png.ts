@@ -1,7 +1,7 @@
 import { drawRuns, type Run } from "../../core/flow";
 import { formatNumber } from "../../core/format";
 import { labelRoom, paintAxes, paintNumbers } from "../../core/pattern_paint";
-import { type Fonts, MARGIN, SCALE, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, SCALE, takePicture } from "../../core/picture";
 import { DivergingScale } from "../../core/scales";
 import { SquareView } from "../../core/square_view";
 import { drawStrip } from "../../core/token_strip_picture";
@@ -27,9 +27,7 @@ function draw(
 ): number {
   const { spec, palette, shown, data, scores } = scene;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, x = MARGIN, room = width, line = 19) =>
     drawRuns(context, runs, { x, y, width: room, line });
   let y = write([bold(spec.title, 17)], MARGIN + 12, MARGIN, width, 24);

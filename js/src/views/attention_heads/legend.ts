@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
-import { formatNumber } from "../../core/format";
-import { DivergingScale } from "../../core/scales";
+import { formatLimit, formatNumber } from "../../core/format";
+import { colorsOf, fillKeys, key, scaleBar, ticksTo } from "../../core/legend";
 import { type Actions, atOf, limitOf, type Scene } from "./scene";
 import { barsEnd } from "./text";
 import { unitOf } from "./words";
@@ -25,34 +25,18 @@ export class Legend {
     if (!this.#changed(spec, data, version, palette, scale, job.state, live, reading, ...place)) return;
     const signed = kind.side === "difference";
     const limit = shown ? limitOf(scene, shown) : 1;
-    const { css } = palette.scale;
-    const colors = (signed ? css : css.slice(DivergingScale.HALF)).filter((_, n) => n % 16 === 0);
-    const ramp = h("div", { class: "iw-ramp" });
-    ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-    const end = formatNumber(limit);
-    const ticks = signed ? [`−${end}`, "0", `+${end}`] : ["0", "", end];
     fill(
       this.#scale,
-      h("strong", {}, signed ? `${unitOf(scene)}, corrupt less clean` : unitOf(scene)),
-      h(
-        "div",
-        { class: "iw-rampbox" },
-        ramp,
-        h("div", { class: "iw-ticks" }, ...ticks.map((text) => h("span", {}, text))),
-      ),
+      h("span", {}, signed ? `${unitOf(scene)}, corrupt less clean` : unitOf(scene)),
+      scaleBar(colorsOf(palette, signed), ticksTo(formatLimit(limit), signed)),
     );
-    const keys: Node[] = [];
-    const key = (kindOf: string, text: string) =>
-      keys.push(
-        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kindOf}`, "aria-hidden": "true" }), text),
-      );
-    if (!signed) key("to", "where the token looks");
-    key(signed ? "both" : "from", `who looks at it, bars up to ${bars}`);
-    if (shown && data.lacks(atOf(scene, shown))) key("none", "no number");
+    const keys: Node[] = signed ? [] : [key("to", "where the token looks")];
+    keys.push(key(signed ? "both" : "from", `who looks at it, bars up to ${bars}`));
+    if (shown && data.lacks(atOf(scene, shown))) keys.push(key("none", "no number"));
     const left = spec.layers.length - data.layersRead;
-    if (left > 0) key("pending", job.state === "running" ? "still to come" : "not read");
+    if (left > 0) keys.push(key("pending", job.state === "running" ? "still to come" : "not read"));
     if (!spec.whole) keys.push(h("span", {}, exactness(scene)));
-    fill(this.#keys, ...keys);
+    fillKeys(this.#keys, keys);
     const block = shown ? data.block(shown) : 1;
     this.#read.hidden = !(spec.reads && live && block > 1 && job.state !== "running");
     this.#read.disabled = reading;

@@ -1,10 +1,10 @@
 import { thinLabels } from "../../core/axes";
 import { prepare } from "../../core/canvas";
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
+import { hatch } from "../../core/hatch";
 import { paintTile } from "../../core/pattern_paint";
 import { type Fonts, fontsOf } from "../../core/picture";
 import { listen } from "../../core/pointer";
-import type { Palette } from "../../core/theme";
 import { type Actions, atOf, type Head, limitOf, type Scene, sameHead } from "./scene";
 import { spokenHead } from "./words";
 
@@ -119,7 +119,7 @@ export function paintPictures(
     const [row, column] = [spec.layers.indexOf(place.layer), spec.heads.indexOf(place.head)];
     const picture = data.picture(atOf(scene, place), Math.floor(size * scale));
     if (picture) paintTile(context, picture, { palette, limit: limitOf(scene, place) }, box);
-    else paintPending(context, palette, box);
+    else hatch(context, palette, box);
     const term = scores.terms.find(({ name }) => name === score);
     const value = term ? scores.of(term.name, row, column).value : Number.NaN;
     const share = term && !Number.isNaN(value) ? Math.max(-1, Math.min(1, value / term.high)) : 0;
@@ -161,27 +161,6 @@ function cut(context: CanvasRenderingContext2D, text: string, width: number): st
   let short = text;
   while (short && context.measureText(`${short}…`).width > width) short = short.slice(0, -1).trimEnd();
   return `${short}…`;
-}
-
-function paintPending(
-  context: CanvasRenderingContext2D,
-  { faint }: Palette,
-  { x, y, width, height }: { x: number; y: number; width: number; height: number },
-): void {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, width, height);
-  context.clip();
-  context.strokeStyle = faint;
-  context.lineWidth = 1;
-  context.setLineDash([]);
-  context.beginPath();
-  for (let at = -height; at < width; at += 8) {
-    context.moveTo(x + at, y + height);
-    context.lineTo(x + at + height, y);
-  }
-  context.stroke();
-  context.restore();
 }
 
 function paintNumbers(

@@ -1,6 +1,7 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import { atOf, type Scene, sameHead } from "./scene";
 import { baselineInWords, nameOf, scoreInWords, unitOf } from "./words";
 
@@ -9,38 +10,18 @@ const MOST_TOKENS = 300;
 const MOST_KEYS = 5;
 
 /** The same as tables: what heads do, what the scores mean, and where each token looks in the head that is large. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "attention as tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "attention as tables",
+    of: ({ data, version, scores, score, kind, shown }) => [
+      ...[data, version, scores, score, kind.side, kind.weighted, shown?.layer, shown?.head],
+    ],
+    make: (scene) => [
+      scene.scores.any ? headTable(scene) : null,
+      scene.scores.any ? termTable(scene) : null,
+      scene.shown ? patternTable(scene) : null,
+    ],
   });
-  readonly #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, version, scores, score, kind, shown } = scene;
-    if (!this.#changed(data, version, scores, score, kind.side, kind.weighted, shown?.layer, shown?.head)) return;
-    fill(
-      this.element,
-      scores.any ? headTable(scene) : null,
-      scores.any ? termTable(scene) : null,
-      shown ? patternTable(scene) : null,
-    );
-  }
-}
-
-function table(caption: (Node | string)[], head: string[], rows: HTMLElement[]): HTMLElement {
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, ...caption),
-    h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...rows),
-  );
-}
 
 function headTable({ spec, scores, score, shown }: Scene): HTMLElement {
   const heads = spec.layers.flatMap((layer, row) => spec.heads.map((head, column) => ({ layer, head, row, column })));

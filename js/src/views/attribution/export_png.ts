@@ -1,6 +1,6 @@
 import { drawRuns, type Run } from "../../core/flow";
 import { formatLimit } from "../../core/format";
-import { type Fonts, MARGIN, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, takePicture } from "../../core/picture";
 import type { StripContent } from "../../core/token_strip";
 import { drawStrip } from "../../core/token_strip_picture";
 import { layOut } from "./layout";
@@ -32,9 +32,7 @@ function draw(
 ): number {
   const { palette, values, selected, limit, data, prompt, target, spec } = scene;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, line = 19) => drawRuns(context, runs, { x: MARGIN, y, width, line });
   let y = write([bold(titleOf(scene), 17)], MARGIN + 12, 24);
   y = write([plain(meaningOf(scene))], y + 24) + 12;

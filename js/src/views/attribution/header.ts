@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatNumber } from "../../core/format";
-import { bare, isolated, tokenElement } from "../../core/labels";
+import { bare, isolated } from "../../core/labels";
 import { GROUPS } from "./data";
 import type { Actions, Scene } from "./scene";
 import { answersOf, meaningOf, signed } from "./words";
@@ -86,7 +86,7 @@ function title(scene: Scene): (Node | string)[] {
 }
 
 function named(label: string, side: string): HTMLElement {
-  return h("span", { class: side }, tokenElement(bare(label)));
+  return h("bdi", { class: side }, bare(label));
 }
 
 /** The sum in words: what each group adds, what that comes to, and by how much it misses the model's own. */

@@ -1,5 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatLimit, formatNumber } from "../../core/format";
+import { colorsOf, fillKeys, key, scaleBar, ticksTo } from "../../core/legend";
 import { Segmented } from "../../core/segmented";
 import { type Actions, limitOf, type Scene } from "./scene";
 
@@ -13,37 +14,30 @@ export class Legend {
 
   constructor(actions: Actions) {
     this.#limits = new Segmented("colour scale ends at", actions.setLimit, "iw-limits");
-    this.element = h("div", { class: "iw-legend" }, this.#scale, this.#keys, this.#limits.element);
+    this.element = h("div", { class: "iw-legend" }, this.#scale, this.#limits.element, this.#keys);
   }
 
   update({ palette, limit, ownLimit, values, job, spec }: Scene): void {
     if (!this.#changed(palette, limit, ownLimit, values, job.state)) return;
-    const ramp = h("div", { class: "iw-ramp" });
-    ramp.style.background = `linear-gradient(to right, ${palette.scale.css.filter((_, n) => n % 16 === 0).join(", ")})`;
-    const end = formatLimit(limit);
-    const ticks = h("div", { class: "iw-ticks" }, ...[`−${end}`, "0", end].map((text) => h("span", {}, text)));
     fill(
       this.#scale,
       h("span", { class: "iw-end" }, "against the answer"),
-      h("div", { class: "iw-rampbox" }, ramp, ticks),
+      scaleBar(colorsOf(palette, true), ticksTo(formatLimit(limit), true)),
       h("span", { class: "iw-end" }, "for it, in logits"),
     );
     const keys: HTMLElement[] = [];
-    const key = (kind: string, text: string) =>
-      keys.push(
-        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
-      );
     const beyond = values.filter((value) => Math.abs(value) > limit * (1 + 1e-6));
     const most = beyond.reduce((all, value) => Math.max(all, Math.abs(value)), 0);
-    if (beyond.length) key("beyond", `${formatCount(beyond.length, "component")} beyond, up to ${formatNumber(most)}`);
+    if (beyond.length)
+      keys.push(key("beyond", `${formatCount(beyond.length, "component")} beyond, up to ${formatNumber(most)}`));
     const biases = [
       ["attn_bias", "bA: bias of attention"],
       ["mlp_bias", "bM: bias of the MLP"],
     ].filter(([site]) => spec.components.some((part) => part.site === site));
     keys.push(...biases.map(([, text]) => h("span", { class: "iw-key" }, text)));
-    if (values.some(Number.isNaN)) key("pending", job.state === "running" ? "still to come" : "not computed");
-    this.#keys.hidden = keys.length === 0;
-    fill(this.#keys, ...keys);
+    if (values.some(Number.isNaN))
+      keys.push(key("pending", job.state === "running" ? "still to come" : "not computed"));
+    fillKeys(this.#keys, keys);
     const heads = limitOf(values.filter((_, at) => spec.components[at].kind === "head"));
     const options = [
       { value: null as number | null, text: "to the largest", title: "colours end at the largest contribution" },

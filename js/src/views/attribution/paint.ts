@@ -1,5 +1,5 @@
 import { thinLabels } from "../../core/axes";
-import type { Palette } from "../../core/theme";
+import { hatch } from "../../core/hatch";
 import type { Step } from "./data";
 import type { Cell, Layout } from "./layout";
 import type { Scene } from "./scene";
@@ -41,26 +41,6 @@ function paintCell(context: CanvasRenderingContext2D, { values, limit, palette }
     context.lineTo(cell.x + width, cell.y + 6);
     context.fill();
   }
-}
-
-function hatch(
-  context: CanvasRenderingContext2D,
-  palette: Palette,
-  { x, y, width, height }: { x: number; y: number; width: number; height: number },
-): void {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, width, height);
-  context.clip();
-  context.strokeStyle = palette.faint;
-  context.lineWidth = 1;
-  for (let at = -height; at < width; at += 5) {
-    context.beginPath();
-    context.moveTo(x + at, y + height);
-    context.lineTo(x + at + height, y);
-    context.stroke();
-  }
-  context.restore();
 }
 
 function paintAxes(

@@ -1,6 +1,7 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import { neuronsOf, Sources } from "./data";
 import type { Scene } from "./scene";
 import { sourcesKey } from "./text_strip";
@@ -10,33 +11,12 @@ const MOST = 1200;
 const MOST_SOURCES = 400;
 
 /** The same as tables: every component in the order of the model, and what the chosen one is made of. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "contributions as tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "contributions as tables",
+    of: ({ data, prompt, target, selected, sources, neurons }) => [data, prompt, target, selected, sources, neurons],
+    make: (scene) => [componentTable(scene), sourceTable(scene), neuronTable(scene)],
   });
-  readonly #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, prompt, target, selected, sources, neurons } = scene;
-    if (!this.#changed(data, prompt, target, selected, sources, neurons)) return;
-    fill(this.element, componentTable(scene), sourceTable(scene), neuronTable(scene));
-  }
-}
-
-function table(caption: (Node | string)[], head: string[], rows: HTMLElement[]): HTMLElement {
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, ...caption),
-    h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...rows),
-  );
-}
 
 function componentTable(scene: Scene): HTMLElement {
   const { data, prompt, target, values, selected } = scene;

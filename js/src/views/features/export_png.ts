@@ -1,6 +1,6 @@
 import { drawRuns, type Run } from "../../core/flow";
 import { formatCount, formatNumber } from "../../core/format";
-import { type Fonts, MARGIN, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, takePicture } from "../../core/picture";
 import { drawStrip } from "../../core/token_strip_picture";
 import { meaningOf } from "./header";
 import { type Scene, shadingOf } from "./scene";
@@ -26,9 +26,7 @@ export function featuresToPng(scene: Scene, look: Look): Promise<Blob | null> {
 function draw(context: CanvasRenderingContext2D, scene: Scene, { fonts, firstSeen }: Look, full: number): number {
   const { spec, palette, shown, pinned, held } = scene;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, line = 19) => drawRuns(context, runs, { x: MARGIN, y, width, line });
   let y = write([bold(titleOf(spec), 17)], MARGIN + 12, 24);
   y = write([plain(meaningOf(scene))], y + 24) + 24;

@@ -1,5 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatLimit, formatNumber } from "../../core/format";
+import { fillKeys, key, scaleBar, ticksTo } from "../../core/legend";
 import { niceLimit } from "../../core/scales";
 import { Segmented } from "../../core/segmented";
 import { type Actions, type Scene, shadingOf } from "./scene";
@@ -62,30 +63,16 @@ export class Legend {
   #drawScale(scene: Scene, shown: number): void {
     const { data, job } = scene;
     const shading = shadingOf(scene, shown);
-    const ramp = h("div", { class: "iw-ramp" });
-    const colors = shading.ramp.filter((_, n) => n % 16 === 0);
-    ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-    const end = formatNumber(shading.limit);
-    const ticks = shading.signed ? [`−${end}`, "0", end] : ["0", "", end];
     fill(
       this.#scale,
       h("strong", { class: "iw-shown" }, nameOf(scene, shown)),
-      h(
-        "div",
-        { class: "iw-rampbox" },
-        ramp,
-        h("div", { class: "iw-ticks" }, ...ticks.map((text) => h("span", {}, text))),
-      ),
+      scaleBar(shading.ramp, ticksTo(formatLimit(shading.limit), shading.signed)),
     );
     const keys: Node[] = [];
-    const key = (kind: string, text: string) =>
-      keys.push(
-        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
-      );
     const beyond = data.column(shown).values.filter((value) => shading.beyond(value)).length;
-    if (beyond) key("beyond", `${formatCount(beyond, "token")} beyond, up to ${formatNumber(data.largest(shown))}`);
-    if (data.computed.includes(0)) key("pending", job.state === "running" ? "still to come" : "not read");
-    this.#keys.hidden = keys.length === 0;
-    fill(this.#keys, ...keys);
+    if (beyond)
+      keys.push(key("beyond", `${formatCount(beyond, "token")} beyond, up to ${formatNumber(data.largest(shown))}`));
+    if (data.computed.includes(0)) keys.push(key("pending", job.state === "running" ? "still to come" : "not read"));
+    fillKeys(this.#keys, keys);
   }
 }

@@ -1,6 +1,7 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import { score } from "./ranking";
 import type { Scene } from "./scene";
 import { formatScore, formatShare, nameOf, noun, placeOf } from "./words";
@@ -9,25 +10,19 @@ const MOST_LATENTS = 200;
 const MOST_TOKENS = 500;
 
 /** The same as tables: the latents that lead, and the tokens on which the shown one and the pinned ones fire. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "features as tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "features as tables",
+    of: ({ data, version, order, sort, shown, pinned, names, job }) => [
+      ...[data, job.state === "running" ? 0 : version, order.length && order[0].latent],
+      ...[sort, shown, pinned.join(), names],
+    ],
+    make: (scene) => {
+      const { shown, pinned } = scene;
+      const latents = [...new Set([...(shown === null ? [] : [shown]), ...pinned])];
+      return [latentTable(scene), ...latents.map((latent) => tokenTable(scene, latent))];
+    },
   });
-  #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, version, order, shown, pinned, names, job } = scene;
-    const moment = job.state === "running" ? 0 : version;
-    if (!this.#changed(data, moment, order.length && order[0].latent, scene.sort, shown, pinned.join(), names)) return;
-    const latents = [...new Set([...(shown === null ? [] : [shown]), ...pinned])];
-    fill(this.element, latentTable(scene), ...latents.map((latent) => tokenTable(scene, latent)));
-  }
-}
 
 function latentTable(scene: Scene): HTMLElement {
   const { spec, data, order, shown } = scene;
@@ -45,13 +40,7 @@ function latentTable(scene: Scene): HTMLElement {
       ),
     );
   const all = data.firingCount.toLocaleString("en-US");
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, `The ${rows.length} leading of ${all} ${noun(spec)}s that fire.`),
-    h("thead", {}, h("tr", {}, ...[noun(spec), ...sorts].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...rows),
-  );
+  return table(`The ${rows.length} leading of ${all} ${noun(spec)}s that fire.`, [noun(spec), ...sorts], rows);
 }
 
 function tokenTable(scene: Scene, latent: number): HTMLElement {
@@ -71,11 +60,9 @@ function tokenTable(scene: Scene, latent: number): HTMLElement {
   const cut = order.length > rows.length ? `the ${rows.length} strongest of ` : "";
   const head = ["place", "token", "activation"];
   const share = formatShare(data.fires(latent) / Math.max(1, data.count));
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, h("strong", {}, nameOf(scene, latent)), ` ${cut}${order.length} tokens here, fires on ${share}`),
-    h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...rows),
+  return table(
+    [h("strong", {}, nameOf(scene, latent)), ` ${cut}${order.length} tokens here, fires on ${share}`],
+    head,
+    rows,
   );
 }

@@ -1,5 +1,6 @@
 import { prepare } from "../../core/canvas";
 import { changeDetector, fill, h, setAttributes } from "../../core/dom";
+import { hatch } from "../../core/hatch";
 import { paintTile } from "../../core/pattern_paint";
 import { fontsOf } from "../../core/picture";
 import { listen } from "../../core/pointer";
@@ -107,17 +108,19 @@ export class Maps {
       spec.heads.forEach((head, column) => {
         const one = { layer, head };
         const x = LEFT + column * step;
-        context.fillStyle = palette.line;
-        context.fillRect(x, y, size, size);
+        const box = { x, y, width: size, height: size };
         const source = data.source(small, one);
         // So that a pixel is no smaller than a number.
         let level = 0;
         while (level < source.levels - 1 && source.tile(level).columns > size * devicePixelRatio) level++;
         const look = { palette, limit: limitOf(scene, small, one) };
-        if (data.isRead(one)) paintTile(context, source.tile(level), look, { x, y, width: size, height: size });
-        const score = data.copying(one);
         context.fillStyle = palette.line;
-        context.fillRect(x, y + size + 1, size, BAR);
+        if (data.isRead(one)) {
+          context.fillRect(x, y, size, size);
+          context.fillRect(x, y + size + 1, size, BAR);
+          paintTile(context, source.tile(level), look, box);
+        } else hatch(context, palette, box);
+        const score = data.copying(one);
         if (!Number.isNaN(score)) {
           context.fillStyle = score < 0 ? palette.corrupt : palette.clean;
           context.fillRect(x, y + size + 1, size * Math.min(1, Math.abs(score)), BAR);

@@ -1,6 +1,7 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import type { CircuitName } from "../../protocol/head_circuits";
 import type { Scene } from "./scene";
 import { nameOf, UNITS } from "./words";
@@ -8,42 +9,23 @@ import { nameOf, UNITS } from "./words";
 const MOST = 60;
 
 /** Copying scores of all heads, and the largest entries of both maps of the head that is shown. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    tabindex: 0,
-    role: "region",
-    "aria-label": "tables",
-    hidden: true,
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "tables",
+    of: ({ data, shown }) => [data, shown.layer, shown.head],
+    make: (scene) => [scores(scene), entries(scene, "qk"), entries(scene, "ov")],
   });
-  readonly #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, shown } = scene;
-    if (!this.#changed(data, shown.layer, shown.head)) return;
-    fill(this.element, scores(scene), entries(scene, "qk"), entries(scene, "ov"));
-  }
-}
 
 function scores({ spec, data }: Scene): HTMLElement {
   const cell = (layer: number, head: number) => {
     const score = data.copying({ layer, head });
     return h("td", {}, Number.isNaN(score) ? "·" : formatNumber(score, { plus: true }));
   };
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, "Copying: the sum of the eigenvalues of OV over the sum of their sizes, by layer and head."),
-    h("thead", {}, h("tr", {}, ...["layer", ...spec.heads.map(String)].map((name) => h("th", { scope: "col" }, name)))),
-    h(
-      "tbody",
-      {},
-      ...spec.layers.map((layer) =>
-        h("tr", {}, h("th", { scope: "row" }, String(layer)), ...spec.heads.map((head) => cell(layer, head))),
-      ),
-    ),
+  const rows = spec.layers.map((layer) =>
+    h("tr", {}, h("th", { scope: "row" }, String(layer)), ...spec.heads.map((head) => cell(layer, head))),
   );
+  const caption = "Copying: the sum of the eigenvalues of OV over the sum of their sizes, by layer and head.";
+  return table(caption, ["layer", ...spec.heads.map(String)], rows);
 }
 
 function entries({ spec, data, shown }: Scene, circuit: CircuitName): HTMLElement {
@@ -52,24 +34,10 @@ function entries({ spec, data, shown }: Scene, circuit: CircuitName): HTMLElemen
   const all = (spec.labels.length ** 2).toLocaleString("en-US");
   const missing = data.arrays.missing[circuit];
   const what = missing ? `Not known: ${missing}` : `The ${top.length} largest of ${all} entries. CSV has all of them.`;
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, `${circuit.toUpperCase()} of ${nameOf(shown)}. ${what}`),
-    h("thead", {}, h("tr", {}, ...[...names, UNITS[circuit]].map((name) => h("th", { scope: "col" }, name)))),
-    h(
-      "tbody",
-      {},
-      ...top.map(({ row, column, value }) => {
-        const [first, second] = circuit === "qk" ? [column, row] : [row, column];
-        return h(
-          "tr",
-          {},
-          h("td", {}, tokenElement(spec.labels[first])),
-          h("td", {}, tokenElement(spec.labels[second])),
-          h("td", {}, formatNumber(value, { plus: true })),
-        );
-      }),
-    ),
-  );
+  const rows = top.map(({ row, column, value }) => {
+    const [first, second] = circuit === "qk" ? [column, row] : [row, column];
+    const cells = [tokenElement(spec.labels[first]), tokenElement(spec.labels[second])];
+    return h("tr", {}, ...[...cells, formatNumber(value, { plus: true })].map((cell) => h("td", {}, cell)));
+  });
+  return table(`${circuit.toUpperCase()} of ${nameOf(shown)}. ${what}`, [...names, UNITS[circuit]], rows);
 }

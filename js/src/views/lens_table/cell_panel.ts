@@ -79,7 +79,7 @@ export function cellContent(scene: Scene, cell: Cell, { buttons }: { buttons: bo
   return [
     head,
     h("ul", { class: "iw-lens-top" }, ...rows, ...others),
-    h("p", { class: "iw-quiet iw-lens-facts" }, facts.join(" · ")),
+    h("p", { class: "iw-quiet iw-lens-facts" }, ...facts.map((fact) => h("span", {}, fact))),
     ...(follows ? [follows] : []),
   ];
 }

@@ -1,6 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { isolated } from "../../core/labels";
-import { DivergingScale } from "../../core/scales";
+import { colorsOf, fillKeys, key, scaleBar } from "../../core/legend";
 import { Segmented } from "../../core/segmented";
 import type { LensQuantity, LensRows } from "../../protocol/lens_table";
 import type { Difference, Scale } from "./scale";
@@ -85,40 +85,26 @@ export class Controls {
 
 /** What the colours and marks mean. */
 export class Legend {
-  readonly element = h("div", { class: "iw-legend iw-lens-legend" });
+  readonly element: HTMLElement;
+  readonly #scales = [0, 1].map(() => h("div", { class: "iw-scale" }));
+  readonly #keys = h("div", { class: "iw-keys" });
   readonly #changed = changeDetector();
+
+  constructor() {
+    this.element = h("div", { class: "iw-legend iw-lens-legend" }, ...this.#scales, this.#keys);
+  }
 
   update(scene: Scene, scale: Scale, difference: Difference | null): void {
     const { spec, data, version, metric, answer, palette, job } = scene;
     if (!this.#changed(spec, data, version, metric, answer, palette, job.state, scale.ticks.join(), difference?.text))
       return;
-    const key = (kind: string, text: string) =>
-      h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text);
+    const draw = (element: HTMLElement, { signed, ticks }: Scale, text: string) =>
+      fill(element, h("span", {}, text), scaleBar(colorsOf(palette, signed), ticks));
+    draw(this.#scales[0], scale, colourOf(scene));
+    this.#scales[1].hidden = difference === null;
+    if (difference) draw(this.#scales[1], difference, difference.text);
     const keys = [key("hit", "the token that follows in the prompt")];
     if (!data.complete) keys.push(key("pending", job.state === "running" ? "still to come" : "not read"));
-    fill(
-      this.element,
-      ramp(scene, scale, colourOf(scene)),
-      difference && ramp(scene, difference, difference.text),
-      h("div", { class: "iw-keys" }, ...keys),
-    );
+    fillKeys(this.#keys, keys);
   }
-}
-
-function ramp({ palette }: Scene, { signed, ticks }: Scale, text: string): HTMLElement {
-  const { css } = palette.scale;
-  const colors = (signed ? css : css.slice(DivergingScale.HALF)).filter((_, n) => n % 16 === 0);
-  const bar = h("div", { class: "iw-ramp" });
-  bar.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-  return h(
-    "div",
-    { class: "iw-scale" },
-    h("span", {}, text),
-    h(
-      "div",
-      { class: "iw-rampbox" },
-      bar,
-      h("div", { class: "iw-ticks" }, ...ticks.map((tick) => h("span", {}, tick))),
-    ),
-  );
 }

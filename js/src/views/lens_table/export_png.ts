@@ -1,6 +1,6 @@
 import { drawRuns, type Run } from "../../core/flow";
 import type { LayerGrid } from "../../core/layer_grid";
-import { type Fonts, MARGIN, SCALE, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, SCALE, takePicture } from "../../core/picture";
 import { DivergingScale } from "../../core/scales";
 import { drawChart, linesOf } from "./chart";
 import type { Difference, Scale } from "./scale";
@@ -29,9 +29,7 @@ function draw(context: CanvasRenderingContext2D, scene: Scene, look: Look, full:
   const { spec, palette } = scene;
   const { fonts, grids, titles, scale, difference } = look;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, x = MARGIN, room = width, line = 19) =>
     drawRuns(context, runs, { x, y, width: room, line });
   let y = write([bold(titleOf(spec), 17)], MARGIN + 12, MARGIN, width, 24);

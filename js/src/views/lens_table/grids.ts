@@ -6,13 +6,13 @@ import { type CellSizes, type GridCell, LayerGrid } from "../../core/layer_grid"
 import { Viewport } from "../../core/viewport";
 import { type Difference, fillOf, type Scale } from "./scale";
 import type { Actions, Cell, Scene } from "./scene";
-import { quantityAt, rowLabel, spoken } from "./words";
+import { inCell, quantityAt, rowLabel, spoken } from "./words";
 
-const SIZES: CellSizes = { widest: 84, row: 22, readable: 50 };
+const SIZES: CellSizes = { widest: 84, row: 22, readable: 42 };
 /** A single table of few layers is a picture of its own. */
 const ALONE: CellSizes = { ...SIZES, least: 330 };
 /** Cells of this width have room for most tokens: grids stand side by side only where each has it. */
-const READABLE = 44;
+const READABLE = 42;
 const AXIS = 56;
 const BETWEEN = 20;
 const TALLEST = { one: 560, more: 330 };
@@ -208,7 +208,7 @@ function differences({ data, rows }: Scene, difference: Difference): Cells {
     look: (at) => {
       const value = difference.at(rows[Math.floor(at / length)], at % length);
       if (Number.isNaN(value)) return { fill: null, mark: "paper", beyond: false };
-      const text = Math.abs(value) < 5e-3 ? "" : formatNumber(value, { plus: difference.signed });
+      const text = Math.abs(value) < 5e-3 ? "" : inCell(value, difference.signed);
       return { fill: fillOf(difference.share(value)), mark: null, beyond: false, text };
     },
   };

@@ -1,37 +1,38 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatPercent } from "../../core/format";
 import { tokenElement } from "../../core/labels";
-import { current, type Scene } from "./scene";
+import { Tables, table } from "../../core/tables";
+import { type Cell, current, type Scene } from "./scene";
 import { formatQuantity, QUANTITIES, rowName, sideOf } from "./words";
 
 const MOST = 60;
 
 /** The numbers as tables: all rows at the token that is read out, and the likeliest tokens of all cells around it. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "tables",
+    of: (scene) => {
+      const { spec, data, version, rows } = scene;
+      const { pos, row, prompt } = chosen(scene);
+      return [spec, data, version, rows, pos, row, prompt];
+    },
+    make: (scene) => {
+      const { pos, row } = chosen(scene);
+      const prompts = scene.spec.prompts.map((_, number) => number);
+      return [
+        ...prompts.map((number) => column(scene, number, pos, row)),
+        ...prompts.map((number) => whole(scene, number, pos)),
+      ];
+    },
   });
-  readonly #changed = changeDetector();
 
-  update(scene: Scene): void {
-    const { spec, data, version, rows } = scene;
-    const { pos, row, prompt } = current({ ...scene, pointed: null });
-    if (this.element.hidden || !this.#changed(spec, data, version, rows, pos, row, prompt)) return;
-    const prompts = spec.prompts.map((_, number) => number);
-    fill(
-      this.element,
-      ...prompts.map((number) => column(scene, number, pos, row)),
-      ...prompts.map((number) => whole(scene, number, pos)),
-    );
-  }
+/** The cell that is selected, or the one at the end: tables do not follow the pointer. */
+function chosen(scene: Scene): Cell {
+  return current({ ...scene, pointed: null });
 }
 
 /** What becomes of the followed tokens at one position. */
-function column(scene: Scene, prompt: number, pos: number, chosen: number): HTMLElement {
+function column(scene: Scene, prompt: number, pos: number, here: number): HTMLElement {
   const { spec, data, rows } = scene;
   const side = sideOf(scene, prompt);
   const head = [
@@ -58,15 +59,10 @@ function column(scene: Scene, prompt: number, pos: number, chosen: number): HTML
         ]
       : ["not read"];
     const name = h("th", { scope: "row" }, rowName(spec.rows[row]));
-    return h("tr", { "aria-current": row === chosen && "true" }, name, ...cells.map((cell) => h("td", {}, cell)));
+    return h("tr", { "aria-current": row === here && "true" }, name, ...cells.map((cell) => h("td", {}, cell)));
   });
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, h("strong", {}, spec.prompts[prompt].labels[pos]), ` position ${pos}${side ? ` of ${side}` : ""}`),
-    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, ...body),
-  );
+  const place = ` position ${pos}${side ? ` of ${side}` : ""}`;
+  return table([h("strong", {}, spec.prompts[prompt].labels[pos]), place], head, body);
 }
 
 /** What is said everywhere; of a long prompt around a position. */
@@ -84,20 +80,7 @@ function whole(scene: Scene, prompt: number, pos: number): HTMLElement {
   });
   const cut = part.length < data.length ? `, tokens ${from} to ${from + part.length - 1} of ${data.length}` : "";
   const side = sideOf(scene, prompt);
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, `the likeliest token and its ${QUANTITIES.prob.text}${side ? `, ${side}` : ""}${cut}`),
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        h("th", { scope: "col" }, "place"),
-        ...part.map((at) => h("th", { scope: "col" }, tokenElement(labels[at]))),
-      ),
-    ),
-    h("tbody", {}, ...body),
-  );
+  const heads = part.map((at) => h("th", { scope: "col" }, tokenElement(labels[at])));
+  const caption = `the likeliest token and its ${QUANTITIES.prob.text}${side ? `, ${side}` : ""}${cut}`;
+  return table(caption, ["place", ...heads], body);
 }

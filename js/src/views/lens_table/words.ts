@@ -1,4 +1,4 @@
-import { formatNumber, formatPercent, formatProbability } from "../../core/format";
+import { formatEffect, formatNumber, formatPercent, formatProbability } from "../../core/format";
 import { bare, isolated } from "../../core/labels";
 import type { LensQuantity, LensRow, LensSpec } from "../../protocol/lens_table";
 import type { LensData } from "./data";
@@ -93,4 +93,10 @@ export function lineName(scene: Pick<Scene, "spec" | "data">, prompt: number, po
   const side = sideOf(scene, prompt);
   const { labels } = scene.spec.prompts[prompt];
   return `${bare(scene.data.answers[answer])} after ${bare(labels[pos])} (${pos})${side ? `, ${side}` : ""}`;
+}
+
+/** A number that fits a narrow cell: cut to "0.00…" it would say something else. */
+export function inCell(value: number, signed: boolean): string {
+  if (Math.abs(value) >= 0.1) return formatNumber(value, { plus: signed });
+  return signed ? formatEffect(value) : value.toFixed(2);
 }

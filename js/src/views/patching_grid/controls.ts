@@ -1,5 +1,6 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatEffect, formatLimit } from "../../core/format";
+import { fillKeys, key, scaleBar, ticksTo } from "../../core/legend";
 import { niceLimit } from "../../core/scales";
 import { type Option, Segmented } from "../../core/segmented";
 import { canShowEach } from "./each_pair";
@@ -27,16 +28,8 @@ export class Legend {
     if (!this.#changed(scene.spec, grid, strips?.grid, scene.version, limit, scene.palette, job.state)) return;
     const survey = surveyOf(scene);
     const { negative, positive } = scene.spec.story;
-    const colors = rampOf(scene);
-    const bar = h("div", { class: "iw-ramp" });
-    bar.style.background = `linear-gradient(to right, ${colors.filter((_, i) => i % 16 === 0).join(", ")})`;
-    const end = formatLimit(limit);
-    const ticks = h("div", { class: "iw-ticks" }, ...[`−${end}`, "0", `+${end}`].map((text) => h("span", {}, text)));
     const marks: Node[] = [];
-    const mark = (kind: string, text: string) =>
-      marks.push(
-        h("span", { class: "iw-key" }, h("i", { class: `iw-swatch iw-swatch-${kind}`, "aria-hidden": "true" }), text),
-      );
+    const mark = (kind: string, text: string) => marks.push(key(kind, text));
     if (limit !== 1) marks.push(h("span", {}, limitInWords(limit)));
     if (survey.beyond)
       mark("beyond", `${formatCount(survey.beyond, "cell")} beyond, up to ${formatEffect(survey.extreme)}`);
@@ -47,11 +40,10 @@ export class Legend {
     fill(
       this.#scale,
       h("span", { class: "iw-end" }, negative),
-      h("div", { class: "iw-rampbox" }, bar, ticks),
+      scaleBar(rampOf(scene), ticksTo(formatLimit(limit), true)),
       h("span", { class: "iw-end" }, positive),
     );
-    this.#keys.hidden = marks.length === 0;
-    fill(this.#keys, ...marks);
+    fillKeys(this.#keys, marks);
     const fit = niceLimit(survey.largest);
     const options = [
       { value: 1, text: "±1", title: "the scale ends at an effect of 1" },

@@ -35,13 +35,9 @@ export class EachPair {
     const place = [selected?.panel, selected?.row, selected?.column];
     if (!scene.each || !this.#changed(grid, version, limit, palette, width, devicePixelRatio, ...place)) return;
     this.element.setAttribute("aria-label", `each ${scene.spec.story.noun}`);
-    const focused = [...this.element.children].indexOf(
-      (this.element.getRootNode() as Document | ShadowRoot).activeElement as Element,
-    );
     const sites = scene.spec.panels.map(({ term }) => term.label);
     const order = sites.length > 1 ? h("p", { class: "iw-words" }, `From left to right: ${sites.join(", ")}.`) : null;
     fill(this.element, order, ...grid.pairs.map((pair) => this.#small(scene, pair)));
-    (this.element.children[focused] as HTMLElement | undefined)?.focus({ preventScroll: true });
   }
 
   #small(scene: Scene, pair: number): HTMLElement {

@@ -74,13 +74,10 @@ export class Panels {
       return view;
     });
     if (this.#newLines(scene.spec, JSON.stringify(this.#layout.lines))) {
-      const root = this.element.getRootNode() as Document | ShadowRoot;
-      const focused = root.activeElement;
       const lines = this.#layout.lines.map((line) =>
         h("div", { class: "iw-line" }, ...line.map((panel) => this.#panels[panel].element)),
       );
       fill(this.element, ...lines);
-      if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus({ preventScroll: true });
     }
   }
 

@@ -167,10 +167,8 @@ export class Strips {
       const state = running ? ` ${job.done} of ${job.total}` : job.state === "done" ? "" : ` ${job.state}`;
       return h("li", {}, h("strong", {}, name), h("span", { class: "iw-quiet" }, state), this.messages.live && button);
     });
-    const held = this.#list.contains((this.element.getRootNode() as Document | ShadowRoot).activeElement);
     fill(this.#list, ...items);
     this.#list.hidden = items.length === 0;
-    if (held) this.#list.querySelector("button")?.focus();
     const failed = this.#heads.flatMap(({ cell, job }) =>
       job.state === "failed" ? [`${cell.site} ${cell.layer}.${cell.head}: ${job.error}`] : [],
     );

@@ -1,7 +1,8 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatEffect } from "../../core/format";
 import { tokenElement } from "../../core/labels";
 import { mean } from "../../core/statistics";
+import { Tables, table } from "../../core/tables";
 import { type CellIndex, isEstimate, nameCell, Status, sameCell } from "./data";
 import type { Scene } from "./scene";
 import { axisNames, columnLabel, metricValue, rowLabel, tokenLabel, whyNot, whySo } from "./words";
@@ -10,29 +11,24 @@ const MOST_CELLS = 3000;
 const STRONGEST = 200;
 
 /** The same cells as tables: one a site with every cell, or one of the strongest where that would be too long. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "cells as a table",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "cells as a table",
+    of: (scene) => {
+      const { grid, version, spec, job, selected, strips } = scene;
+      // Sorting a long list for every row that streams in would hold up the page.
+      const moment = isLong(scene) && job.state === "running" ? 0 : version;
+      const pins = [selected && grid.at(selected), strips?.selected && strips.grid.at(strips.selected)];
+      return [spec, grid, moment, job.state, strips?.grid, ...pins];
+    },
+    make: (scene) => {
+      const tables = isLong(scene) ? [strongestTable(scene)] : panelTables(scene);
+      return [...tables, ...(scene.strips ? panelTables(scene.strips) : [])];
+    },
   });
-  #changed = changeDetector();
 
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { grid, version, spec, job, selected } = scene;
-    const long = countOf(scene) > MOST_CELLS;
-    // Sorting a long list for every row that streams in would hold up the page.
-    const moment = long && job.state === "running" ? 0 : version;
-    const pin = selected && grid.at(selected);
-    const { strips } = scene;
-    const stripPin = strips?.selected && strips.grid.at(strips.selected);
-    if (!this.#changed(spec, grid, moment, job.state, pin, strips?.grid, stripPin)) return;
-    const tables = long ? [strongestTable(scene)] : panelTables(scene);
-    fill(this.element, ...tables, ...(strips ? panelTables(strips) : []));
-  }
+function isLong(scene: Scene): boolean {
+  return countOf(scene) > MOST_CELLS;
 }
 
 function countOf({ data }: Scene): number {
@@ -59,13 +55,8 @@ function panelTable(scene: Scene, panel: number): HTMLElement {
     return h("tr", {}, h("th", { scope: "row" }, rowLabel(spec, panel, row)), ...cells);
   });
   const axes = names.columns ? `${names.rows} and ${names.columns}` : names.rows;
-  return h(
-    "table",
-    { class: "iw-table", "data-site": term.name },
-    h("caption", {}, h("strong", {}, term.label), ` ${term.meaning ? `${term.meaning}: ` : ""}effect by ${axes}`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, names.rows), ...columns)),
-    h("tbody", {}, ...rows),
-  );
+  const caption = [h("strong", {}, term.label), ` ${term.meaning ? `${term.meaning}: ` : ""}effect by ${axes}`];
+  return table(caption, [names.rows, ...columns], rows, { "data-site": term.name });
 }
 
 function effectCell(scene: Scene, cell: CellIndex): HTMLElement {
@@ -141,11 +132,5 @@ function strongestTable(scene: Scene): HTMLElement {
   const head = ["site", ...parts.map(([, name]) => name), ...(tokens ? ["token"] : []), "effect"];
   head.push(spec.metrics[metric].term.label);
   if (estimates) head.push("estimate");
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, `The ${rows.length} strongest of ${all} cells, in either direction. CSV has all of them.`),
-    h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...rows),
-  );
+  return table(`The ${rows.length} strongest of ${all} cells, in either direction. CSV has all of them.`, head, rows);
 }

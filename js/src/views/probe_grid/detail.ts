@@ -99,9 +99,9 @@ function confusionOf(scene: Scene, cell: GridCell): HTMLElement {
       box.style.color = shade.ink;
       return box;
     });
-    return h("tr", {}, h("th", { scope: "row" }, spec.classes[own]), ...cells);
+    return h("tr", {}, h("th", { scope: "row" }, className(spec.classes[own])), ...cells);
   });
-  const heads = spec.classes.map((name) => h("th", { scope: "col" }, name));
+  const heads = spec.classes.map((name) => h("th", { scope: "col" }, className(name)));
   const table = h(
     "table",
     { class: "iw-confusion" },
@@ -114,6 +114,11 @@ function confusionOf(scene: Scene, cell: GridCell): HTMLElement {
     table,
   );
   return part("Read as", `held-out ${spec.noun}s`, scroll);
+}
+
+/** The name of a class, cut where it is long: all of it is in its title, and in the question above. */
+function className(name: string): HTMLElement {
+  return h("span", { class: "iw-name iw-class", title: name }, h("bdi", {}, name));
 }
 
 /** The commonest confusions, where classes are too many for a table of all. */

@@ -1,6 +1,6 @@
 import { drawRuns, type Run } from "../../core/flow";
 import type { LayerGrid } from "../../core/layer_grid";
-import { type Fonts, MARGIN, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, takePicture } from "../../core/picture";
 import { DivergingScale } from "../../core/scales";
 import { chartInto, headingOf } from "./chart";
 import type { Scene } from "./scene";
@@ -18,9 +18,7 @@ export function probesToPng(scene: Scene, grid: LayerGrid, fonts: Fonts): Promis
 function draw(context: CanvasRenderingContext2D, scene: Scene, grid: LayerGrid, fonts: Fonts, full: number): number {
   const { spec, palette, kind, measure, selected } = scene;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, line = 19, x = MARGIN) => drawRuns(context, runs, { x, y, width, line });
   let y = write([bold(spec.title, 17)], MARGIN + 12, 24);
   y = write([plain(meaningOf(scene))], y + 24) + 22;
@@ -39,7 +37,7 @@ function draw(context: CanvasRenderingContext2D, scene: Scene, grid: LayerGrid, 
   y = write([plain(low)], y, 19, MARGIN + RAMP + 12) + 26;
   if (selected) {
     y = write([bold(headingOf(scene))], y) + 12;
-    chartInto(context, scene, { x: MARGIN, y, width: Math.min(width, 640), height: CHART, font: font(11) });
+    chartInto(context, scene, { x: MARGIN, y, width: Math.min(width, 640), height: CHART, font: plain("", 11).font });
     y = write([plain(describe(scene, selected))], y + CHART + 14);
   }
   return write([plain(spec.provenance.join(" · "), 11)], y + 30, 16) + MARGIN;

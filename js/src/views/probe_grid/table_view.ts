@@ -1,29 +1,21 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import type { Scene } from "./scene";
 import { formatInterval, formatShare, isToken, rowLabels } from "./words";
 
 /** The grid as tables: the measure with its interval, and the control's. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "probes as tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "probes as tables",
+    of: ({ data, kind, measure, selected }) => [data, kind, measure, selected?.row, selected?.column],
+    make: (scene) => {
+      const { spec, kind, measure } = scene;
+      const name = `${spec.measures[measure].label}, ${spec.kinds[kind].label}`;
+      const own = tableOf(scene, `${name}, with its 95% interval`, false);
+      return [own, spec.control ? tableOf(scene, `${name}, control task`, true) : null];
+    },
   });
-  readonly #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, kind, measure, selected, spec } = scene;
-    if (!this.#changed(data, kind, measure, selected?.row, selected?.column)) return;
-    const name = `${spec.measures[measure].label}, ${spec.kinds[kind].label}`;
-    const parts = [tableOf(scene, `${name}, with its 95% interval`, false)];
-    if (spec.control) parts.push(tableOf(scene, `${name}, control task`, true));
-    fill(this.element, ...parts);
-  }
-}
 
 function tableOf(scene: Scene, caption: string, control: boolean): HTMLElement {
   const { spec, data, kind, measure, selected } = scene;
@@ -42,11 +34,5 @@ function tableOf(scene: Scene, caption: string, control: boolean): HTMLElement {
     });
     return h("tr", {}, h("th", { scope: "row" }, labels[row]), ...cells);
   });
-  return h(
-    "table",
-    { class: "iw-table" },
-    h("caption", {}, `${caption}.`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "layer"), ...head)),
-    h("tbody", {}, ...body.reverse()),
-  );
+  return table(`${caption}.`, ["layer", ...head], body.reverse());
 }

@@ -1,6 +1,7 @@
 import { changeDetector, fill, h } from "../../core/dom";
 import { formatCount, formatPercent } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { scaleBar } from "../../core/legend";
 import type { Actions, Scene } from "./scene";
 import { explainedIn, formatShare } from "./words";
 
@@ -39,10 +40,7 @@ export class Legend {
   #drawKinds({ coloring, hidden }: Scene): void {
     if (coloring.ramp) {
       const { low, high, name, colors } = coloring.ramp;
-      const ramp = h("div", { class: "iw-ramp" });
-      ramp.style.background = `linear-gradient(to right, ${colors.filter((_, n) => n % 7 === 0).join(", ")})`;
-      const ticks = h("div", { class: "iw-ticks" }, h("span", {}, low), h("span", {}, name), h("span", {}, high));
-      fill(this.#kinds, h("div", { class: "iw-rampbox" }, ramp, ticks));
+      fill(this.#kinds, scaleBar(colors, [low, name, high]));
       return;
     }
     fill(

@@ -1,52 +1,38 @@
-import { prepare } from "../../core/canvas";
 import { h } from "../../core/dom";
 import { listen, type Stroke } from "../../core/pointer";
-import { word } from "../../core/scales";
 import { Tooltip } from "../../core/tooltip";
-import { Density } from "./density";
+import { Motion } from "./motion";
 import { Buckets, lassoed, towards } from "./nearest";
-import { Order } from "./order";
-import { type Frame, framed, frameOf, Plane } from "./plane";
-import { BOTTOM, drawAxes, LEFT, zeros } from "./plot_axes";
+import { Overlay } from "./overlay";
+import { Plane } from "./plane";
+import { BOTTOM, LEFT } from "./plot_axes";
+import { Points } from "./points";
 import type { Actions, Scene } from "./scene";
-import { type Cloud, DENSE, radiusOf, type Sheet, splat } from "./splat";
 import { tipOf } from "./tip";
 import { layerName, spoken } from "./words";
 
 const TALLEST = 560;
 const SHORTEST = 300;
-const MOVE = 420;
-/** More points than that are not moved from layer to layer, but set. */
-const STILL = 200_000;
 const REACH = 16;
-const FADED = 0.16;
-const MOST_SCALE = 2;
 const STEP = 0.12;
 const ZOOM = 1.35;
 
 /** The points of one layer, with pan, zoom, lasso and a cursor. */
 export class Plot {
   readonly element: HTMLElement;
-  readonly #canvas = h("canvas", { class: "iw-points", "aria-hidden": "true" });
-  readonly #over = h("canvas", { class: "iw-over", "aria-hidden": "true" });
+  readonly #points = new Points();
+  readonly #over = new Overlay();
   readonly #area: HTMLElement;
   readonly #tip = new Tooltip();
   readonly #plane = new Plane();
-  readonly #order = new Order();
-  readonly #density = new Density();
+  readonly #motion = new Motion();
   #scene: Scene | null = null;
   #size = { width: 0, height: 0 };
-  #frame: Frame = { x: 0, y: 0, halfWidth: 1, halfHeight: 1 };
-  #u: Float32Array = new Float32Array(0);
-  #v: Float32Array = new Float32Array(0);
-  #move: { u: Float32Array; v: Float32Array; since: number } | null = null;
-  #placed: unknown[] = [];
   #buckets: Buckets | null = null;
   #line: [number, number][] | null = null;
   #ghosts: readonly number[] = [];
   #pointed: number | null = null;
   #scheduled = 0;
-  #image: ImageData | null = null;
 
   constructor(
     id: string,
@@ -56,8 +42,8 @@ export class Plot {
     this.#area = h(
       "div",
       { class: "iw-area", id, tabindex: 0, role: "application", "aria-roledescription": "scatter plot" },
-      this.#canvas,
-      this.#over,
+      this.#points.canvas,
+      this.#over.canvas,
     );
     const zoom = h(
       "div",
@@ -72,15 +58,14 @@ export class Plot {
   }
 
   update(scene: Scene, width: number): void {
-    const before = this.#scene;
     this.#scene = scene;
     const height = Math.max(SHORTEST, Math.min(TALLEST, Math.round(width * 0.66)));
     this.#size = { width: Math.max(80, width - LEFT), height: height - BOTTOM };
     this.#area.style.height = `${height}px`;
     this.#area.dataset.tool = scene.tool;
     this.#area.setAttribute("aria-label", this.#said(scene));
-    this.#place(scene, before === null);
-    this.#order.update(scene);
+    if (this.#motion.place(scene, this.#size)) this.#buckets = null;
+    this.#points.update(scene);
     if (this.#pointed === null) this.#showTip(scene.cursor);
     this.#schedule();
   }
@@ -94,7 +79,7 @@ export class Plot {
 
   /** Brings a point into sight. */
   reveal(point: number): void {
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     if (point < u.length) this.#plane.reveal(u[point], v[point]);
     this.#schedule();
   }
@@ -103,8 +88,8 @@ export class Plot {
   drawOn(context: CanvasRenderingContext2D, x: number, y: number): number {
     this.#paint();
     const { width, height } = this.#size;
-    context.drawImage(this.#canvas, x + LEFT, y, width, height);
-    context.drawImage(this.#over, x, y, width + LEFT, height + BOTTOM);
+    context.drawImage(this.#points.canvas, x + LEFT, y, width, height);
+    context.drawImage(this.#over.canvas, x, y, width + LEFT, height + BOTTOM);
     return height + BOTTOM;
   }
 
@@ -120,41 +105,6 @@ export class Plot {
     return `${data.count.toLocaleString("en-US")} points in ${where}; ${keys}; dragging ${tool === "move" ? "moves" : "selects"}`;
   }
 
-  #place(scene: Scene, first: boolean): void {
-    const { data, row, axes, align, oneScale, spec } = scene;
-    const { width, height } = this.#size;
-    const key = [data, row, axes.join(), align, oneScale, width, height, oneScale && scene.version];
-    if (row === null || key.every((value, n) => value === this.#placed[n])) return;
-    const resized = this.#placed[1] === row && (this.#placed[5] !== width || this.#placed[6] !== height);
-    this.#placed = key;
-    const placed = data.place(row, axes, align);
-    if (!placed) return;
-    const aspect = width / height;
-    const square = spec.n_given === 0;
-    const half = oneScale ? this.#largestHalf(scene, aspect) : null;
-    this.#frame = frameOf(placed, aspect, square, half);
-    const next = framed(placed, this.#frame);
-    const still = first || resized || this.#u.length !== next.u.length || data.count > STILL || prefersStill();
-    if (still) {
-      this.#move = null;
-      [this.#u, this.#v] = [next.u, next.v];
-    } else {
-      // From where points are now, which may be on their way already.
-      this.#u = this.#u.slice();
-      this.#v = this.#v.slice();
-      this.#move = { u: next.u, v: next.v, since: performance.now() };
-    }
-    this.#buckets = null;
-  }
-
-  #largestHalf({ data, axes, align, spec }: Scene, aspect: number): number {
-    const halves = data.rows.map((row) => {
-      const placed = data.place(row, axes, align);
-      return placed ? frameOf(placed, aspect, spec.n_given === 0).halfHeight : 0;
-    });
-    return Math.max(1e-9, ...halves);
-  }
-
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = requestAnimationFrame(() => {
@@ -163,146 +113,22 @@ export class Plot {
     });
   }
 
-  /** Where points are, or are on their way to. */
-  #target(): { u: Float32Array; v: Float32Array } {
-    return this.#move ?? { u: this.#u, v: this.#v };
-  }
-
-  #now(): { u: Float32Array; v: Float32Array } {
-    const move = this.#move;
-    if (!move) return { u: this.#u, v: this.#v };
-    const time = Math.min(1, (performance.now() - move.since) / MOVE);
-    if (time >= 1) {
-      [this.#u, this.#v] = [move.u, move.v];
-      this.#move = null;
-      return move;
-    }
-    const share = time * time * (3 - 2 * time);
-    const n = move.u.length;
-    const [u, v] = [new Float32Array(n), new Float32Array(n)];
-    for (let point = 0; point < n; point++) {
-      u[point] = this.#u[point] + (move.u[point] - this.#u[point]) * share;
-      v[point] = this.#v[point] + (move.v[point] - this.#v[point]) * share;
-    }
-    return { u, v };
-  }
-
   #paint(): void {
     const scene = this.#scene;
     if (!scene) return;
-    const { width, height } = this.#size;
-    // A density needs no fine pixels, and on a fine screen they would be four times as many to fill.
-    const scale = Math.min(scene.data.count > DENSE ? 1 : MOST_SCALE, devicePixelRatio || 1);
-    const [wide, tall] = [Math.round(width * scale), Math.round(height * scale)];
-    const canvas = this.#canvas;
-    if (canvas.width !== wide || canvas.height !== tall) {
-      [canvas.width, canvas.height] = [wide, tall];
-      canvas.style.cssText = `left:${LEFT}px;width:${width}px;height:${height}px`;
-    }
-    const context = canvas.getContext("2d");
-    if (!context) return;
-    if (this.#image?.width !== wide || this.#image.height !== tall) this.#image = context.createImageData(wide, tall);
-    const { u, v } = this.#now();
-    const image = this.#image;
-    const sheet = { words: new Uint32Array(image.data.buffer), width: wide, height: tall };
-    const background = this.#background(scene);
-    sheet.words.fill(background);
-    if (scene.spec.method === "PCA") this.#zeros(sheet, scene);
-    if (scene.row !== null && u.length === scene.data.count) this.#points(scene, sheet, { u, v }, background, scale);
-    context.putImageData(image, 0, 0);
-    const { x, y, halfWidth, halfHeight } = this.#frame;
-    const { zoom, left, top } = this.#plane;
-    canvas.dataset.frame = [x, y, halfWidth, halfHeight, zoom, left, top].join(" ");
-    this.#overlay(scene, u, v);
-    if (this.#move) this.#schedule();
-  }
-
-  #zeros({ words, width, height }: Sheet, { palette }: Scene): void {
-    const [x, y] = zeros(this.#frame, this.#plane);
-    const [column, row] = [Math.floor(x * width), Math.floor(y * height)];
-    const line = word(palette.line);
-    if (row >= 0 && row < height) words.fill(line, row * width, (row + 1) * width);
-    if (column < 0 || column >= width) return;
-    for (let at = column; at < words.length; at += width) words[at] = line;
-  }
-
-  #points(
-    scene: Scene,
-    sheet: Sheet,
-    { u, v }: { u: Float32Array; v: Float32Array },
-    background: number,
-    scale: number,
-  ): void {
-    const { coloring, chosen, data } = scene;
-    const { zoom, left, top } = this.#plane;
-    const drawn = Uint8Array.from(coloring.words, (_, kind) => Number(!scene.hidden.has(kind)));
-    const [scaleX, scaleY] = [zoom * sheet.width, zoom * sheet.height];
-    const place = { scaleX, shiftX: -left * scaleX, scaleY, shiftY: -top * scaleY };
-    const cloud: Cloud = { u, v, of: coloring.of, words: coloring.words, shapes: coloring.shapes, drawn, ...place };
-    if (data.count > DENSE) {
-      this.#density.draw(sheet, cloud, background, chosen, scale);
-      return;
-    }
-    const { rest, chosen: front } = this.#order;
-    const radius = radiusOf(data.count) * Math.min(1.8, zoom ** 0.25) * scale;
-    const look = { radius, rim: radius > 2.2 * scale ? 0.9 * scale : 0 };
-    if (chosen) {
-      const faded = Uint32Array.from(coloring.words, (color) => blend(background, color, FADED));
-      splat(sheet, { ...cloud, words: faded }, rest, background, { radius, rim: 0 });
-      splat(sheet, cloud, front, background, look);
-    } else splat(sheet, cloud, rest, background, look);
-  }
-
-  /** The colour that the page has behind the plot, which may be the host's. */
-  #background({ palette }: Scene): number {
-    const behind = getComputedStyle(this.element.closest(".iw-view") ?? this.element).backgroundColor;
-    const [r, g, b, alpha = 1] = (behind.match(/[\d.]+/g) ?? []).map(Number);
-    if (!behind.startsWith("rgb") || b === undefined || alpha < 1) return word(palette.bg);
-    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-  }
-
-  #overlay(scene: Scene, u: Float32Array, v: Float32Array): void {
-    const { width, height } = this.#size;
-    const context = prepare(this.#over, width + LEFT, height + BOTTOM);
-    if (!context) return;
-    const { palette } = scene;
-    const style = getComputedStyle(this.element);
-    const font = (size: number) => `${size}px ${style.fontFamily || "sans-serif"}`;
-    drawAxes(context, scene, { ...this.#size, frame: this.#frame, plane: this.#plane, font });
-    context.save();
-    context.beginPath();
-    context.rect(LEFT, 0, width, height);
-    context.clip();
-    const ring = (point: number | null, radius: number, dash: number[]) => {
-      if (point === null || point >= u.length) return;
-      const [x, y] = this.#at(u[point], v[point]);
-      context.setLineDash(dash);
-      context.beginPath();
-      context.arc(x + LEFT, y, radius, 0, 2 * Math.PI);
-      context.strokeStyle = palette.bg;
-      context.lineWidth = 4;
-      context.stroke();
-      context.strokeStyle = palette.fg;
-      context.lineWidth = 1.75;
-      context.stroke();
+    const spots = this.#motion.now();
+    const { frame } = this.#motion;
+    const at = (point: number): [number, number][] =>
+      point < spots.u.length ? [this.#at(spots.u[point], spots.v[point])] : [];
+    const marked = this.#pointed ?? scene.cursor;
+    const marks = {
+      at: marked === null ? null : (at(marked)[0] ?? null),
+      ghosts: this.#ghosts.flatMap(at),
+      line: this.#line,
     };
-    const radius = radiusOf(scene.data.count) + 4.5;
-    for (const point of this.#ghosts) ring(point, radius + 1, [3, 3]);
-    ring(this.#pointed ?? scene.cursor, radius, []);
-    if (this.#line && this.#line.length > 1) {
-      context.setLineDash([]);
-      context.beginPath();
-      for (const [x, y] of this.#line) context.lineTo(x + LEFT, y);
-      context.closePath();
-      context.globalAlpha = 0.12;
-      context.fillStyle = palette.fg;
-      context.fill();
-      context.globalAlpha = 1;
-      context.strokeStyle = palette.fg;
-      context.lineWidth = 1.25;
-      context.stroke();
-    }
-    context.restore();
+    this.#points.paint(scene, spots, frame, this.#plane, this.#size);
+    this.#over.paint(scene, marks, frame, this.#plane, this.#size);
+    if (this.#motion.moving) this.#schedule();
   }
 
   /** Where a place of the frame is on the plot. */
@@ -323,7 +149,7 @@ export class Plot {
   };
 
   #near(x: number, y: number): number | null {
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     if (!this.#scene || this.#scene.row === null || u.length === 0) return null;
     this.#buckets ??= new Buckets(u, v);
     const [at, down] = this.#under(x - LEFT, y);
@@ -387,7 +213,7 @@ export class Plot {
         this.#line = null;
         this.#schedule();
         if (!drawn || !line || line.length < 3) return;
-        const { u, v } = this.#target();
+        const { u, v } = this.#motion.target;
         const inside = lassoed(
           u,
           v,
@@ -431,7 +257,7 @@ export class Plot {
   }
 
   #walk(direction: readonly [number, number]): void {
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     if (!this.#scene || u.length === 0) return;
     const from = this.#scene.cursor;
     const next =
@@ -447,7 +273,7 @@ export class Plot {
 
   /** The point nearest to the middle of what is seen. */
   #middle(): number | null {
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     const [x, y] = this.#under(this.#size.width / 2, this.#size.height / 2);
     let [best, found] = [Number.POSITIVE_INFINITY, -1];
     for (let point = 0; point < u.length; point++) {
@@ -470,7 +296,7 @@ export class Plot {
   /** Zooms on the cursor where there is one, else on the middle. */
   #zoomKey(factor: number): void {
     const cursor = this.#scene?.cursor ?? null;
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     if (cursor === null || cursor >= u.length) {
       this.#zoom(factor);
       return;
@@ -494,7 +320,7 @@ export class Plot {
 
   #showTip(point: number | null): void {
     const scene = this.#scene;
-    const { u, v } = this.#target();
+    const { u, v } = this.#motion.target;
     this.#tip.hide();
     if (!scene || point === null || point >= u.length || this.#line) return;
     const [x, y] = this.#at(u[point], v[point]);
@@ -503,16 +329,4 @@ export class Plot {
     const beside = new DOMRect(box.left + LEFT + x - 6, box.top + y - 6, 12, 12);
     this.#tip.show(tipOf(scene, point), beside, box, this.element);
   }
-}
-
-function blend(from: number, to: number, share: number): number {
-  const channel = (shift: number) => {
-    const [a, b] = [(from >>> shift) & 255, (to >>> shift) & 255];
-    return Math.round(a + (b - a) * share) << shift;
-  };
-  return ((255 << 24) | channel(16) | channel(8) | channel(0)) >>> 0;
-}
-
-function prefersStill(): boolean {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }

@@ -3,8 +3,8 @@ import type { Frame, Plane } from "./plane";
 import type { Scene } from "./scene";
 import { axisName } from "./words";
 
-/** Room for ticks at the left, and below. */
-export const LEFT = 46;
+/** Room for ticks and the name of the axis at the left, and below. */
+export const LEFT = 60;
 export const BOTTOM = 38;
 
 interface Place {
@@ -66,17 +66,9 @@ export function drawAxes(
   context.textAlign = "right";
   context.fillText(axisName(scene, axes[0]), LEFT + width, height + 29, width);
   context.save();
-  context.translate(LEFT + 12, 4);
+  context.translate(8, 0);
   context.rotate(-Math.PI / 2);
-  context.textAlign = "right";
-  const name = axisName(scene, axes[1]);
-  const room = Math.min(context.measureText(name).width, height - 8);
-  context.globalAlpha = 0.8;
-  context.fillStyle = palette.bg;
-  context.fillRect(-room - 4, -9, room + 8, 18);
-  context.globalAlpha = 1;
-  context.fillStyle = palette.fg;
-  context.fillText(name, 0, 0, height - 8);
+  context.fillText(axisName(scene, axes[1]), 0, 0, height);
   context.restore();
 }
 

@@ -1,29 +1,19 @@
-import { changeDetector, fill, h } from "../../core/dom";
+import { h } from "../../core/dom";
 import { formatNumber } from "../../core/format";
 import { tokenElement } from "../../core/labels";
+import { Tables, table } from "../../core/tables";
 import type { Scene } from "./scene";
 import { coordinatesOf, formatShare, layerName } from "./words";
 
 const MOST = 500;
 
 /** The same as tables: layers with the variance along their axes, and points with their places. */
-export class TableView {
-  readonly element = h("div", {
-    class: "iw-tables",
-    hidden: true,
-    tabindex: 0,
-    role: "region",
-    "aria-label": "points as tables",
+export const tableView = () =>
+  new Tables<Scene>({
+    label: "points as tables",
+    of: ({ data, version, row, axes, align, selected }) => [data, version, row, axes.join(), align, selected],
+    make: (scene) => [layerTable(scene), pointTable(scene)],
   });
-  #changed = changeDetector();
-
-  update(scene: Scene): void {
-    if (this.element.hidden) return;
-    const { data, version, row, axes, align, selected } = scene;
-    if (!this.#changed(data, version, row, axes.join(), align, selected)) return;
-    fill(this.element, layerTable(scene), pointTable(scene));
-  }
-}
 
 function layerTable({ spec, data, align }: Scene): HTMLElement {
   const rows = spec.layers.map((layer, row) => {
@@ -80,11 +70,6 @@ function pointTable(scene: Scene): HTMLElement {
     ...axes.map((axis) => spec.axes[axis]),
   ];
   return table(`Points: ${part}${where}`, heads, rows);
-}
-
-function table(caption: string, heads: string[], rows: HTMLElement[]): HTMLElement {
-  const head = h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)));
-  return h("table", { class: "iw-table" }, h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, ...rows));
 }
 
 function percent(share: number | null | undefined): string {

@@ -1,5 +1,5 @@
 import { drawRuns, type Run } from "../../core/flow";
-import { type Fonts, MARGIN, takePicture } from "../../core/picture";
+import { type Fonts, MARGIN, pensOf, takePicture } from "../../core/picture";
 import { layoutChart, paintChart } from "./chart";
 import { layoutLarge, paintLarge } from "./large";
 import { paintModel } from "./paint";
@@ -17,9 +17,7 @@ export function toysToPng(scene: Scene, fonts: Fonts): Promise<Blob | null> {
 function draw(context: CanvasRenderingContext2D, scene: Scene, fonts: Fonts, full: number): number {
   const { spec, toys, level, pinned, palette } = scene;
   const width = full - 2 * MARGIN;
-  const font = (size: number, weight = "normal") => `${weight} ${size}px ${fonts.sans}`;
-  const plain = (text: string, size = 12.5): Run => ({ text, color: palette.muted, font: font(size) });
-  const bold = (text: string, size = 12.5): Run => ({ text, color: palette.fg, font: font(size, "bold") });
+  const { plain, bold } = pensOf(palette, fonts);
   const write = (runs: Run[], y: number, room = width, x = MARGIN, line = 18) =>
     drawRuns(context, runs, { x, y, width: room, line });
   let y = write([bold(spec.title, 17)], MARGIN + 12);

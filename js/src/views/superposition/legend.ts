@@ -1,4 +1,5 @@
 import { changeDetector, fill, h } from "../../core/dom";
+import { ramp } from "../../core/legend";
 import { focusOf, inPlane, type Scene } from "./scene";
 
 /** What colours and lengths mean, in words. */
@@ -26,17 +27,10 @@ export class Legend {
     const [low, high] = inPlane(spec)
       ? ["opposite to the marked feature", "along it"]
       : ["takes from the read-out, −1", "+1, adds to it"];
-    const colors = palette.scale.css.filter((_, at) => at % 16 === 0);
-    return [h("span", {}, low), ramp(colors), h("span", {}, high)];
+    return [h("span", {}, low), ramp(palette.scale.css), h("span", {}, high)];
   }
 
   #important({ palette }: Scene): Node[] {
     return [h("span", {}, "less important"), ramp([palette.faint, palette.fg]), h("span", {}, "more important")];
   }
-}
-
-function ramp(colors: readonly string[]): HTMLElement {
-  const bar = h("span", { class: "iw-ramp iw-toy-ramp", "aria-hidden": "true" });
-  bar.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
-  return bar;
 }
