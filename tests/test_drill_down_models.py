@@ -24,6 +24,7 @@ from interp_widgets.results.errors import InterpWidgetsError, ModelError, SiteEr
 from interp_widgets.results.patching import PatchingResult
 from interp_widgets.views.patching_grid import PatchingGrid
 from tests.experiments import zoo
+from tests.models.hooked import HookedTransformer
 from tests.models.own_modules import weighty
 from tests.models.test_describe import CLEAN, CORRUPT, JUDGE, STACK, AttentionOnly, judge, stack
 
@@ -145,3 +146,11 @@ def test_a_classifier_has_patterns_and_parts_and_says_why_it_has_no_lens() -> No
     for way, place in (("lens", STREAM), ("attribution", HEAD)):
         with pytest.raises(ModelError, match="Judge does not predict something at each position"):
             view.drill(way, place)
+
+
+def test_a_model_with_hook_points_has_patterns_though_nothing_joins_its_heads() -> None:
+    model = HookedTransformer()
+    lens = show_lens(model, [3, 9, 4])
+    pattern = lens.drill("pattern", {"site": "resid_post", "layer": 0, "pos": 1})
+    alone = run_attention(model, [3, 9, 4], value_weighted=False)
+    np.testing.assert_array_equal(pattern.result.pattern(0, 2), alone.pattern(0, 2))

@@ -32,6 +32,7 @@ from interp_widgets.experiments.probe_request import (
     parse_examples,
     parse_groups,
     parse_strengths,
+    parse_transfer,
 )
 from interp_widgets.experiments.remote import runs_remotely
 from interp_widgets.experiments.request import Reader, chosen_numbers, parse_seed, parse_sites
@@ -101,8 +102,8 @@ def probe(
         raise LabelError(f"There are {len(classes)} classes. Probes tell at most {_MOST_CLASSES} apart.")
     check_duplicates(examples, classes)
     others = []
-    for name, (other_texts, other_labels) in dict(transfer or {}).items():
-        given, known = parse_examples(reader, other_texts, other_labels, str(name), per_token=per_token)
+    for name, other_texts, other_labels in parse_transfer(transfer):
+        given, known = parse_examples(reader, other_texts, other_labels, f"transfer {name!r}", per_token=per_token)
         strange = [label for label in known if label not in classes]
         if strange:
             raise LabelError(
@@ -110,8 +111,8 @@ def probe(
                 f"{', '.join(map(repr, classes))}."
             )
         numbers = np.array([classes.index(label) for label in known], np.int32)
-        others.append((str(name), Examples(given.texts, given.text, given.position, numbers[given.labels])))
-        check_apart(examples, given, str(name))
+        others.append((name, Examples(given.texts, given.text, given.position, numbers[given.labels])))
+        check_apart(examples, given, name)
     columns = parse_columns(positions, examples.texts, [text for _, other in others for text in other.texts])
     for name, other in others:
         check_positions(columns, other.texts, name)

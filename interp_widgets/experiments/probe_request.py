@@ -18,6 +18,7 @@ from interp_widgets.models.prompts import Prompts
 from interp_widgets.results.errors import LabelError, PromptError, SelectionError
 from interp_widgets.results.probe import Examples
 from interp_widgets.results.tokens import Tokens
+from interp_widgets.results.words import counted
 
 Label: TypeAlias = "str | bool | int"
 LabelsLike: TypeAlias = "Sequence[Label] | Sequence[Sequence[Label | None]] | NDArray[Any]"
@@ -91,6 +92,23 @@ def parse_examples(
     numbers = [classes.index(label) for label in plain]
     columns = (np.array(column, np.int32) for column in (text, position, numbers))
     return Examples(parsed, *columns), classes
+
+
+def parse_transfer(transfer: object) -> list[tuple[str, Prompts, LabelsLike]]:
+    """Return the name, the texts and the labels of each transfer.
+
+    Raises:
+        LabelError: not a mapping from names to texts with their labels.
+    """
+    how = "Pass {name: (texts, labels)}, with as many labels as texts."
+    if transfer is None:
+        return []
+    if not isinstance(transfer, Mapping):
+        raise LabelError(f"transfer= is {kind_of(transfer)}. {how}")
+    for name, given in transfer.items():
+        if not (isinstance(given, (tuple, list)) and len(given) == 2 and not isinstance(given[1], (str, bytes))):
+            raise LabelError(f"The transfer {name!r} is {kind_of(given)}, not texts with their labels. {how}")
+    return [(str(name), *given) for name, given in transfer.items()]
 
 
 def check_classes(examples: Examples, classes: Sequence[Label], folds: int) -> None:
@@ -181,9 +199,15 @@ def parse_groups(groups: Sequence[Hashable] | NDArray[Any] | None, count: int) -
     """
     if groups is None:
         return list(range(count))
-    listed = [as_plain(each) for each in as_plain(groups)]
+    plain = as_plain(groups)
+    if isinstance(plain, (str, bytes)) or not isinstance(plain, Iterable):
+        raise LabelError(f"groups= is {kind_of(plain)}. Pass a list with the group of each text.")
+    listed = [as_plain(each) for each in plain]
     if len(listed) != count:
         raise LabelError(f"{count} texts but {len(listed)} groups. Pass one for each text, in the same order.")
+    for number, group in enumerate(listed):
+        if not isinstance(group, Hashable):
+            raise LabelError(f"Group {number} is {kind_of(group)}. A group is named by a number or a text.")
     if any(map(is_nan, listed)):
         raise LabelError(
             f"Group {next(number for number, group in enumerate(listed) if is_nan(group))} is NaN, which does not say "
@@ -298,8 +322,8 @@ def _check_spread(examples: Examples, groups: NDArray[np.int32], folds: int, pos
             raise LabelError("all texts are the same up to here, so there is nothing to tell them apart by.")
     here = " up to here" if position is not None else ""
     raise LabelError(
-        f"there are only {fewest} different texts or groups of some class{here}, fewer than {folds} folds, and what is "
-        "the same must not be split between fit and test."
+        f"some class has fewer different texts or groups{here} than there are folds ({fewest} for {folds}), and what "
+        "is the same must not be split between fit and test."
     )
 
 
@@ -313,8 +337,8 @@ def _of_tokens(texts: Sequence[Tokens], labels: Sequence[Any], name: str) -> tup
             )
         if len(given) != len(tokens):
             raise LabelError(
-                f"{name.capitalize()} text {number} has {len(tokens)} tokens but {len(given)} labels: "
-                f"{' '.join(tokens.labels[:12])}{' …' if len(tokens) > 12 else ''}"
+                f"{name[0].upper()}{name[1:]} text {number} has {len(tokens)} tokens but "
+                f"{counted(len(given), 'label')}: {' '.join(tokens.labels[:12])}{' …' if len(tokens) > 12 else ''}"
             )
         for place, label in enumerate(given):
             if label is not None:

@@ -32,6 +32,7 @@ from interp_widgets.results.dictionary import Place
 from interp_widgets.results.errors import PromptError, SelectionError, SiteError, unknown_name
 from interp_widgets.results.projection import METHODS, NAMES, Method, ProjectionResult
 from interp_widgets.results.terms import Site, parse_site
+from interp_widgets.results.words import counted
 
 if TYPE_CHECKING:
     from interp_widgets.models.remote import Remote
@@ -89,6 +90,8 @@ def projection(
     named = parse_site(site)
     if named == "pattern":
         raise SiteError("pattern has no numbers of single tokens, so that they lie nowhere. Use z.")
+    if not (first is None or isinstance(first, bool)):
+        raise ValueError(f"first={first!r} must be True, False or None.")
     chosen = chosen_numbers(layers, "layers", opened.config.num_hidden_layers)
     cutter = Cutter(opened)
     texts = list(cutter.documents(prompts, "prompt"))
@@ -183,13 +186,14 @@ def _labels(labels: Sequence[object] | None, n_prompts: int) -> tuple[str, ...]:
     listed = [as_plain(label) for label in plain] if many else [plain]
     if len(listed) != n_prompts:
         raise PromptError(
-            f"{len(listed)} labels were given for {n_prompts} prompts. Pass one for each, in the same order."
+            f"{counted(len(listed), 'label')} for {counted(n_prompts, 'prompt')}. Pass one for each, in the same order."
         )
-    if any(map(is_nan, listed)):
-        raise PromptError(
-            f"Label {next(number for number, label in enumerate(listed) if is_nan(label))} is NaN, which names no "
-            'class. Name one, such as "unknown", or leave out prompts that have none.'
-        )
+    for number, label in enumerate(listed):
+        if label is None or is_nan(label):
+            raise PromptError(
+                f"Label {number} is {'None' if label is None else 'NaN'}, which names no class. Name one, such as "
+                '"unknown", or leave out prompts that have none.'
+            )
     return tuple(map(str, listed))
 
 

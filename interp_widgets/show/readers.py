@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from interp_widgets.models.described import Described
-from interp_widgets.results.errors import SelectionError, SiteError
+from interp_widgets.results.errors import ModelError, SelectionError, SiteError
 from interp_widgets.views._view import View
 from interp_widgets.views._way import Way
 from interp_widgets.views.attention_heads import AttentionView
@@ -133,8 +134,12 @@ def pattern(
         from interp_widgets.show.attention import show_attention
 
         asked = of(spot)
+        shown = partial(show_attention, asked.model, asked.clean, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
         with named_in_description(asked.model, "`n_heads`, `qkv` and `o_proj`"):
-            view = show_attention(asked.model, asked.clean, corrupt=asked.corrupt, tokenizer=asked.tokenizer)
+            try:
+                view = shown()
+            except ModelError:  # where no module joins the heads, there are patterns and no weights for them
+                view = shown(value_weighted=False)
         return from_attention(view, only(asked))
 
     return Way(

@@ -208,7 +208,7 @@ def test_columns_that_cannot_be_tested_say_why_and_the_rest_is_computed():
     found = run_probe(zoo.model("gpt2"), texts, [number % 2 for number in range(30)], positions=(0, 1, 4), layers=0)
     assert found.untested == {
         0: "all texts are the same up to here, so there is nothing to tell them apart by.",
-        1: "there are only 1 different texts or groups of some class up to here, fewer than 5 folds, and what is the "
+        1: "some class has fewer different texts or groups up to here than there are folds (1 for 5), and what is the "
         "same must not be split between fit and test.",
     }
     assert found.computed.tolist() == [[False, False, True]]
@@ -367,7 +367,7 @@ TEXTS, LABELS = hot_and_cold(20)
             LabelError,
             f"label {len(TEXTS[0]) - 1} of probe text 0 is NaN",
         ),
-        ({"transfer": {"odd": ([[3, 4, 5, 6]], [math.nan])}}, LabelError, "odd label 0 is NaN"),
+        ({"transfer": {"odd": ([[3, 4, 5, 6]], [math.nan])}}, LabelError, "transfer 'odd' label 0 is NaN"),
         ({"groups": [*range(19), math.nan]}, LabelError, "Group 19 is NaN, which does not say which texts belong"),
         ({"labels": np.linspace(0, 1, 20)}, LabelError, "names, truth values or whole numbers"),
         ({"labels": [*LABELS[:-1], None]}, LabelError, "probe label 19 is None"),
@@ -379,7 +379,7 @@ TEXTS, LABELS = hot_and_cold(20)
         ),
         ({"labels": [[1, 2]] * 20}, LabelError, "Label 0 of the probe texts is a list. Labels of single tokens"),
         ({"positions": "tokens"}, LabelError, "Label 0 of the probe texts is 'cold'. With positions='tokens' pass a"),
-        ({"positions": "tokens", "labels": [[1]] * 20}, LabelError, "Probe text 0 has [0-9]+ tokens but 1 labels"),
+        ({"positions": "tokens", "labels": [[1]] * 20}, LabelError, "Probe text 0 has [0-9]+ tokens but 1 label"),
         ({"texts": [*TEXTS[:-1], []]}, PromptError, "probe prompt is empty"),
         ({"texts": [*TEXTS[:-1], TEXTS[0]]}, LabelError, "Texts 0 and 19 are the same, but one is labelled 'cold'"),
         ({"positions": 4}, SelectionError, "positions holds 4, but the shortest text has 4 tokens"),
@@ -396,7 +396,18 @@ TEXTS, LABELS = hot_and_cold(20)
         ({"C": 0}, ValueError, "C=0 must be a number above 0"),
         ({"C": (0.1, 1), "folds": 2}, ValueError, "takes folds=3 or more"),
         ({"groups": [1, 2]}, LabelError, "20 texts but 2 groups"),
-        ({"groups": [number // 10 for number in range(20)]}, LabelError, "Nothing can be tested in 5 folds: there are"),
+        ({"groups": 5}, LabelError, "groups= is an int. Pass a list with the group of each text"),
+        ({"groups": [[1]] * 20}, LabelError, "Group 0 is a list. A group is named by a number or a text"),
+        ({"transfer": [(TEXTS, LABELS)]}, LabelError, r"transfer= is a list. Pass {name: \(texts, labels\)}"),
+        ({"transfer": "x"}, LabelError, "transfer= is a str"),
+        ({"transfer": {"a": None}}, LabelError, "The transfer 'a' is a NoneType, not texts with their labels"),
+        ({"transfer": {"a": TEXTS}}, LabelError, "The transfer 'a' is a list, not texts with their labels"),
+        ({"transfer": {"a": ([], [])}}, PromptError, "transfer 'a'"),
+        (
+            {"groups": [number // 10 for number in range(20)]},
+            LabelError,
+            r"Nothing can be tested in 5 folds: some class has fewer .* \(2 for 5\)",
+        ),
         ({"control_draws": -1}, ValueError, "control_draws=-1"),
         ({"transfer": {"same": (TEXTS[:2], LABELS[:2])}}, PromptError, "Text 0 of the transfer 'same' is text 0 of"),
         ({"transfer": {"odd": ([[3, 4, 5, 6]], ["warm"])}}, LabelError, "The transfer 'odd' has the label 'warm'"),

@@ -200,10 +200,12 @@ def test_a_column_of_a_table_names_the_prompts():
     [
         ({"prompts": []}, PromptError, "prompt"),
         ({"prompts": [[5]]}, PromptError, "1 point would be too few for 2 axes"),
-        ({"labels": ["a"]}, PromptError, "1 labels were given for 6 prompts"),
+        ({"labels": ["a"]}, PromptError, "1 label for 6 prompts"),
         ({"labels": ["a", "b", float("nan"), *"abc"]}, PromptError, "Label 2 is NaN, which names no class. Name one"),
         ({"labels": np.array([0.0, 1.0, 2.0, 3.0, np.nan, 5.0])}, PromptError, "Label 4 is NaN"),
         ({"labels": pd.Series(["a", "b", "c", "a", "b", pd.NA])}, PromptError, "Label 5 is NaN"),
+        ({"labels": [*"abcab", None]}, PromptError, "Label 5 is None, which names no class"),
+        ({"first": "x"}, ValueError, "first='x' must be True, False or None"),
         ({"n_components": 1}, ValueError, "n_components=1 must be a whole number from 2 to 10"),
         ({"method": "mds"}, UnknownNameError, "mds"),
         ({"site": "pattern"}, SiteError, "pattern has no numbers of single tokens"),
