@@ -64,6 +64,13 @@ def open_grid(open_page: Opener, tmp_path: Path) -> Opener:
     return open_grid
 
 
+def save(page: Page, action: str) -> bytes:
+    """Press a button that saves, and return the file."""
+    with page.expect_download() as download:
+        page.locator(f"[data-action={action}]").click()
+    return download.value.path().read_bytes()
+
+
 class Grid:
     """A panel on a page: where its cells are, and what colour they have."""
 

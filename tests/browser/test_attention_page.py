@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from interp_widgets.views import _attention_heads_wire as wire
 from interp_widgets.views.attention_heads import AttentionView
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 from tests.made_attention import attention, scores
 
 CLEAR = 60
@@ -70,12 +70,6 @@ def head_spot(page, name):
 
 def choose(page, name):
     page.locator(".iw-pictures .iw-plot").click(position=head_spot(page, name))
-
-
-def save(page, action):
-    with page.expect_download() as download:
-        page.locator(f"[data-action={action}]").click()
-    return download.value.path().read_bytes()
 
 
 def warm(colors):

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from interp_widgets.views.attribution import AttributionView
 from tests import made_attribution as made
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 
 MOVER, ERASER = made.MOVER, made.ERASER
 HEAD = {"site": "z", "layer": 2, "head": 1}
@@ -148,15 +148,11 @@ def test_tables_and_downloads_hold_everything(open_view, tmp_path):
     tables = page.locator(".iw-table")
     assert tables.nth(0).locator("tbody tr").count() == len(result.components)
     expect(tables.nth(1)).to_contain_text("+1.50")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    rows = list(csv.DictReader(io.StringIO(save(page, "save-csv").decode())))
     frame = result.to_frame()
     assert [row["component"] for row in rows] == list(frame["component"])
     assert [float(row["contribution"]) for row in rows] == pytest.approx(list(frame["contribution"]))
-    with page.expect_download() as download:
-        page.get_by_role("button", name="PNG").click()
-    picture = matplotlib.image.imread(download.value.path())
+    picture = matplotlib.image.imread(io.BytesIO(save(page, "save-png")))
     assert picture.shape[1] > 2000
     warm = (picture[..., 0] > 0.6) & (picture[..., 2] < 0.2)
     assert warm.sum() > 2000

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from interp_widgets.results.tokens import Tokens
 from interp_widgets.views.features import FeatureView
 from tests import made_features as made
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 
 NAMES, COMMA, ONCE, STORE = made.NAMES, made.COMMA, made.ONCE, made.STORE
 SHOWN = "t => getComputedStyle(t.querySelector('.iw-strip-text')).backgroundColor"
@@ -283,10 +283,7 @@ def test_the_table_and_the_csv_hold_the_numbers(open_features):
     rows = [row.inner_text().split("\t") for row in tables.nth(1).locator("tbody tr").all()]
     assert [row[0] for row in rows] == ["position 11", "position 9", "position 3", "position 1"]
     assert [float(row[2]) for row in rows] == pytest.approx([2.1, 1.9, 1.3, 1.1])
-    with page.expect_download() as download:
-        page.locator("[data-action=save-csv]").click()
-    with open(download.value.path(), encoding="utf-8", newline="") as file:
-        saved = list(csv.DictReader(io.StringIO(file.read())))
+    saved = list(csv.DictReader(io.StringIO(save(page, "save-csv").decode(), newline="")))
     frame = whole.to_frame()
     assert [int(row["latent"]) for row in saved] == frame.latent.tolist()
     assert [int(row["position"]) for row in saved] == frame.position.tolist()
@@ -363,9 +360,7 @@ def test_a_saved_page_shows_what_turning_a_latent_did(open_features):
 
 
 def picture(page):
-    with page.expect_download() as download:
-        page.locator("[data-action=save-png]").click()
-    return matplotlib.image.imread(download.value.path(), "png")
+    return matplotlib.image.imread(io.BytesIO(save(page, "save-png")))
 
 
 def has(image, color):

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from interp_widgets.views.head_circuits import HeadCircuitView
 from tests import made_circuits as made
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 
 CHOICE = {"layer": 2, "head": 1, "token": None}
 
@@ -45,12 +45,6 @@ def color(page, circuit, row, column):
     script = """(c, at) => { const s = c.width / c.getBoundingClientRect().width;
         return [...c.getContext('2d').getImageData(at.x * s, at.y * s, 1, 1).data]; }"""
     return pattern(page, circuit).locator("canvas").first.evaluate(script, place(page, circuit, row, column))
-
-
-def save(page, action):
-    with page.expect_download() as download:
-        page.locator(f"[data-action={action}]").click()
-    return download.value.path().read_bytes()
 
 
 def test_pointing_at_one_map_shows_the_token_between_in_both(open_circuits):

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from interp_widgets.results.tokens import Tokens
 from interp_widgets.views.lens_table import LensView
 from tests import made_lens as made
-from tests.browser.conftest import Grid, violations
+from tests.browser.conftest import Grid, save, violations
 
 
 @pytest.fixture
@@ -180,15 +180,10 @@ def test_unread_cells_are_marked(open_lens):
 def test_the_table_the_csv_and_the_picture_hold_what_is_shown(open_lens, tmp_path):
     whole = made.result(2)
     page = open_lens(whole, pinned=[{"pos": 1, "answer": 1}], trajectory="logprob")
-    with page.expect_download() as download:
-        page.locator("[data-action=save-png]").click()
-    picture = matplotlib.image.imread(download.value.path(), format="png")
+    picture = matplotlib.image.imread(io.BytesIO(save(page, "save-png")))
     assert picture.shape[0] > 900
     assert len(np.unique(picture[::9, ::9].reshape(-1, picture.shape[-1]), axis=0)) > 50
-    with page.expect_download() as download:
-        page.locator("[data-action=save-csv]").click()
-    with open(download.value.path(), encoding="utf-8", newline="") as file:
-        saved = list(csv.DictReader(io.StringIO(file.read())))
+    saved = list(csv.DictReader(io.StringIO(save(page, "save-csv").decode(), newline="")))
     frame = whole.to_frame()
     assert [*saved[0]] == [*frame.columns]
     assert [row["answer"] for row in saved] == frame.answer.tolist()

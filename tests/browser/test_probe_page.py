@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from interp_widgets.views.probe_grid import ProbeView
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 from tests.made_probes import N, partial, probes, right
 
 
@@ -48,12 +48,6 @@ class Grid:
             f"(c, s) => [...c.getContext('2d').getImageData((s.x - {aside}) * {scale}, s.y * {scale}, 1, 1).data]", spot
         )
         return tuple(pixel)
-
-
-def save(page, action):
-    with page.expect_download() as download:
-        page.locator(f"[data-action={action}]").click()
-    return download.value.path().read_bytes()
 
 
 def test_cells_are_stronger_the_better_they_are_read_and_blue_below_chance(open_probes):

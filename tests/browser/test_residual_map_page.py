@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from interp_widgets.views.residual_map import ProjectionView
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 from tests.made_projection import projection
 
 LEFT = 60
@@ -73,12 +73,6 @@ class Map:
         self.page.mouse.up()
         if shift:
             self.page.keyboard.up("Shift")
-
-
-def save(page, action):
-    with page.expect_download() as download:
-        page.locator(f"[data-action={action}]").click()
-    return download.value.path().read_bytes()
 
 
 WARM, COOL = (196, 65, 11), (11, 98, 168)

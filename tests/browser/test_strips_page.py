@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from interp_widgets.views.patching_grid import PatchingGrid
 from tests import made
-from tests.browser.conftest import Grid, violations
+from tests.browser.conftest import Grid, save, violations
 
 HEADS = (
     {"site": "z", "layer": 4, "head": 6},
@@ -115,9 +115,7 @@ def test_the_table_and_the_csv_have_the_positions_too(open_strips):
     cells = [float(text.replace("−", "-")) for text in rows.nth(1).locator("td").all_inner_texts()]
     assert cells == pytest.approx(made.strip(HEADS[0]).effect()[0, 0, 0].tolist(), abs=0.00501)
     expect(page.locator(".iw-strips")).to_be_hidden()
-    with page.expect_download() as download:
-        page.locator("[data-action=save-csv]").click()
-    shown = pd.read_csv(io.BytesIO(download.value.path().read_bytes()))
+    shown = pd.read_csv(io.BytesIO(save(page, "save-csv")))
     alone = made.strip(HEADS[1]).to_frame()
     own = shown[(shown["site"] == "z") & (shown["layer"] == 0) & (shown["head"] == 3) & shown["pos"].notna()]
     assert own["pos"].tolist() == alone["pos"].tolist()
@@ -130,9 +128,7 @@ def test_the_png_has_the_strips(open_strips):
     import matplotlib.image
 
     def picture(heads):
-        with (page := open_strips(heads)).expect_download() as download:
-            page.locator("[data-action=save-png]").click()
-        return matplotlib.image.imread(download.value.path(), "png")
+        return matplotlib.image.imread(io.BytesIO(save(open_strips(heads), "save-png")))
 
     without, within = picture(()), picture(HEADS[:1])
     assert within.shape[0] > without.shape[0] + 40

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from interp_widgets.views.superposition import Superposition
-from tests.browser.conftest import violations
+from tests.browser.conftest import save, violations
 from tests.made_toys import cube, made, polygon, toys
 
 MINUS = "−"
@@ -53,12 +53,6 @@ class Picture:
     def click(self, feature):
         x, y = self.tips[feature]
         self.canvas.click(position={"x": x, "y": y})
-
-
-def save(page, action):
-    with page.expect_download() as download:
-        page.locator(f"[data-action={action}]").click()
-    return download.value.path().read_bytes()
 
 
 def test_arrows_end_where_the_directions_do(open_toys):
