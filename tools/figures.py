@@ -13,7 +13,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
-from interp_widgets import PatchingGrid, show_patching, teaching
+from interp_widgets import AttentionView, PatchingGrid, show_attention, show_patching, teaching
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "examples" / "images"
@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main() -> None:
-    views = {"patching": facts(), "heads": heads()}
+    views = {"patching": facts(), "heads": heads(), "pattern": pattern()}
     TARGET.mkdir(parents=True, exist_ok=True)
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -63,6 +63,15 @@ def heads() -> PatchingGrid:
         sites=("z", "q", "k", "v"),
     )
     view.selected = view.result.strongest()
+    return view
+
+
+def pattern() -> AttentionView:
+    """Where the head looks that finds the name which comes a second time."""
+    pair = teaching.prompts("ioi")[0]
+    view = show_attention(teaching.load(), pair.clean, answer=pair.answer, wrong_answer=pair.wrong_answer)
+    assert view.result.complete
+    view.selected = {"layer": 0, "head": 1, "pos": len(view.result.tokens()) - 1}
     return view
 
 
