@@ -295,3 +295,15 @@ def steps(whole: PatchingResult, fail_at: int | None = None) -> Generator[Patchi
             top_probs=np.where(shown[..., None], whole.top_probs, hidden.top_probs),
         )
     return whole
+
+
+KINDS = {
+    "heads": (heads, {"site": "k", "layer": 1, "head": 1}),
+    "heads by position": (heads_by_position, {"site": "z", "layer": 2, "head": 1, "pos": 8}),
+    "neurons": (neurons, {"site": "mlp_post", "layer": 2, "neuron": 1024}),
+    "roles": (by_role, {"site": "resid_pre", "layer": 2, "role": "S2"}),
+    "path": (path, {"site": "mlp_out", "layer": 0}),
+    "noise": (noise, {"site": "resid_pre", "layer": 2, "pos": 5}),
+    "ablation": (ablation, {"site": "z", "layer": 4, "head": 6}),
+}
+"""Grids of every kind: what makes one, and a cell of it."""

@@ -15,13 +15,7 @@ from tests.browser.conftest import Grid, save, violations
 MINUS = "−"
 
 KINDS = {
-    "heads": (made.heads, {"site": "k", "layer": 1, "head": 1}),
-    "heads by position": (made.heads_by_position, {"site": "z", "layer": 2, "head": 1, "pos": 8}),
-    "neurons": (made.neurons, {"site": "mlp_post", "layer": 2, "neuron": 1024}),
-    "roles": (made.by_role, {"site": "resid_pre", "layer": 2, "role": "S2"}),
-    "path": (made.path, {"site": "mlp_out", "layer": 0}),
-    "noise": (made.noise, {"site": "resid_pre", "layer": 2, "pos": 5}),
-    "ablation": (made.ablation, {"site": "z", "layer": 4, "head": 6}),
+    **made.KINDS,
     "estimates": (lambda: made.estimated(made.heads(), slice(0, 4)), {"site": "z", "layer": 3, "head": 2}),
 }
 every_kind = pytest.mark.parametrize(("maker", "cell"), KINDS.values(), ids=KINDS)

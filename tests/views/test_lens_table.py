@@ -41,7 +41,7 @@ def test_numbers_of_eighty_layers_and_two_thousand_tokens_stay_below_the_limit_a
     np.testing.assert_allclose(read(sent["logprobs"]), whole.logprobs, rtol=1e-3)
     np.testing.assert_allclose(8 * read(sent["ranks"]).astype(float), whole.ranks, rtol=1e-3)
     k = sent["top"]["shape"][-1]
-    assert 1 < k < 5
+    assert k == 3
     np.testing.assert_array_equal(read(sent["vocab_ids"])[read(sent["top"])], whole.top_ids[..., :k])
 
 

@@ -133,16 +133,7 @@ def test_a_wrong_value_is_refused_from_python_and_set_right_on_the_page(monkeypa
     assert [trait] in corrected
 
 
-KINDS = {
-    "heads": (made.heads, {"site": "k", "layer": 1, "head": 1}),
-    "heads by position": (made.heads_by_position, {"site": "z", "layer": 2, "head": 1, "pos": 8}),
-    "neurons": (made.neurons, {"site": "mlp_post", "layer": 2, "neuron": 1024}),
-    "roles": (made.by_role, {"site": "resid_pre", "layer": 2, "role": "S2"}),
-    "path": (made.path, {"site": "mlp_out", "layer": 0}),
-    "noise": (made.noise, {"site": "resid_pre", "layer": 2, "pos": 5}),
-    "ablation": (made.ablation, {"site": "z", "layer": 4, "head": 6}),
-}
-every_kind = pytest.mark.parametrize(("maker", "cell"), KINDS.values(), ids=KINDS)
+every_kind = pytest.mark.parametrize(("maker", "cell"), made.KINDS.values(), ids=made.KINDS)
 
 
 @every_kind
